@@ -1,0 +1,64 @@
+# The commands of a developer; `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Hashes are checked for every package, so an install takes exactly what the lock names.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --group build pyproject.toml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve test check format lock upgrade schema clean
+
+help: ## List these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+serve: $(VENV)/runtime ## Serve the demo home on http://127.0.0.1:8080, PostgreSQL included
+	$(BIN)/process-gateway serve --demo --data-dir .gateway
+
+test: $(VENV)/dev ## Run the whole suite; ARGS="-k tokens" runs a part of it
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/dev ## Format, lint, types, imports, tests: all that a change must pass
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+format: $(VENV)/dev ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: $(VENV)/dev ## Write the lock files anew, keeping every version that still fits
+	$(COMPILE) $(UPGRADE) --output-file requirements.lock
+	$(COMPILE) $(UPGRADE) --output-file requirements-dev.lock --group dev --constraint requirements.lock
+
+upgrade: UPGRADE := --upgrade
+upgrade: lock ## Write the lock files anew with the newest versions
+
+schema: $(VENV)/runtime ## Write schema.graphql
+	$(BIN)/process-gateway schema > $(VENV)/schema.graphql
+	mv $(VENV)/schema.graphql schema.graphql
+
+clean: ## Remove what the tools made; the data in .gateway stays
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each file below stands for a finished step, so that a second `make` has nothing to do.
+
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/runtime: $(VENV)/created requirements.lock pyproject.toml
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/runtime requirements-dev.lock
+	$(INSTALL) --require-hashes --requirement requirements-dev.lock
+	@touch $@

@@ -1,0 +1,151 @@
+"""In charge of the HTTP application: which path is whose, and what goes for every request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+import orjson
+from aiohttp import hdrs, web
+
+from gateway import graphql_http
+from gateway.limits import RateLimiter, read_body
+from gateway.pages import add_pages, page, wants_page
+from gateway.services import Services
+from gateway.tokens import bearer
+from resolvers.access import Viewer
+from resolvers.failures import as_gateway_error
+from rest_compat import CompiledDialect, Request, Response, openapi_document
+from storage.database import DatabaseUnavailableError
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_JSON = "application/json; charset=utf-8"
+_HEALTH_TIMEOUT = 2.0
+"""Seconds that the database may take to answer before the gateway counts as not ready."""
+
+
+def create_app(services: Services) -> web.Application:
+    """The application that serves GraphQL, both dialects and the pages about them."""
+    endpoint = _Endpoint(services)
+    app = web.Application(middlewares=[endpoint.judge])
+    app.router.add_route("GET", "/graphql", endpoint.graphql)
+    app.router.add_route("POST", "/graphql", endpoint.graphql)
+    app.router.add_get("/health", endpoint.health)
+    app.router.add_get("/health/ready", endpoint.ready)
+    add_pages(app, services.settings, _openapi(services))
+    # Last: the dialects decide for themselves which paths and methods they know.
+    app.router.add_route("*", "/{path:.*}", endpoint.legacy)
+    return app
+
+
+def _openapi(services: Services) -> dict[str, bytes]:
+    """The OpenAPI document of each dialect, by its name."""
+    return {
+        dialect.name: orjson.dumps(
+            openapi_document(
+                dialect,
+                version=version("process-gateway"),
+                base_path=services.settings.rest_base_path,
+            )
+        )
+        for dialect in services.dialects
+    }
+
+
+class _Endpoint:
+    """The handlers, with the services that they work with."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._limiter = RateLimiter(self._settings.rate_limit, self._settings.rate_burst)
+        self._graphiql = page("graphiql.html")
+
+    @web.middleware
+    async def judge(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Judge how much the client asks, and give every failure the form of the API asked."""
+        try:
+            self._limiter.spend(request.remote or "")
+            return await handler(request)
+        except web.HTTPException as error:
+            return _plain(error.status, error.reason, error.headers.get(hdrs.ALLOW))
+        except Exception as error:
+            refused = as_gateway_error(error)
+            found = self._dialect(request)
+            if found is not None:
+                return _from_dialect(request, found[0].refuse(refused))
+            return graphql_http.refuse(request, refused)
+
+    async def graphql(self, request: web.Request) -> web.StreamResponse:
+        """GraphQL over HTTP; to a browser that only looks, GraphiQL."""
+        if self._settings.graphiql and wants_page(request):
+            return await self._graphiql(request)
+        asked = await graphql_http.read_request(request, self._settings.max_body_bytes)
+        header = request.headers.get(hdrs.AUTHORIZATION)
+        viewer = None if header is None else await self._viewer(request)
+        answer = await self._services.operations.answer(asked, viewer)
+        return graphql_http.respond(request, answer)
+
+    async def legacy(self, request: web.Request) -> web.StreamResponse:
+        """A route of one of the dialects, at the root or below the base path."""
+        found = self._dialect(request)
+        if found is None:
+            raise web.HTTPNotFound
+        dialect, path = found
+        largest = dialect.largest_body(
+            request.method, path, self._settings.max_body_bytes, self._settings.max_bulk_body_bytes
+        )
+        response = await dialect.respond(
+            Request(request.method, path, request.query, lambda: read_body(request, largest)),
+            self._services.operations,
+            lambda: self._viewer(request),
+        )
+        return _from_dialect(request, response)
+
+    def _dialect(self, request: web.Request) -> tuple[CompiledDialect, str] | None:
+        """The dialect that a path belongs to, and the path without the base path."""
+        raw = request.rel_url.raw_path
+        base = self._settings.rest_base_path
+        paths = [raw.removeprefix(base), raw] if base and raw.startswith(f"{base}/") else [raw]
+        for path in paths:
+            for dialect in self._services.dialects:
+                if dialect.serves(path):
+                    return dialect, path
+        return None
+
+    async def _viewer(self, request: web.Request) -> Viewer:
+        return await self._services.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))
+
+    async def health(self, request: web.Request) -> web.Response:
+        """Whether the gateway runs."""
+        return web.Response(body=b'{"status":"ok"}', headers={hdrs.CONTENT_TYPE: _JSON})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """Whether requests can be answered: 200, or 503 while the database is out of reach."""
+        try:
+            async with asyncio.timeout(_HEALTH_TIMEOUT):
+                await self._services.database.ping()
+        except (DatabaseUnavailableError, TimeoutError):
+            body = b'{"status":"unavailable","database":"out of reach"}'
+            return web.Response(status=503, body=body, headers={hdrs.CONTENT_TYPE: _JSON})
+        body = b'{"status":"ok","database":"ok"}'
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: _JSON})
+
+
+def _from_dialect(request: web.Request, response: Response) -> web.Response:
+    headers = {hdrs.CACHE_CONTROL: "private, no-store", **response.headers}
+    if response.body is not None:
+        headers[hdrs.CONTENT_TYPE] = _JSON
+    return web.Response(status=response.status, body=response.body, headers=headers)
+
+
+def _plain(status: int, reason: str, allow: str | None) -> web.Response:
+    """The answer of a path that belongs to no API."""
+    body = orjson.dumps({"error": reason})
+    headers = {hdrs.CONTENT_TYPE: _JSON} | ({hdrs.ALLOW: allow} if allow else {})
+    return web.Response(status=status, body=body, headers=headers)

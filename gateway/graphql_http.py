@@ -1,0 +1,64 @@
+"""In charge of GraphQL over HTTP: from a request to an operation, from an answer to a response."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from gateway.limits import read_body
+from resolvers import strict_json
+from resolvers.errors import GatewayError, bad_value
+from resolvers.operations import Answer, GraphQLRequest, refusal
+from resolvers.validation import describe
+
+_JSON = "application/json; charset=utf-8"
+_GRAPHQL_JSON = "application/graphql-response+json; charset=utf-8"
+
+
+async def read_request(request: web.Request, largest_body: int) -> GraphQLRequest:
+    """The operation that a GET or POST request asks for; raises ``BAD_USER_INPUT``."""
+    if request.method == hdrs.METH_POST:
+        return _from_members(strict_json.loads(await read_body(request, largest_body)))
+    members: dict[str, Any] = dict(request.query)
+    for name in ("variables", "extensions"):
+        if members.get(name):
+            try:
+                text = members[name].encode()
+            except UnicodeEncodeError:
+                raise bad_value((name,), "is not valid UTF-8") from None
+            members[name] = strict_json.loads(text)
+    return _from_members(members, read_only=True)
+
+
+def _from_members(members: object, *, read_only: bool = False) -> GraphQLRequest:
+    if not isinstance(members, dict):
+        raise bad_value((), f"expected an object with a query, got {describe(members)}")
+    query, name = members.get("query"), members.get("operationName")
+    variables = members.get("variables")
+    if not isinstance(query, str):
+        problem = "is required" if query is None else f"expected text, got {describe(query)}"
+        raise bad_value(("query",), problem)
+    if name is not None and not isinstance(name, str):
+        raise bad_value(("operationName",), f"expected text, got {describe(name)}")
+    if variables is not None and not isinstance(variables, dict):
+        raise bad_value(("variables",), f"expected an object, got {describe(variables)}")
+    # Some clients send "" where they mean none.
+    return GraphQLRequest(query, name or None, variables or {}, read_only=read_only)
+
+
+def respond(request: web.Request, answer: Answer) -> web.Response:
+    """The response that carries an answer, in the media type that the client asked for."""
+    accepts = request.headers.get(hdrs.ACCEPT, "")
+    media_type = _GRAPHQL_JSON if "application/graphql-response+json" in accepts else _JSON
+    headers = {
+        hdrs.CONTENT_TYPE: media_type,
+        hdrs.CACHE_CONTROL: "private, no-store",
+        **answer.headers,
+    }
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+def refuse(request: web.Request, error: GatewayError) -> web.Response:
+    """The response to a request that did not become an operation."""
+    return respond(request, refusal(error))

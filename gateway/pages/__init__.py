@@ -1,0 +1,102 @@
+"""In charge of the pages for people: GraphiQL, and the API documentation of both dialects.
+
+Everything that a page loads comes from this server; the content security policy holds the browser
+to that. The scripts of GraphiQL and Swagger UI are files of installed packages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+
+from aiohttp import hdrs, web
+
+from gateway.settings import Settings
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_HEADERS = MappingProxyType(
+    {
+        # Both programs set styles in the document; GraphiQL's editor draws with data: images.
+        "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline';"
+        " img-src 'self' data:; font-src 'self' data:; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+)
+_CACHED = MappingProxyType({**_HEADERS, hdrs.CACHE_CONTROL: "public, max-age=3600"})
+
+
+def add_pages(app: web.Application, settings: Settings, openapi: Mapping[str, bytes]) -> None:
+    """Add the pages to an application.
+
+    Args:
+        openapi: the OpenAPI document of each dialect (JSON), by the dialect's name.
+    """
+    for name, document in openapi.items():
+        app.router.add_get(
+            f"/openapi/{name}.json", _fixed(document, "application/json; charset=utf-8")
+        )
+    own = resources.files(__package__)
+    for name, content_type in (
+        ("docs.js", "text/javascript"),
+        ("graphiql.js", "text/javascript"),
+        ("index.css", "text/css"),
+    ):
+        app.router.add_get(
+            f"/static/pages/{name}",
+            _fixed((own / name).read_bytes(), f"{content_type}; charset=utf-8"),
+        )
+    app.router.add_get("/", page("index.html"))
+    app.router.add_get("/docs", page("docs.html"))
+    _add_static(app, "/static/swagger-ui/", _package("swagger_ui_bundle") / "vendor", "*/")
+    if settings.graphiql:
+        package = "graphene_django_graphiql_static"
+        _add_static(app, "/static/graphiql/", _package(package) / "static", "*/")
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether a browser asks for a page to look at, and not a program for an answer."""
+    accepts = request.headers.get(hdrs.ACCEPT, "")
+    return "text/html" in accepts and "query" not in request.query
+
+
+def _package(name: str) -> Path:
+    """The folder of an installed package, which is not imported: it may want what is not here."""
+    spec = find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def _add_static(app: web.Application, prefix: str, folder: Path, pattern: str) -> None:
+    """Serve the files of the one folder below ``folder`` that fits, whatever version it names."""
+    (found,) = (path for path in folder.glob(pattern) if path.is_dir())
+    served = {path.name: path for path in found.iterdir() if path.suffix in (".js", ".css")}
+
+    async def file(request: web.Request) -> web.StreamResponse:
+        path = served.get(request.match_info["name"])
+        if path is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(path, headers=_CACHED)
+
+    app.router.add_get(f"{prefix}{{name}}", file)
+
+
+def page(name: str) -> _Handler:
+    """A handler that answers with one of the pages in this folder."""
+    body = (resources.files(__package__) / name).read_bytes()
+    return _fixed(body, "text/html; charset=utf-8")
+
+
+def _fixed(body: bytes, content_type: str) -> _Handler:
+    """A handler that always answers the same."""
+    headers = {**_HEADERS, hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "no-cache"}
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=body, headers=headers)
+
+    return handler

@@ -1,0 +1,112 @@
+"""In charge of the parts that a running gateway is made of: opened in order, closed in reverse."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from gateway.settings import Settings
+from gateway.tokens import TokenKeys
+from resolvers.access import AccessDirectory, Viewer
+from resolvers.compiler import OperationCompiler
+from resolvers.errors import ErrorKind, GatewayError
+from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
+from resolvers.execution.sources import installed_kinds
+from resolvers.operations import Operations
+from resolvers.planning import Limits
+from resolvers.schema import build_schema
+from rest_compat import CompiledDialect, build_dialects
+from storage.database import Database
+from storage.migrations import migrate
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the HTTP application works with."""
+
+    settings: Settings
+    database: Database
+    keys: TokenKeys
+    directory: AccessDirectory
+    operations: Operations
+    dialects: tuple[CompiledDialect, ...]
+
+    async def authenticate(self, token: str | None) -> Viewer:
+        """The viewer that a token speaks for. A token that is not valid costs no database work.
+
+        Raises:
+            GatewayError: ``UNAUTHENTICATED``, ``TOKEN_EXPIRED`` or ``DATABASE_UNAVAILABLE``.
+        """
+        if not token:
+            raise GatewayError(
+                ErrorKind.UNAUTHENTICATED,
+                "no access token: send it in the Authorization header",
+            )
+        claims = self.keys.verify(token)
+        return await self.directory.viewer(claims.profile_id, claims.token_id)
+
+
+def compiler_of(settings: Settings) -> OperationCompiler:
+    """The compiler of operations; it needs no database."""
+    return OperationCompiler(
+        build_schema(),
+        Limits(
+            default_page=settings.page_size_default,
+            largest_page=settings.page_size_max,
+            depth=settings.max_query_depth,
+        ),
+        cache_size=settings.operation_cache_size,
+        max_tokens=settings.max_query_tokens,
+    )
+
+
+def dialects_of(settings: Settings, compiler: OperationCompiler) -> tuple[CompiledDialect, ...]:
+    """Both legacy dialects, validated against the schema; they need no database."""
+    return build_dialects(compiler, process_dialect_status=settings.process_dialect_status)
+
+
+@contextlib.asynccontextmanager
+async def open_database(settings: Settings, url: str) -> AsyncIterator[Database]:
+    """A connected and migrated database; raises ``DatabaseUnavailableError``."""
+    database = await Database.connect(
+        url,
+        pool_min=settings.pool_min,
+        pool_max=settings.pool_max,
+        statement_timeout=settings.statement_timeout,
+        statement_cache_size=settings.statement_cache_size,
+    )
+    try:
+        for name in await migrate(database):
+            logger.info("migrated: %s", name)
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings, database: Database) -> AsyncIterator[Services]:
+    """Everything that serving takes, on a database that is open already.
+
+    Raises:
+        RouteError: a legacy route does not fit the schema.
+        DatabaseUnavailableError: the database went away.
+    """
+    compiler = compiler_of(settings)
+    dialects = dialects_of(settings, compiler)
+    keys = TokenKeys.from_settings(settings)
+    engine = ExecutionEngine(
+        database,
+        installed_kinds(),
+        ExecutionLimits(settings.execution_max_steps, settings.execution_timeout),
+    )
+    operations = Operations(compiler, database, engine, introspection=settings.introspection)
+    directory = AccessDirectory(database)
+    await directory.start()
+    try:
+        yield Services(settings, database, keys, directory, operations, dialects)
+    finally:
+        await directory.close()

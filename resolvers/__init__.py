@@ -1,0 +1,1 @@
+"""The meaning: the GraphQL schema, who may do what, and how operations run."""

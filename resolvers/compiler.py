@@ -1,0 +1,258 @@
+"""In charge of compiling operations: parsed and validated once, and planned into SQL once for each
+shape of their variables and each scope of a viewer. It asks no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import orjson
+import strawberry
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    is_non_null_type,
+    parse,
+    validate,
+)
+from graphql.execution.values import VariableValues
+from strawberry.printer import print_schema
+
+from resolvers.context import permission_of
+from resolvers.enums import Permission
+from resolvers.errors import GatewayError, bad_value
+from resolvers.planning import Limits, Planner
+from resolvers.shapes import marked, shape_of
+from storage.compiler import Statement, compile_read
+from storage.plan import ReadPage, Rendering, Scope, Visibility
+
+_LARGEST_KEPT_DOCUMENT = 16 * 1024
+"""Characters; a longer document is not kept, so that a cache's length bounds its memory."""
+
+INTROSPECTION_FIELDS = frozenset({"__schema", "__type", "__typename"})
+"""Root fields that ask for nothing but the schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed document: valid, or with the errors that it has."""
+
+    ast: DocumentNode | None
+    operations: Mapping[str | None, OperationDefinitionNode]
+    fragments: Mapping[str, FragmentDefinitionNode]
+    errors: tuple[GraphQLError, ...] = ()
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation to run; raises ``BAD_USER_INPUT`` where that is not clear."""
+        if name is None and len(self.operations) == 1:
+            return next(iter(self.operations.values()))
+        if name is None or name not in self.operations:
+            known = ", ".join(known for known in self.operations if known)
+            raise bad_value(
+                ("operationName",),
+                f"expected one of the document's operations: {known}"
+                if known
+                else "there is no such operation in the document",
+            )
+        return self.operations[name]
+
+    def root_names(self, operation: OperationDefinitionNode) -> set[str]:
+        """The names of the operation's root fields, whatever ``@skip`` and ``@include`` say."""
+        names: set[str] = set()
+        pending: list[Any] = [operation.selection_set]
+        spread: set[str] = set()
+        while pending:
+            for selection in pending.pop().selections:
+                if isinstance(selection, FieldNode):
+                    names.add(selection.name.value)
+                elif hasattr(selection, "selection_set"):
+                    pending.append(selection.selection_set)
+                elif selection.name.value not in spread:
+                    spread.add(selection.name.value)
+                    pending.append(self.fragments[selection.name.value].selection_set)
+        return names
+
+    def introspects(self, operation: OperationDefinitionNode) -> bool:
+        """Whether the operation asks for the schema."""
+        return not self.root_names(operation).isdisjoint({"__schema", "__type"})
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledField:
+    """A root field of a query, ready to run."""
+
+    key: str
+    node: FieldNode
+    non_null: bool
+    permission: Permission | None = None
+    statement: Statement | None = None
+    """None for ``__typename``, and where compiling found the arguments wrong."""
+    constant: bytes = b"null"
+    error: GatewayError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyOperation:
+    """An operation of a legacy dialect, ready to run.
+
+    It has one root field. What the route answers with is the value at ``path`` in the data, with
+    words and states written as the dialects do.
+    """
+
+    document: Document
+    definition: OperationDefinitionNode
+    path: tuple[str, ...]
+    permission: Permission | None
+    statements: Mapping[Scope, Statement]
+    """Of a query, for each scope that a viewer can have; empty for a mutation."""
+
+
+class OperationCompiler:
+    """Compiles operations against one schema.
+
+    Args:
+        cache_size: how many documents, and how many compiled operations, are kept.
+        max_tokens: lexical tokens that a document may have.
+    """
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        limits: Limits,
+        *,
+        cache_size: int = 1000,
+        max_tokens: int = 4000,
+    ) -> None:
+        self._strawberry = schema
+        self.schema: GraphQLSchema = schema._schema
+        self.limits = limits
+        self._max_tokens = max_tokens
+        self._kept_document = lru_cache(cache_size)(self._parse)
+        self._kept_query = lru_cache(cache_size)(self._compile)
+
+    def sdl(self) -> str:
+        """The schema, printed."""
+        return print_schema(self._strawberry)
+
+    def document(self, text: str) -> Document:
+        """A document, parsed and validated; its errors are part of it."""
+        if len(text) > _LARGEST_KEPT_DOCUMENT:
+            return self._parse(text)
+        return self._kept_document(text)
+
+    def query(
+        self, text: str, operation_name: str | None, variables: Mapping[str, Any], scope: Scope
+    ) -> tuple[CompiledField, ...]:
+        """A query's root fields, ready to run with any variables of the same shape.
+
+        Args:
+            text: a valid document.
+            variables: coerced to their types.
+        """
+        compile_ = self._compile if len(text) > _LARGEST_KEPT_DOCUMENT else self._kept_query
+        return compile_(text, operation_name, shape_of(variables), scope)
+
+    def _parse(self, text: str) -> Document:
+        try:
+            ast = parse(text, max_tokens=self._max_tokens)
+            errors = validate(self.schema, ast)
+        except GraphQLError as error:
+            return Document(None, {}, {}, (error,))
+        except RecursionError:
+            return Document(None, {}, {}, (GraphQLError("the document is nested too deeply"),))
+        operations: dict[str | None, OperationDefinitionNode] = {}
+        fragments: dict[str, FragmentDefinitionNode] = {}
+        for definition in ast.definitions:
+            if isinstance(definition, OperationDefinitionNode):
+                operations[definition.name.value if definition.name else None] = definition
+            elif isinstance(definition, FragmentDefinitionNode):
+                fragments[definition.name.value] = definition
+        return Document(ast, operations, fragments, tuple(errors))
+
+    def _compile(
+        self, text: str, operation_name: str | None, shape: Hashable, scope: Scope
+    ) -> tuple[CompiledField, ...]:
+        """Compile a query. Its arguments are all that the result depends on: the cache's key."""
+        document = self.document(text)
+        operation = document.operation(operation_name)
+        root = cast(GraphQLObjectType, self.schema.query_type)
+        planner = self._planner(document, shape)
+        compiled = []
+        for key, nodes in planner.collect(root, [operation.selection_set]).items():
+            node = nodes[0]
+            if node.name.value == "__typename":
+                typename = orjson.dumps(root.name)
+                compiled.append(CompiledField(key, node, non_null=True, constant=typename))
+                continue
+            definition = root.fields[node.name.value]
+            statement, wrong = None, None
+            try:
+                statement = compile_read(planner.root(definition, key, nodes), scope)
+            except GatewayError as error:
+                wrong = error
+            except RecursionError:
+                wrong = bad_value((), "the operation is nested too deeply")
+            compiled.append(
+                CompiledField(
+                    key,
+                    node,
+                    is_non_null_type(definition.type),
+                    permission_of(definition),
+                    statement,
+                    error=wrong,
+                )
+            )
+        return tuple(compiled)
+
+    def _planner(self, document: Document, shape: Hashable, *, unpaged: bool = False) -> Planner:
+        variables = VariableValues({}, marked(shape))
+        return Planner(self.schema, document.fragments, variables, self.limits, unpaged=unpaged)
+
+    def prepare(self, text: str, name: str, path: Sequence[str]) -> LegacyOperation:
+        """Validate and compile an operation of a legacy dialect.
+
+        Args:
+            text: the dialect's document of operations.
+            name: the operation's name in it.
+            path: where in the data the route's answer stands, as response keys.
+
+        Raises:
+            ValueError: the operation does not fit the schema; the message names the field.
+        """
+        document = self._parse(text)
+        if document.errors:
+            raise ValueError("; ".join(error.message for error in document.errors))
+        if name not in document.operations:
+            raise ValueError(f"there is no operation {name}")
+        operation = document.operations[name]
+        root = cast(GraphQLObjectType, self.schema.get_root_type(operation.operation))
+        # Every variable of a legacy query is a single value that is always given.
+        shape = shape_of({v.variable.name.value: "" for v in operation.variable_definitions or ()})
+        planner = self._planner(document, shape, unpaged=True)
+        fields = planner.collect(root, [operation.selection_set])
+        if list(fields) != [path[0]]:
+            raise ValueError(f"expected the one root field {path[0]}, found {', '.join(fields)}")
+        ((key, nodes),) = fields.items()
+        definition = root.fields[nodes[0].name.value]
+        statements = {}
+        if operation.operation is OperationType.QUERY:
+            read = planner.root(definition, key, nodes)
+            parts = tuple(p.key for p in read.page.parts) if isinstance(read, ReadPage) else ()
+            if tuple(path[1:]) != parts:
+                raise ValueError(f"the operation selects more than {'.'.join(path)}")
+            statements = {
+                scope: compile_read(read, scope, Rendering.LEGACY, unwrap=True)
+                for scope in (Scope(seen, admin) for seen in Visibility for admin in (True, False))
+            }
+        return LegacyOperation(
+            document, operation, tuple(path), permission_of(definition), statements
+        )

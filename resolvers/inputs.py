@@ -1,0 +1,450 @@
+"""In charge of what mutations take: pydantic models, and the GraphQL inputs made of them.
+
+The models are the one description of the input: ``graphql_input`` makes the Strawberry type, and
+``accept`` checks what came. In all of them null is the same as leaving a field out, except where a
+field's type allows it.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import strawberry
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from strawberry import UNSET
+
+from resolvers.enums import Permission, ProcessMode, ProcessState
+from resolvers.ids import MAX_DATABASE_ID, read_global_id
+from resolvers.validation import (
+    Description,
+    InputType,
+    Model,
+    Name,
+    Reference,
+    ShortText,
+    Text,
+    validate,
+)
+
+DatabaseId = Annotated[int, Field(strict=True, gt=0, le=MAX_DATABASE_ID)]
+
+MAX_PARTS = 1000
+"""Actions, or inputs, that one process may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdOf:
+    """Marks a global id of this type; the model holds the database id in it."""
+
+    type_name: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return handler(Annotated[str, AfterValidator(self._read)])
+
+    def _read(self, text: str) -> int:
+        found, database_id = read_global_id(text)
+        if found != self.type_name:
+            raise ValueError(f"expected the id of a {self.type_name}, got the id of a {found}")
+        return database_id
+
+
+EspaceId = Annotated[int, IdOf("Espace")]
+ProfileId = Annotated[int, IdOf("Profile")]
+
+
+class InputModel(BaseModel):
+    """What all inputs have in common: names in camel case, no unknown fields, null as absence."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_null(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        nullable = {
+            name
+            for name, info in cls.model_fields.items()
+            if type(None) in get_args(info.annotation)
+        }
+        return {
+            key: member
+            for key, member in value.items()
+            if member is not None or key in nullable or _snake(key) in nullable
+        }
+
+
+# Keys ------------------------------------------------------------------------------------------
+
+
+class EspaceKey(InputModel):
+    """One of the keys of an espace."""
+
+    id: EspaceId | None = Field(None, description="By its opaque id.")
+    database_id: DatabaseId | None = Field(None, description="By its id in the legacy dialects.")
+    reference: Text | None = Field(None, description="By its reference.")
+
+
+class ProfileKey(InputModel):
+    """One of the keys of a profile."""
+
+    id: ProfileId | None = Field(None, description="By its opaque id.")
+    database_id: DatabaseId | None = Field(None, description="By its id in the legacy dialects.")
+    name: Text | None = Field(None, description="By its name.")
+
+
+# Processes -------------------------------------------------------------------------------------
+
+
+class ArgumentModel(InputModel):
+    reference: Reference = Field(description="What the value is for; once in an action.")
+    value: Text = Field(
+        description="The value: a template in which {input} stands for that input's value."
+    )
+
+
+class NewActionModel(InputModel):
+    source: Name = Field(description="The name of the source to act on.")
+    action: Name = Field(
+        description="What to do there; with the source process, the process's reference."
+    )
+    runs_when: ProcessState = Field(
+        ProcessState.ENABLED, description="The state in which a switch runs it."
+    )
+    arguments: list[ArgumentModel] = Field(
+        default_factory=list, max_length=MAX_PARTS, description="What to do it with, in order."
+    )
+
+    @model_validator(mode="after")
+    def _references_differ(self) -> NewActionModel:
+        _require_unique([argument.reference for argument in self.arguments], "argument")
+        return self
+
+
+class NewInputModel(InputModel):
+    reference: Reference | None = Field(
+        None,
+        description="Short name, unique in its process; made from the name where it is left out.",
+    )
+    name: Name = Field(description="The name that people see.")
+    type: InputType = Field(
+        "text",
+        description="Its type: text, number, integer, boolean, choice, time, color; another word"
+        " is checked as a text.",
+    )
+    asked_when: ProcessState = Field(
+        ProcessState.ENABLED, description="The state in which a switch asks for it."
+    )
+
+    @property
+    def short_name(self) -> str:
+        """The reference, or the one made from the name."""
+        return self.reference or reference_from(self.name)
+
+
+class NewProcessModel(InputModel):
+    reference: Reference = Field(description="Short unique name; other processes call it by this.")
+    name: Name = Field(description="The name that people see.")
+    name_enable: ShortText = Field("", description="The name to show while a switch is enabled.")
+    name_disable: ShortText = Field("", description="The name to show while a switch is disabled.")
+    description: Description = Field("", description="What it does.")
+    espace: EspaceKey | None = Field(None, description="The espace to put it in.")
+    icon: ShortText = Field("", description="Name of its icon.")
+    mode: ProcessMode = Field(
+        ProcessMode.SIMPLE, description="How its actions depend on its state."
+    )
+    state: ProcessState = Field(ProcessState.DISABLED, description="The state to begin in.")
+    actions: list[NewActionModel] = Field(
+        default_factory=list, max_length=MAX_PARTS, description="What it does, in order."
+    )
+    inputs: list[NewInputModel] = Field(
+        default_factory=list, max_length=MAX_PARTS, description="What it asks for, in order."
+    )
+    profiles: list[ProfileKey] = Field(
+        default_factory=list, max_length=MAX_PARTS, description="The profiles to authorise on it."
+    )
+
+    @model_validator(mode="after")
+    def _references_differ(self) -> NewProcessModel:
+        _require_unique([given.short_name for given in self.inputs], "input")
+        return self
+
+
+class ProcessChangesModel(InputModel):
+    reference: Reference | None = Field(None, description="A new reference; callers follow it.")
+    name: Name | None = Field(None, description="A new name.")
+    name_enable: ShortText | None = Field(None, description="A new name while enabled.")
+    name_disable: ShortText | None = Field(None, description="A new name while disabled.")
+    description: Description | None = Field(None, description="A new description.")
+    espace: EspaceKey | None = Field(
+        None, description="Another espace; null takes it out of its espace."
+    )
+    icon: ShortText | None = Field(None, description="Another icon.")
+    mode: ProcessMode | None = Field(None, description="Another mode.")
+    state: ProcessState | None = Field(None, description="Another state.")
+
+
+class ProcessTextsModel(InputModel):
+    database_id: DatabaseId = Field(description="The id of the process in the legacy dialects.")
+    name: Name | None = Field(None, description="A new name.")
+    name_enable: ShortText | None = Field(None, description="A new name while enabled.")
+    name_disable: ShortText | None = Field(None, description="A new name while disabled.")
+    description: Description | None = Field(None, description="A new description.")
+    icon: ShortText | None = Field(None, description="Another icon.")
+
+
+class ActionChangesModel(InputModel):
+    source: Name | None = Field(None, description="The name of another source.")
+    action: Name | None = Field(None, description="What to do there instead.")
+    runs_when: ProcessState | None = Field(
+        None, description="Another state in which a switch runs it."
+    )
+    arguments: list[ArgumentModel] | None = Field(
+        None, max_length=MAX_PARTS, description="All arguments anew."
+    )
+
+    @model_validator(mode="after")
+    def _references_differ(self) -> ActionChangesModel:
+        _require_unique([argument.reference for argument in self.arguments or ()], "argument")
+        return self
+
+
+class InputChangesModel(InputModel):
+    reference: Reference | None = Field(None, description="Another reference.")
+    name: Name | None = Field(None, description="Another name.")
+    type: InputType | None = Field(None, description="Another type.")
+    asked_when: ProcessState | None = Field(
+        None, description="Another state in which a switch asks for it."
+    )
+
+
+class InputValueModel(InputModel):
+    reference: Text = Field(description="The reference of the input.")
+    value: Text = Field(
+        description="Its value, written as text: 21.5, true, 07:30, #ff8800, and so on."
+    )
+
+
+# The rest --------------------------------------------------------------------------------------
+
+
+class NewEspaceModel(InputModel):
+    reference: Reference = Field(description="Short unique name.")
+    name: Name = Field(description="The name that people see.")
+    description: Description = Field("", description="What it is for.")
+    icon: ShortText = Field("", description="Name of its icon.")
+
+
+class EspaceChangesModel(InputModel):
+    reference: Reference | None = Field(None, description="Another reference.")
+    name: Name | None = Field(None, description="Another name.")
+    description: Description | None = Field(None, description="Another description.")
+    icon: ShortText | None = Field(None, description="Another icon.")
+
+
+class NewProfileModel(InputModel):
+    name: Name = Field(description="Unique name.")
+    permissions: list[Permission] = Field(
+        default_factory=lambda: [Permission.PROCESS_READ, Permission.PROCESS_EXECUTE],
+        description="What it allows; PROCESS_READ and PROCESS_EXECUTE where it is left out.",
+    )
+
+
+class ProfileChangesModel(InputModel):
+    name: Name | None = Field(None, description="Another name.")
+    permissions: list[Permission] | None = Field(None, description="All permissions anew.")
+
+
+class NewSourceModel(InputModel):
+    name: Name = Field(description="Unique name.")
+    kind: Name = Field(description="What it is: a kind that this gateway knows.")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="How to reach it, secrets among it; the kind says what."
+    )
+
+
+class SourceChangesModel(InputModel):
+    name: Name | None = Field(None, description="Another name.")
+    settings: dict[str, Any] | None = Field(
+        None,
+        description="All settings anew; a secret that is left out stays, one that is null goes.",
+    )
+
+
+def _require_unique(references: list[str], what: str) -> None:
+    seen: set[str] = set()
+    for reference in references:
+        if reference in seen:
+            raise ValueError(f'the {what} reference "{reference}" is given twice')
+        seen.add(reference)
+
+
+def reference_from(name: str) -> str:
+    """A reference made from a name: ``Température du salon`` gives ``temperature_du_salon``."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    made = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    # A name in another script leaves nothing to make it from.
+    return made or name.strip() or "input"
+
+
+# GraphQL inputs --------------------------------------------------------------------------------
+
+Class = TypeVar("Class", bound=type)
+_INPUTS: dict[type[BaseModel], type] = {}
+
+
+def graphql_input(
+    model: type[InputModel], description: str, *, one_of: bool = False
+) -> Callable[[Class], Class]:
+    """Make the decorated, empty class the Strawberry input of this model, field for field."""
+
+    def decorate(cls: Class) -> Class:
+        cls.__annotations__ = {}
+        for name, info in model.model_fields.items():
+            type_ = _graphql_type(info.annotation, info.metadata)
+            default = info.default if isinstance(info.default, Enum | int) else UNSET
+            if info.is_required():
+                value = strawberry.field(description=info.description)
+            else:
+                type_ = type_ | None
+                value = strawberry.field(description=info.description, default=default)
+            cls.__annotations__[name] = type_
+            setattr(cls, name, value)
+        _INPUTS[model] = made = strawberry.input(cls, description=description, one_of=one_of)
+        return made
+
+    return decorate
+
+
+def _graphql_type(annotation: Any, metadata: Any = ()) -> Any:
+    """The Strawberry type of a model's field, without what only pydantic looks at."""
+    if any(isinstance(mark, IdOf) for mark in metadata):
+        return strawberry.ID
+    if get_origin(annotation) is Annotated:
+        return _graphql_type(annotation.__origin__, annotation.__metadata__)
+    if get_origin(annotation) in (Union, types.UnionType):
+        (member,) = (part for part in get_args(annotation) if part is not type(None))
+        return _graphql_type(member)
+    if get_origin(annotation) is list:
+        return list[_graphql_type(get_args(annotation)[0])]  # type: ignore[misc]
+    if get_origin(annotation) is dict:
+        return strawberry.scalars.JSON
+    return _INPUTS.get(annotation, annotation)
+
+
+def accept(model: type[Model], given: Any, argument: str) -> Model:
+    """Check an argument of a mutation.
+
+    Args:
+        given: what Strawberry made of the argument.
+        argument: its name, which stands before each problem's path.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` with every problem and its place.
+    """
+    return validate(model, _plain(given), (argument,))
+
+
+def accept_all(model: type[Model], given: list[Any], argument: str) -> list[Model]:
+    """Check an argument that is a list; raises like ``accept``."""
+    return [validate(model, _plain(item), (argument, place)) for place, item in enumerate(given)]
+
+
+def _plain(value: Any) -> Any:
+    """Strawberry's input objects as dicts in GraphQL's names, without what was not given."""
+    if is_dataclass(value):
+        return {
+            to_camel(member.name): _plain(getattr(value, member.name))
+            for member in fields(value)
+            if getattr(value, member.name) is not UNSET
+        }
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+
+
+@graphql_input(EspaceKey, "An espace, by exactly one of its keys.", one_of=True)
+class EspaceKeyInput: ...
+
+
+@graphql_input(ProfileKey, "A profile, by exactly one of its keys.", one_of=True)
+class ProfileKeyInput: ...
+
+
+@graphql_input(ArgumentModel, "A value for an action.")
+class ArgumentInput: ...
+
+
+@graphql_input(NewActionModel, "An action to add to a process.")
+class NewAction: ...
+
+
+@graphql_input(NewInputModel, "An input to add to a process.")
+class NewInput: ...
+
+
+@graphql_input(NewProcessModel, "A process to create, with all that it consists of.")
+class NewProcess: ...
+
+
+@graphql_input(ProcessChangesModel, "What to change of a process; the rest stays as it is.")
+class ProcessChanges: ...
+
+
+@graphql_input(ProcessTextsModel, "Texts to change of one of many processes.")
+class ProcessTexts: ...
+
+
+@graphql_input(ActionChangesModel, "What to change of an action; the rest stays as it is.")
+class ActionChanges: ...
+
+
+@graphql_input(InputChangesModel, "What to change of an input; the rest stays as it is.")
+class InputChanges: ...
+
+
+@graphql_input(InputValueModel, "The value of an input of a process to execute.")
+class InputValue: ...
+
+
+@graphql_input(NewEspaceModel, "An espace to create.")
+class NewEspace: ...
+
+
+@graphql_input(EspaceChangesModel, "What to change of an espace; the rest stays as it is.")
+class EspaceChanges: ...
+
+
+@graphql_input(NewProfileModel, "A profile to create.")
+class NewProfile: ...
+
+
+@graphql_input(ProfileChangesModel, "What to change of a profile; the rest stays as it is.")
+class ProfileChanges: ...
+
+
+@graphql_input(NewSourceModel, "A source to create.")
+class NewSource: ...
+
+
+@graphql_input(SourceChangesModel, "What to change of a source; its kind stays as it is.")
+class SourceChanges: ...

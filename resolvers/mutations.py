@@ -1,0 +1,511 @@
+"""In charge of the root fields of mutations: each checks its input, writes in one transaction, and
+answers with what was selected of the rows that it wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import orjson
+import strawberry
+from strawberry import UNSET
+from strawberry.extensions import FieldExtension
+
+from resolvers import inputs as given
+from resolvers import writes
+from resolvers.context import Info
+from resolvers.enums import Permission
+from resolvers.errors import bad_value, not_found
+from resolvers.ids import global_id, read_global_id
+from resolvers.types import Action, Espace, Execution, Input, Process, Profile, Source
+from storage import processes as stored
+from storage.rows import delete_row, insert_row, update_row
+
+ProcessId = Annotated[strawberry.ID, strawberry.argument(description="The process's opaque id.")]
+ActionId = Annotated[strawberry.ID, strawberry.argument(description="The action's opaque id.")]
+InputId = Annotated[strawberry.ID, strawberry.argument(description="The input's opaque id.")]
+EspaceId = Annotated[strawberry.ID, strawberry.argument(description="The espace's opaque id.")]
+ProfileId = Annotated[strawberry.ID, strawberry.argument(description="The profile's opaque id.")]
+SourceId = Annotated[strawberry.ID, strawberry.argument(description="The source's opaque id.")]
+Position = Annotated[
+    int | None,
+    strawberry.argument(description="Its place, from 1; at the end where it is left out."),
+]
+OfProcess = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(description="The process that it has to belong to, if that matters."),
+]
+
+
+def _new(what: str) -> Any:
+    return strawberry.argument(description=f"The {what} to create.")
+
+
+_CHANGES = strawberry.argument(description="What to change; the rest stays as it is.")
+
+
+# Payloads --------------------------------------------------------------------------------------
+
+
+@strawberry.type(description="A process that was written.")
+class ProcessPayload:
+    process: Process = strawberry.field(description="The process as it is now.")
+
+
+@strawberry.type(description="Processes that were written.")
+class ProcessesPayload:
+    updated_count: int = strawberry.field(description="How many there are.")
+
+
+@strawberry.type(description="An action that was written.")
+class ActionPayload:
+    action: Action = strawberry.field(description="The action as it is now.")
+    process: Process = strawberry.field(description="Its process as it is now.")
+
+
+@strawberry.type(description="An input that was written.")
+class InputPayload:
+    input: Input = strawberry.field(description="The input as it is now.")
+    process: Process = strawberry.field(description="Its process as it is now.")
+
+
+@strawberry.type(description="A part of a process that was removed.")
+class RemovedPayload:
+    removed_id: strawberry.ID = strawberry.field(description="The opaque id that it had.")
+    process: Process = strawberry.field(description="The process as it is now.")
+
+
+@strawberry.type(description="Something that was deleted.")
+class DeletedPayload:
+    deleted_id: strawberry.ID = strawberry.field(description="The opaque id that it had.")
+
+
+@strawberry.type(description="An espace that was written.")
+class EspacePayload:
+    espace: Espace = strawberry.field(description="The espace as it is now.")
+
+
+@strawberry.type(description="A profile that was written.")
+class ProfilePayload:
+    profile: Profile = strawberry.field(description="The profile as it is now.")
+
+
+@strawberry.type(description="A source that was written.")
+class SourcePayload:
+    source: Source = strawberry.field(description="The source as it is now.")
+
+
+@strawberry.type(description="A process that was executed.")
+class ExecutionPayload:
+    execution: Execution = strawberry.field(description="The record of the run.")
+    process: Process = strawberry.field(description="The process as it is now.")
+
+
+# What all mutations have in common -------------------------------------------------------------
+
+
+class _Require(FieldExtension):
+    """Judges the caller's permission before anything else of a mutation."""
+
+    def __init__(self, permission: Permission) -> None:
+        self._permission = permission
+
+    async def resolve_async(
+        self, next_: Callable[..., Awaitable[Any]], source: Any, info: Any, **kwargs: Any
+    ) -> Any:
+        info.context.viewer.require(self._permission, info.field_name)
+        return await next_(source, info, **kwargs)
+
+
+def _mutation(
+    permission: Permission, description: str
+) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
+    """A mutation that needs this permission; null where it fails, so that others still answer."""
+    decorate: Callable[[Callable[..., Awaitable[Any]]], Any] = strawberry.mutation(
+        description=f"{description} Needs {permission.name}.",
+        metadata={"permission": permission},
+        extensions=[_Require(permission)],
+    )
+    return decorate
+
+
+_write = Permission.PROCESS_WRITE
+_admin = Permission.ADMIN
+
+
+def _id(text: str, type_name: str, argument: str) -> int:
+    """The database id in an argument; raises ``BAD_USER_INPUT``."""
+    try:
+        found, database_id = read_global_id(text)
+    except ValueError as error:
+        raise bad_value((argument,), str(error)) from None
+    if found != type_name:
+        raise bad_value((argument,), f"expected the id of a {type_name}, got the id of a {found}")
+    return database_id
+
+
+def _optional_id(text: str | None, type_name: str, argument: str) -> int | None:
+    return _id(text, type_name, argument) if text else None
+
+
+@strawberry.type(description="What can be written. Every mutation is done whole or not at all.")
+class Mutation:
+    # Processes ---------------------------------------------------------------------------------
+
+    @_mutation(_write, "Creates a process with all that it consists of.")
+    async def create_process(
+        self, info: Info, process: Annotated[given.NewProcess, _new("process")]
+    ) -> ProcessPayload | None:
+        new = given.accept(given.NewProcessModel, process, "process")
+        context = info.context
+        async with context.database.transaction() as transaction:
+            created = await writes.create_process(transaction, new, context.viewer, ("process",))
+        return await context.payload(info, {"process": created})
+
+    @_mutation(_write, "Changes a process.")
+    async def update_process(
+        self, info: Info, id: ProcessId, changes: Annotated[given.ProcessChanges, _CHANGES]
+    ) -> ProcessPayload | None:
+        accepted = given.accept(given.ProcessChangesModel, changes, "changes")
+        process_id, context = _id(id, "Process", "id"), info.context
+        async with context.database.transaction() as transaction:
+            await writes.change_process(
+                transaction, process_id, accepted, context.viewer, ("changes",)
+            )
+        return await context.payload(info, {"process": process_id})
+
+    @_mutation(_write, "Changes texts of many processes, all or none.")
+    async def update_processes(
+        self,
+        info: Info,
+        changes: Annotated[
+            list[given.ProcessTexts],
+            strawberry.argument(description="What to change, each process once."),
+        ],
+    ) -> ProcessesPayload | None:
+        accepted = given.accept_all(given.ProcessTextsModel, changes, "changes")
+        async with info.context.database.transaction() as transaction:
+            count = await writes.change_texts(
+                transaction, accepted, info.context.viewer, ("changes",)
+            )
+        return await info.context.payload(info, {"updated_count": count})
+
+    @_mutation(_write, "Deletes a process with all that it consists of.")
+    async def delete_process(self, info: Info, id: ProcessId) -> DeletedPayload | None:
+        process_id = _id(id, "Process", "id")
+        async with info.context.database.transaction() as transaction:
+            await writes.remove_process(transaction, process_id, info.context.viewer)
+        return await info.context.payload(info, {"deleted_id": id})
+
+    # Actions -----------------------------------------------------------------------------------
+
+    @_mutation(_write, "Adds an action to a process.")
+    async def add_action(
+        self,
+        info: Info,
+        process: ProcessId,
+        action: Annotated[given.NewAction, _new("action")],
+        position: Position = UNSET,
+    ) -> ActionPayload | None:
+        new = given.accept(given.NewActionModel, action, "action")
+        process_id, context = _id(process, "Process", "process"), info.context
+        async with context.database.transaction() as transaction:
+            await writes.require_process(transaction, process_id, context.viewer)
+            place = await writes.make_room(
+                transaction, "action", process_id, position or None, ("position",)
+            )
+            (created,) = await writes.add_actions(
+                transaction, process_id, place, [new], context.viewer, ("action",)
+            )
+        return await context.payload(info, {"action": created, "process": process_id})
+
+    @_mutation(_write, "Changes an action.")
+    async def update_action(
+        self, info: Info, id: ActionId, changes: Annotated[given.ActionChanges, _CHANGES]
+    ) -> ActionPayload | None:
+        accepted = given.accept(given.ActionChangesModel, changes, "changes")
+        action_id, context = _id(id, "Action", "id"), info.context
+        async with context.database.transaction() as transaction:
+            process_id = await writes.change_action(
+                transaction, action_id, accepted, context.viewer, ("changes",)
+            )
+        return await context.payload(info, {"action": action_id, "process": process_id})
+
+    @_mutation(_write, "Puts an action at another place in its process.")
+    async def move_action(
+        self,
+        info: Info,
+        id: ActionId,
+        position: Annotated[int, strawberry.argument(description="Its new place, from 1.")],
+    ) -> ActionPayload | None:
+        action_id, context = _id(id, "Action", "id"), info.context
+        async with context.database.transaction() as transaction:
+            process_id = await writes.move_part(
+                transaction, "action", action_id, position, context.viewer, ("position",)
+            )
+        return await context.payload(info, {"action": action_id, "process": process_id})
+
+    @_mutation(_write, "Removes an action from its process.")
+    async def remove_action(
+        self, info: Info, id: ActionId, of_process: OfProcess = UNSET
+    ) -> RemovedPayload | None:
+        action_id, context = _id(id, "Action", "id"), info.context
+        owner = _optional_id(of_process or None, "Process", "ofProcess")
+        async with context.database.transaction() as transaction:
+            process_id = await writes.remove_part(
+                transaction, "action", action_id, context.viewer, owner
+            )
+        return await context.payload(info, {"removed_id": id, "process": process_id})
+
+    # Inputs ------------------------------------------------------------------------------------
+
+    @_mutation(_write, "Adds an input to a process.")
+    async def add_input(
+        self,
+        info: Info,
+        process: ProcessId,
+        input: Annotated[given.NewInput, _new("input")],
+        position: Position = UNSET,
+    ) -> InputPayload | None:
+        new = given.accept(given.NewInputModel, input, "input")
+        process_id, context = _id(process, "Process", "process"), info.context
+        async with context.database.transaction() as transaction:
+            await writes.require_process(transaction, process_id, context.viewer)
+            place = await writes.make_room(
+                transaction, "input", process_id, position or None, ("position",)
+            )
+            (created,) = await writes.add_inputs(transaction, process_id, place, [new])
+        return await context.payload(info, {"input": created, "process": process_id})
+
+    @_mutation(_write, "Changes an input.")
+    async def update_input(
+        self, info: Info, id: InputId, changes: Annotated[given.InputChanges, _CHANGES]
+    ) -> InputPayload | None:
+        accepted = given.accept(given.InputChangesModel, changes, "changes")
+        input_id, context = _id(id, "Input", "id"), info.context
+        async with context.database.transaction() as transaction:
+            process_id = await writes.change_input(transaction, input_id, accepted, context.viewer)
+        return await context.payload(info, {"input": input_id, "process": process_id})
+
+    @_mutation(_write, "Puts an input at another place in its process.")
+    async def move_input(
+        self,
+        info: Info,
+        id: InputId,
+        position: Annotated[int, strawberry.argument(description="Its new place, from 1.")],
+    ) -> InputPayload | None:
+        input_id, context = _id(id, "Input", "id"), info.context
+        async with context.database.transaction() as transaction:
+            process_id = await writes.move_part(
+                transaction, "input", input_id, position, context.viewer, ("position",)
+            )
+        return await context.payload(info, {"input": input_id, "process": process_id})
+
+    @_mutation(
+        _write, "Removes an input from its process: by its id, or by the process and its reference."
+    )
+    async def remove_input(
+        self,
+        info: Info,
+        id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="The input's opaque id.")
+        ] = UNSET,
+        of_process: OfProcess = UNSET,
+        reference: Annotated[
+            str | None,
+            strawberry.argument(description="The input's reference, along with ofProcess."),
+        ] = UNSET,
+    ) -> RemovedPayload | None:
+        context = info.context
+        input_id = _optional_id(id or None, "Input", "id")
+        owner = _optional_id(of_process or None, "Process", "ofProcess")
+        if (input_id is None) is (not reference):
+            raise bad_value(("id",), "expected either id or reference")
+        async with context.database.transaction() as transaction:
+            if input_id is None:
+                if owner is None:
+                    raise bad_value(("ofProcess",), "is required along with reference")
+                await writes.require_process(transaction, owner, context.viewer)
+                input_id = await stored.find_input(transaction, owner, reference or "")
+                if input_id is None:
+                    raise not_found("there is no such input")
+            process_id = await writes.remove_part(
+                transaction, "input", input_id, context.viewer, owner
+            )
+        removed = global_id("Input", input_id)
+        return await context.payload(info, {"removed_id": removed, "process": process_id})
+
+    # Authorisations ----------------------------------------------------------------------------
+
+    @_mutation(_write, "Authorises a profile on a process; doing so twice is fine.")
+    async def authorise_profile(
+        self,
+        info: Info,
+        process: ProcessId,
+        profile: Annotated[
+            given.ProfileKeyInput, strawberry.argument(description="The profile to authorise.")
+        ],
+    ) -> ProcessPayload | None:
+        key = given.accept(given.ProfileKey, profile, "profile")
+        process_id, context = _id(process, "Process", "process"), info.context
+        async with context.database.transaction() as transaction:
+            await writes.require_process(transaction, process_id, context.viewer)
+            profile_id = await writes.profile_id(transaction, key, ("profile",))
+            await stored.authorise(transaction, process_id, [profile_id])
+        return await context.payload(info, {"process": process_id})
+
+    @_mutation(
+        _write, "Takes back the authorisation of a profile on a process, or of all profiles."
+    )
+    async def unauthorise_profile(
+        self,
+        info: Info,
+        process: ProcessId,
+        profile: Annotated[
+            given.ProfileKeyInput | None,
+            strawberry.argument(description="The profile; all of them where it is left out."),
+        ] = UNSET,
+    ) -> ProcessPayload | None:
+        key = given.accept(given.ProfileKey, profile, "profile") if profile else None
+        process_id, context = _id(process, "Process", "process"), info.context
+        async with context.database.transaction() as transaction:
+            await writes.require_process(transaction, process_id, context.viewer)
+            profile_id = (
+                await writes.profile_id(transaction, key, ("profile",)) if key is not None else None
+            )
+            await stored.unauthorise(transaction, process_id, profile_id)
+        return await context.payload(info, {"process": process_id})
+
+    # Espaces -----------------------------------------------------------------------------------
+
+    @_mutation(_write, "Creates an espace.")
+    async def create_espace(
+        self, info: Info, espace: Annotated[given.NewEspace, _new("espace")]
+    ) -> EspacePayload | None:
+        new = given.accept(given.NewEspaceModel, espace, "espace")
+        async with info.context.database.transaction() as transaction:
+            created = await insert_row(transaction, "espace", new.model_dump())
+        return await info.context.payload(info, {"espace": created})
+
+    @_mutation(_write, "Changes an espace.")
+    async def update_espace(
+        self, info: Info, id: EspaceId, changes: Annotated[given.EspaceChanges, _CHANGES]
+    ) -> EspacePayload | None:
+        accepted = given.accept(given.EspaceChangesModel, changes, "changes")
+        espace_id = _id(id, "Espace", "id")
+        async with info.context.database.transaction() as transaction:
+            values = accepted.model_dump(exclude_none=True)
+            if not await update_row(transaction, "espace", espace_id, values):
+                raise not_found("there is no such espace")
+        return await info.context.payload(info, {"espace": espace_id})
+
+    @_mutation(_write, "Deletes an espace that has no processes.")
+    async def delete_espace(self, info: Info, id: EspaceId) -> DeletedPayload | None:
+        espace_id = _id(id, "Espace", "id")
+        async with info.context.database.transaction() as transaction:
+            if not await delete_row(transaction, "espace", espace_id):
+                raise not_found("there is no such espace")
+        return await info.context.payload(info, {"deleted_id": id})
+
+    # Profiles ----------------------------------------------------------------------------------
+
+    @_mutation(_admin, "Creates a profile.")
+    async def create_profile(
+        self, info: Info, profile: Annotated[given.NewProfile, _new("profile")]
+    ) -> ProfilePayload | None:
+        new = given.accept(given.NewProfileModel, profile, "profile")
+        values = {"name": new.name, "permissions": writes.permission_words(new.permissions)}
+        async with info.context.database.transaction() as transaction:
+            created = await insert_row(transaction, "profile", values)
+        return await info.context.payload(info, {"profile": created})
+
+    @_mutation(_admin, "Changes a profile that is not one of those there from the start.")
+    async def update_profile(
+        self, info: Info, id: ProfileId, changes: Annotated[given.ProfileChanges, _CHANGES]
+    ) -> ProfilePayload | None:
+        accepted = given.accept(given.ProfileChangesModel, changes, "changes")
+        profile_id, context = _id(id, "Profile", "id"), info.context
+        values: dict[str, object] = accepted.model_dump(include={"name"}, exclude_none=True)
+        if accepted.permissions is not None:
+            values["permissions"] = writes.permission_words(accepted.permissions)
+        async with context.database.transaction() as transaction:
+            await writes.require_own(transaction, "profile", profile_id)
+            await update_row(transaction, "profile", profile_id, values)
+        return await context.payload(info, {"profile": profile_id})
+
+    @_mutation(_admin, "Deletes a profile that is not one of those there from the start.")
+    async def delete_profile(self, info: Info, id: ProfileId) -> DeletedPayload | None:
+        profile_id = _id(id, "Profile", "id")
+        async with info.context.database.transaction() as transaction:
+            await writes.require_own(transaction, "profile", profile_id)
+            await delete_row(transaction, "profile", profile_id)
+        return await info.context.payload(info, {"deleted_id": id})
+
+    # Sources -----------------------------------------------------------------------------------
+
+    @_mutation(_admin, "Creates a source.")
+    async def create_source(
+        self, info: Info, source: Annotated[given.NewSource, _new("source")]
+    ) -> SourcePayload | None:
+        new = given.accept(given.NewSourceModel, source, "source")
+        context = info.context
+        settings = writes.check_settings(
+            new.kind, new.settings, context.executions.kinds, {}, ("source",)
+        )
+        async with context.database.transaction() as transaction:
+            created = await insert_row(
+                transaction, "source", {"name": new.name, "kind": new.kind, **settings}
+            )
+        return await context.payload(info, {"source": created})
+
+    @_mutation(_admin, "Changes a source that is not part of the gateway.")
+    async def update_source(
+        self, info: Info, id: SourceId, changes: Annotated[given.SourceChanges, _CHANGES]
+    ) -> SourcePayload | None:
+        accepted = given.accept(given.SourceChangesModel, changes, "changes")
+        source_id, context = _id(id, "Source", "id"), info.context
+        values: dict[str, object] = accepted.model_dump(include={"name"}, exclude_none=True)
+        async with context.database.transaction() as transaction:
+            source = await writes.require_own(transaction, "source", source_id)
+            if accepted.settings is not None:
+                values |= writes.check_settings(
+                    source["kind"],
+                    accepted.settings,
+                    context.executions.kinds,
+                    orjson.loads(source["secrets"]),
+                    ("changes",),
+                )
+            await update_row(transaction, "source", source_id, values)
+        return await context.payload(info, {"source": source_id})
+
+    @_mutation(_admin, "Deletes a source that nothing acts on and that is not part of the gateway.")
+    async def delete_source(self, info: Info, id: SourceId) -> DeletedPayload | None:
+        source_id = _id(id, "Source", "id")
+        async with info.context.database.transaction() as transaction:
+            await writes.require_own(transaction, "source", source_id)
+            await delete_row(transaction, "source", source_id)
+        return await info.context.payload(info, {"deleted_id": id})
+
+    # Execution ---------------------------------------------------------------------------------
+
+    @_mutation(
+        Permission.PROCESS_EXECUTE,
+        "Executes a process and waits for its end; where an action fails, the error's extensions"
+        " name the execution.",
+    )
+    async def execute_process(
+        self,
+        info: Info,
+        id: ProcessId,
+        inputs: Annotated[
+            list[given.InputValue] | None,
+            strawberry.argument(description="The values of its inputs, in any order."),
+        ] = UNSET,
+    ) -> ExecutionPayload | None:
+        values = given.accept_all(given.InputValueModel, inputs or [], "inputs")
+        process_id, context = _id(id, "Process", "id"), info.context
+        execution_id = await context.executions.execute(
+            process_id, [(value.reference, value.value) for value in values], context.viewer
+        )
+        return await context.payload(info, {"execution": execution_id, "process": process_id})

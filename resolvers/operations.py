@@ -1,0 +1,306 @@
+"""In charge of the one pipeline that every request runs through, GraphQL or legacy.
+
+A query goes from its variables straight to the database, one statement a root field, and the JSON
+that comes back goes out as it is. Mutations and introspection run through Strawberry's executor,
+whose resolvers answer with such JSON too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType, execute
+from graphql.execution.values import get_variable_values
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from resolvers.access import Viewer
+from resolvers.compiler import (
+    INTROSPECTION_FIELDS,
+    CompiledField,
+    Document,
+    LegacyOperation,
+    OperationCompiler,
+)
+from resolvers.context import RequestContext, permission_of
+from resolvers.enums import Permission
+from resolvers.errors import ErrorKind, GatewayError
+from resolvers.execution.engine import ExecutionEngine
+from resolvers.failures import as_gateway_error, entry, entry_of_graphql, from_graphql
+from storage.database import Database
+from storage.plan import Rendering, RunValues
+
+Introspection = Literal["public", "token", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """What a GraphQL client sent."""
+
+    query: str
+    operation_name: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    read_only: bool = False
+    """Refuse mutations: the request came by a method that must not change anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A GraphQL response: HTTP status, body, and headers that say more about it."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class _PassThroughContext(StrawberryGraphQLCoreExecutionContext):
+    """Strawberry's executor, taking finished JSON from a resolver as it is."""
+
+    def complete_value(
+        self,
+        return_type: Any,
+        field_details_list: Any,
+        info: Any,
+        path: Any,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        if isinstance(result, orjson.Fragment):
+            return result
+        return super().complete_value(
+            return_type, field_details_list, info, path, result, position_context
+        )
+
+
+class Operations:
+    """Runs operations of one schema against one database.
+
+    Args:
+        introspection: who may ask for the schema.
+    """
+
+    def __init__(
+        self,
+        compiler: OperationCompiler,
+        database: Database,
+        executions: ExecutionEngine,
+        *,
+        introspection: Introspection = "public",
+    ) -> None:
+        self._compiler = compiler
+        self._database = database
+        self._executions = executions
+        self._introspection = introspection
+
+    # GraphQL -----------------------------------------------------------------------------------
+
+    async def answer(self, request: GraphQLRequest, viewer: Viewer | None) -> Answer:
+        """The response to a GraphQL request; never raises for anything that a client sent.
+
+        Args:
+            viewer: who asks; None without a token, which is enough for introspection alone.
+        """
+        try:
+            document = self._compiler.document(request.query)
+            if viewer is None and not self._open_to_all(document, request.operation_name):
+                raise GatewayError(
+                    ErrorKind.UNAUTHENTICATED,
+                    "no access token: send it in the Authorization header",
+                )
+            if document.errors:
+                return _refused([entry_of_graphql(error) for error in document.errors])
+            operation = document.operation(request.operation_name)
+            introspects = document.introspects(operation)
+            if introspects and self._introspection == "off":
+                raise GatewayError(ErrorKind.FORBIDDEN, "introspection is switched off")
+            is_query = operation.operation is OperationType.QUERY
+            if request.read_only and not is_query:
+                refused = entry(
+                    GatewayError(ErrorKind.BAD_USER_INPUT, "send a mutation with POST, not GET")
+                )
+                return Answer(405, orjson.dumps({"errors": [refused]}), {"Allow": "POST"})
+            if viewer is not None and is_query and not introspects:
+                return await self._run_query(request, document, operation, viewer)
+            return await self._execute(request, document, operation, viewer)
+        except GatewayError as error:
+            return refusal(error)
+
+    def _open_to_all(self, document: Document, operation_name: str | None) -> bool:
+        """Whether the operation may run without a token."""
+        if self._introspection != "public" or document.errors:
+            return False
+        return document.root_names(document.operation(operation_name)) <= INTROSPECTION_FIELDS
+
+    # Queries -----------------------------------------------------------------------------------
+
+    async def _run_query(
+        self,
+        request: GraphQLRequest,
+        document: Document,
+        operation: OperationDefinitionNode,
+        viewer: Viewer,
+    ) -> Answer:
+        variables = self._variables(operation, request.variables)
+        if isinstance(variables, list):
+            return self._refused_variables(document, operation, viewer, variables)
+        scope = viewer.scope(Permission.PROCESS_READ)
+        fields = self._compiler.query(request.query, request.operation_name, variables, scope)
+        values = RunValues(variables, viewer.profile_id)
+        if len(fields) == 1:
+            return _data(fields, [await self._run_field(fields[0], values, viewer)])
+        runs = (self._run_field(compiled, values, viewer) for compiled in fields)
+        return _data(fields, await asyncio.gather(*runs))
+
+    def _variables(
+        self, operation: OperationDefinitionNode, given: Mapping[str, Any]
+    ) -> dict[str, Any] | list[GraphQLError]:
+        """The operation's variables, coerced to their types, or what is wrong with them."""
+        if not operation.variable_definitions:
+            return {}
+        coerced = get_variable_values(
+            self._compiler.schema, operation.variable_definitions, dict(given), max_errors=10
+        )
+        return coerced if isinstance(coerced, list) else coerced.coerced
+
+    def _refused_variables(
+        self,
+        document: Document,
+        operation: OperationDefinitionNode,
+        viewer: Viewer,
+        errors: Sequence[GraphQLError],
+    ) -> Answer:
+        """The response to variables that do not fit, for a viewer who might have used them.
+
+        Permission is judged before the shape of the input (CONTRACT.md §2).
+        """
+        root = self._compiler.schema.get_root_type(operation.operation)
+        assert root is not None
+        for name in document.root_names(operation) - INTROSPECTION_FIELDS:
+            viewer.require(permission_of(root.fields[name]), name)
+        return _refused([entry_of_graphql(error) for error in errors])
+
+    async def _run_field(
+        self, compiled: CompiledField, values: RunValues, viewer: Viewer
+    ) -> bytes | GatewayError:
+        try:
+            viewer.require(compiled.permission, compiled.node.name.value)
+            if compiled.error is not None:
+                return compiled.error
+            if compiled.statement is None:
+                return compiled.constant
+            arguments = compiled.statement.arguments(values)
+            found = await self._database.fetch_json(compiled.statement.sql, arguments)
+            return b"null" if found is None else found
+        except Exception as error:
+            return as_gateway_error(error)
+
+    # Everything else ---------------------------------------------------------------------------
+
+    async def _execute(
+        self,
+        request: GraphQLRequest,
+        document: Document,
+        operation: OperationDefinitionNode,
+        viewer: Viewer | None,
+    ) -> Answer:
+        result = await self._executed(document, operation, request.variables, viewer)
+        errors = result.errors or []
+        if result.data is None and errors and not any(error.path for error in errors):
+            # Nothing was run: the variables do not fit.
+            if viewer is None:
+                return _refused([entry_of_graphql(error) for error in errors])
+            return self._refused_variables(document, operation, viewer, errors)
+        body: dict[str, Any] = {"data": result.data}
+        if errors:
+            body["errors"] = [entry_of_graphql(error) for error in errors]
+        return Answer(200, orjson.dumps(body))
+
+    async def _executed(
+        self,
+        document: Document,
+        operation: OperationDefinitionNode,
+        variables: Mapping[str, Any],
+        viewer: Viewer | None,
+        rendering: Rendering = Rendering.GRAPHQL,
+    ) -> ExecutionResult:
+        """What Strawberry's executor makes of the operation."""
+        assert document.ast is not None
+        context = None
+        if viewer is not None:
+            context = RequestContext(
+                viewer, self._database, self._executions, self._compiler.limits, rendering
+            )
+        result: Any = execute(
+            self._compiler.schema,
+            document.ast,
+            context_value=context,
+            variable_values=dict(variables),
+            operation_name=operation.name.value if operation.name else None,
+            executor_class=_PassThroughContext,
+        )
+        executed: ExecutionResult = await result if asyncio.iscoroutine(result) else result
+        return executed
+
+    # Legacy routes -----------------------------------------------------------------------------
+
+    async def run(
+        self, operation: LegacyOperation, variables: Mapping[str, Any], viewer: Viewer
+    ) -> bytes | None:
+        """The JSON that a legacy route answers with; None where it is null.
+
+        Raises:
+            GatewayError: whatever went wrong.
+        """
+        try:
+            if operation.statements:
+                viewer.require(operation.permission, operation.path[0])
+                statement = operation.statements[viewer.scope(Permission.PROCESS_READ)]
+                arguments = statement.arguments(RunValues(variables, viewer.profile_id))
+                return await self._database.fetch_json(statement.sql, arguments)
+            result = await self._executed(
+                operation.document, operation.definition, variables, viewer, Rendering.LEGACY
+            )
+        except Exception as error:
+            raise as_gateway_error(error) from error
+        if result.errors:
+            raise from_graphql(result.errors[0]) from result.errors[0]
+        found = orjson.loads(orjson.dumps(result.data))
+        for key in operation.path:
+            found = found[key]
+        return None if found is None else orjson.dumps(found)
+
+
+def refusal(error: GatewayError) -> Answer:
+    """The response to a request that was not executed because of this error."""
+    headers = {} if error.retry_after is None else {"Retry-After": f"{error.retry_after:.0f}"}
+    return Answer(error.kind.words.status, orjson.dumps({"errors": [entry(error)]}), headers)
+
+
+def _refused(errors: Sequence[Mapping[str, Any]]) -> Answer:
+    """The response to an operation that is not valid."""
+    return Answer(ErrorKind.BAD_USER_INPUT.words.status, orjson.dumps({"errors": list(errors)}))
+
+
+def _data(fields: Sequence[CompiledField], answers: Sequence[bytes | GatewayError]) -> Answer:
+    """The response made of its root fields' answers, each as the database wrote it."""
+    members: list[bytes] = []
+    errors: list[Mapping[str, Any]] = []
+    fatal = False
+    for compiled, answer in zip(fields, answers, strict=True):
+        value = answer if isinstance(answer, bytes) else b"null"
+        if isinstance(answer, GatewayError):
+            errors.append(entry(answer, path=[compiled.key], locations=_location(compiled)))
+            fatal = fatal or compiled.non_null
+        members.append(b'"%b":%b' % (compiled.key.encode(), value))
+    data = b"null" if fatal else b"{%b}" % b",".join(members)
+    if not errors:
+        return Answer(200, b'{"data":%b}' % data)
+    return Answer(200, b'{"data":%b,"errors":%b}' % (data, orjson.dumps(errors)))
+
+
+def _location(compiled: CompiledField) -> list[dict[str, int]]:
+    token = compiled.node.loc.start_token if compiled.node.loc else None
+    return [{"line": token.line, "column": token.column}] if token else []

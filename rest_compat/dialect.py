@@ -1,0 +1,144 @@
+"""In charge of what a legacy dialect consists of: routes, bodies and an envelope, as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from resolvers.errors import ErrorKind, GatewayError
+from resolvers.ids import MAX_DATABASE_ID, global_id
+from rest_compat.bodies import Body, JsonSchema
+
+
+class RouteError(ValueError):
+    """A route does not fit the schema; the message names the route and what does not fit."""
+
+
+# Paths -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PathValue:
+    """A variable of the operation that a part of the path gives."""
+
+    variable: str
+    read: Callable[[str], object | None]
+    """The variable's value; None where the text can be none."""
+
+
+def database_id(text: str) -> int | None:
+    """The id that a text of digits stands for."""
+    number = int(text) if re.fullmatch(r"[0-9]{1,10}", text) else 0
+    return number if 0 < number <= MAX_DATABASE_ID else None
+
+
+def opaque_id(type_name: str) -> Callable[[str], str | None]:
+    """Reads an id as GraphQL writes those of this type."""
+
+    def read(text: str) -> str | None:
+        number = database_id(text)
+        return None if number is None else global_id(type_name, number)
+
+    return read
+
+
+def word(text: str) -> str | None:
+    """A name or a reference, as it came."""
+    return text or None
+
+
+def keyed(key: str, read: Callable[[str], object | None]) -> Callable[[str], object | None]:
+    """Reads one of the keys of an object, as GraphQL takes them."""
+
+    def read_key(text: str) -> object | None:
+        value = read(text)
+        return None if value is None else {key: value}
+
+    return read_key
+
+
+# Routes ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRule:
+    """What a route takes besides its path."""
+
+    model: type[Body]
+    variable: str | None = None
+    """The variable that the body becomes; None where its members are variables themselves."""
+    required: bool = True
+    """Whether there has to be a body."""
+    bulk: bool = False
+    """Whether it may be as long as ``max_bulk_body_bytes`` allows."""
+    in_query: tuple[str, ...] = ()
+    """Members that may stand in the query string instead."""
+    repeats: Mapping[str, str] = field(default_factory=dict)
+    """Members that say again what a part of the path says, by that part's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path of a dialect, and the operation that they stand for."""
+
+    method: str
+    path: str
+    """With the names of its variable parts in braces: ``/process/{idProcess}``."""
+    operation: str
+    """The operation's name in the dialect's document."""
+    answer: tuple[str, ...]
+    """Where in the operation's data the route's answer stands, as response keys."""
+    summary: str
+    description: str = ""
+    variables: Mapping[str, tuple[PathValue, ...]] = field(default_factory=dict)
+    """By each variable part of the path, what it can stand for: the first that exists is meant."""
+    body: BodyRule | None = None
+    """None where a body is not even read."""
+    has_data: bool = True
+    """Whether the caller is told what the operation answers."""
+    errors: frozenset[ErrorKind] = frozenset()
+    """What can go wrong besides what follows from the rest of the route."""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Envelope(Protocol):
+    """How a dialect puts what it has to say."""
+
+    def status(self, kind: ErrorKind) -> int:
+        """The HTTP status of an error."""
+        ...
+
+    def success(self, data: bytes | None) -> bytes | None:
+        """The body of a success, around JSON as it came from the database; None for no body."""
+        ...
+
+    def failure(self, error: GatewayError) -> bytes:
+        """The body of an error, which is located in the client's own words."""
+        ...
+
+    def success_schema(self, data: JsonSchema | None) -> JsonSchema | None:
+        """The JSON Schema of ``success``, around that of the data."""
+        ...
+
+    def failure_schema(self) -> JsonSchema:
+        """The JSON Schema of ``failure``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A legacy API."""
+
+    name: str
+    title: str
+    description: str
+    roots: tuple[str, ...]
+    """The first segments of its paths."""
+    document: str
+    """Its operations, in GraphQL."""
+    routes: tuple[Route, ...]
+    envelope: Envelope

@@ -1,0 +1,229 @@
+"""In charge of connections: the pool, transactions, notifications, and what failures mean.
+
+No other module runs a statement against PostgreSQL. What asyncpg raises is turned into the error
+catalogue here; the driver's own words go to the log only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import asyncpg
+
+logger = logging.getLogger(__name__)
+
+Row = Mapping[str, Any]
+"""A row of an answer: values by column name."""
+
+
+class StorageError(Exception):
+    """A statement could not be done. ``resolvers`` renders it from the error catalogue."""
+
+
+class DatabaseUnavailableError(StorageError):
+    """The database is out of reach, too slow, or failed on its own account."""
+
+
+class AlreadyExistsError(StorageError):
+    """A unique value is taken; ``constraint`` names the rule."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class StillInUseError(StorageError):
+    """A row that others refer to cannot go, or one that is referred to is not there."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+@contextlib.contextmanager
+def _failures_named() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise AlreadyExistsError(error.constraint_name or "") from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise StillInUseError(error.constraint_name or "") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        # The driver's message may hold SQL, values or a host name: it is for the log alone.
+        logger.exception("a statement failed")
+        raise DatabaseUnavailableError("the database did not answer") from error
+
+
+async def _keep_session(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Reset nothing at release: nothing in the gateway changes a session's state, and asyncpg's
+    reset query would cost each request another round trip.
+    """
+
+
+async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Take JSON as the bytes that came over the wire, and give it as text or bytes."""
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
+    )
+
+
+class Transaction:
+    """A connection inside one transaction; whatever leaves with an exception is rolled back."""
+
+    def __init__(
+        self, database: Database, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    ) -> None:
+        self._database = database
+        self._connection = connection
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
+        """All rows of the statement's answer."""
+        self._database.statements += 1
+        with _failures_named():
+            # asyncpg's Record has all of a Mapping's methods, but does not say so.
+            return cast("Sequence[Row]", await self._connection.fetch(sql, *args))
+
+    async def fetch_row(self, sql: str, *args: object) -> Row | None:
+        """The first row of the statement's answer, or None."""
+        rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    async def fetch_value(self, sql: str, *args: object) -> object:
+        """The first value of the first row, or None."""
+        row = await self.fetch_row(sql, *args)
+        return next(iter(row.values())) if row is not None else None
+
+    async def script(self, sql: str) -> None:
+        """Run several statements that take no parameters and answer nothing."""
+        self._database.statements += 1
+        with _failures_named():
+            await self._connection.execute(sql)
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database.
+
+    ``statements`` counts what was run, transaction control aside; tests hold it constant over
+    rows and depth.
+    """
+
+    def __init__(self, url: str, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._url = url
+        self._pool = pool
+        self.statements = 0
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        pool_min: int = 1,
+        pool_max: int = 16,
+        statement_timeout: float = 30.0,
+        statement_cache_size: int = 1000,
+    ) -> Database:
+        """Open the pool.
+
+        Args:
+            url: ``postgresql://…``, any form that libpq takes.
+            pool_min, pool_max: connections kept open, and at most.
+            statement_timeout: seconds that one statement may take, 0 for no limit.
+            statement_cache_size: prepared statements kept for each connection; 0 behind a
+                pooler in transaction mode.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached.
+        """
+        settings = {"jit": "off", "application_name": "process-gateway"}
+        if statement_timeout:
+            settings["statement_timeout"] = str(int(statement_timeout * 1000))
+        with _failures_named():
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=pool_min,
+                max_size=pool_max,
+                # A statement that PostgreSQL does not even cancel (a dead network) ends as well.
+                command_timeout=statement_timeout + 5 if statement_timeout else None,
+                timeout=10,
+                statement_cache_size=statement_cache_size,
+                max_cached_statement_lifetime=0,
+                max_cacheable_statement_size=0,
+                server_settings=settings,
+                init=_prepare,
+                reset=_keep_session,
+            )
+        return cls(url, pool)
+
+    async def close(self) -> None:
+        """Close all connections once they are idle; those that are not within 5 s are cut."""
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout=5)
+        except (TimeoutError, asyncpg.InterfaceError, OSError):
+            self._pool.terminate()
+
+    async def fetch_json(self, sql: str, args: Sequence[object]) -> bytes | None:
+        """The one JSON value that the statement answers with, as PostgreSQL wrote it."""
+        self.statements += 1
+        with _failures_named():
+            async with self._pool.acquire() as connection:
+                answer: bytes | None = await connection.fetchval(sql, *args)
+        return answer
+
+    async def ping(self) -> None:
+        """Ask for nothing; raises ``DatabaseUnavailableError`` where even that fails."""
+        with _failures_named():
+            await self._pool.fetchval("SELECT 1")
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction on a connection of its own."""
+        async with contextlib.AsyncExitStack() as stack:
+            with _failures_named():
+                connection = await stack.enter_async_context(self._pool.acquire())
+            transaction = connection.transaction()
+            with _failures_named():
+                await transaction.start()
+            try:
+                yield Transaction(self, connection)
+            except BaseException:
+                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await transaction.rollback()
+                raise
+            with _failures_named():
+                await transaction.commit()
+
+    async def listen(self, channel: str, heard: Callable[[], None]) -> Listener:
+        """Call ``heard`` at every notification of ``channel``, on a connection of its own.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached.
+        """
+        with _failures_named():
+            connection = await asyncpg.connect(self._url, timeout=10, statement_cache_size=0)
+            await connection.add_listener(channel, lambda *_: heard())
+        return Listener(connection)
+
+
+class Listener:
+    """A connection that hears notifications until it is closed or cut."""
+
+    def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        self._connection = connection
+
+    def on_lost(self, lost: Callable[[], Awaitable[None] | None]) -> None:
+        """Call ``lost`` when the connection ends."""
+        self._connection.add_termination_listener(lambda _: lost())
+
+    @property
+    def alive(self) -> bool:
+        """Whether notifications still arrive, as far as is known."""
+        return not self._connection.is_closed()
+
+    async def close(self) -> None:
+        """End the connection."""
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await self._connection.close(timeout=2)

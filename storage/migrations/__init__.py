@@ -1,0 +1,55 @@
+"""In charge of bringing a database to the schema that this version of the gateway needs.
+
+Migrations are the ``NNNN_name.sql`` files of this folder, applied in order, each in the one
+transaction that also records it. An advisory lock lets any number of gateways start at once.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from storage.database import Database
+
+_LOCK = 0x70726F63
+"""The advisory lock's key, a number of the gateway's own."""
+
+_RECORD = """
+CREATE TABLE IF NOT EXISTS schema_migration (
+    version    integer PRIMARY KEY,
+    name       text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+
+
+def available() -> list[tuple[int, str, str]]:
+    """Each migration's version, name and SQL, in order."""
+    found = []
+    for file in resources.files(__package__).iterdir():
+        if file.name.endswith(".sql"):
+            version, name = file.name.removesuffix(".sql").split("_", 1)
+            found.append((int(version), name, file.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+async def migrate(database: Database) -> list[str]:
+    """Apply what is missing; returns the names of what was applied, empty where nothing was.
+
+    Raises:
+        DatabaseUnavailableError: the database is out of reach or refused a statement; nothing
+            has changed.
+    """
+    applied = []
+    async with database.transaction() as transaction:
+        await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await transaction.script(_RECORD)
+        rows = await transaction.fetch("SELECT version FROM schema_migration")
+        done = {row["version"] for row in rows}
+        for version, name, sql in available():
+            if version in done:
+                continue
+            await transaction.script(sql)
+            await transaction.fetch(
+                "INSERT INTO schema_migration (version, name) VALUES ($1, $2)", version, name
+            )
+            applied.append(name)
+    return applied
