@@ -33,13 +33,12 @@ def create_app(services: Services) -> web.Application:
     """The application that serves GraphQL, both dialects and the pages about them."""
     endpoint = _Endpoint(services)
     app = web.Application(middlewares=[endpoint.judge])
-    app.router.add_route("GET", "/graphql", endpoint.graphql)
-    app.router.add_route("POST", "/graphql", endpoint.graphql)
+    app.on_response_prepare.append(_hide_versions)
+    app.router.add_get("/graphql", endpoint.graphql)
+    app.router.add_post("/graphql", endpoint.graphql)
     app.router.add_get("/health", endpoint.health)
     app.router.add_get("/health/ready", endpoint.ready)
     add_pages(app, services.settings, _openapi(services))
-    # Last: the dialects decide for themselves which paths and methods they know.
-    app.router.add_route("*", "/{path:.*}", endpoint.legacy)
     return app
 
 
@@ -69,17 +68,20 @@ class _Endpoint:
     @web.middleware
     async def judge(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Judge how much the client asks, and give every failure the form of the API asked."""
+        # The dialects decide for themselves which paths and methods they know: no route is theirs.
+        dialect, path = self._dialect(request) or (None, "")
         try:
             self._limiter.spend(request.remote or "")
-            return await handler(request)
+            if dialect is None:
+                return await handler(request)
+            return _from_dialect(await self._legacy(request, dialect, path))
         except web.HTTPException as error:
             return _plain(error.status, error.reason, error.headers.get(hdrs.ALLOW))
         except Exception as error:
             refused = as_gateway_error(error)
-            found = self._dialect(request)
-            if found is not None:
-                return _from_dialect(request, found[0].refuse(refused))
-            return graphql_http.refuse(request, refused)
+            if dialect is None:
+                return graphql_http.refuse(request, refused)
+            return _from_dialect(dialect.refuse(refused))
 
     async def graphql(self, request: web.Request) -> web.StreamResponse:
         """GraphQL over HTTP; to a browser that only looks, GraphiQL."""
@@ -91,21 +93,16 @@ class _Endpoint:
         answer = await self._services.operations.answer(asked, viewer)
         return graphql_http.respond(request, answer)
 
-    async def legacy(self, request: web.Request) -> web.StreamResponse:
+    async def _legacy(self, request: web.Request, dialect: CompiledDialect, path: str) -> Response:
         """A route of one of the dialects, at the root or below the base path."""
-        found = self._dialect(request)
-        if found is None:
-            raise web.HTTPNotFound
-        dialect, path = found
         largest = dialect.largest_body(
             request.method, path, self._settings.max_body_bytes, self._settings.max_bulk_body_bytes
         )
-        response = await dialect.respond(
+        return await dialect.respond(
             Request(request.method, path, request.query, lambda: read_body(request, largest)),
             self._services.operations,
             lambda: self._viewer(request),
         )
-        return _from_dialect(request, response)
 
     def _dialect(self, request: web.Request) -> tuple[CompiledDialect, str] | None:
         """The dialect that a path belongs to, and the path without the base path."""
@@ -137,7 +134,12 @@ class _Endpoint:
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: _JSON})
 
 
-def _from_dialect(request: web.Request, response: Response) -> web.Response:
+async def _hide_versions(_: web.Request, response: web.StreamResponse) -> None:
+    """Say nothing of the programs that answered: their versions help an attacker alone."""
+    response.headers[hdrs.SERVER] = "process-gateway"
+
+
+def _from_dialect(response: Response) -> web.Response:
     headers = {hdrs.CACHE_CONTROL: "private, no-store", **response.headers}
     if response.body is not None:
         headers[hdrs.CONTENT_TYPE] = _JSON

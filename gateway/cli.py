@@ -1,36 +1,41 @@
-"""In charge of the command line: ``process-gateway`` and its commands."""
+"""In charge of the command line: ``process-gateway`` and its commands.
+
+Commands import what only they need: all that the server is made of takes a second to import, and
+most commands do without.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
+import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import orjson
 import uvloop
 
-from gateway.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from gateway.server import serve
-from gateway.services import compiler_of, dialects_of, open_database
+from gateway.database import open_database
 from gateway.settings import Settings, SettingsError, load_settings
 from gateway.tokens import TokenKeys, parse_ttl
 from resolvers.errors import GatewayError
-from rest_compat import RouteError, describe_routes, openapi_document
 from storage.access import load_profiles, revoke_token
-from storage.database import Database, DatabaseUnavailableError
 from storage.demo import generate, load_home
 
-Command = Callable[[argparse.Namespace, Settings], Awaitable[None]]
+if TYPE_CHECKING:
+    from rest_compat import CompiledDialect
+
+Command = Callable[[argparse.Namespace, Settings], Coroutine[None, None, None]]
+
+_STORAGE_LOG = logging.getLogger("storage.database")
 
 
-class _UsageError(Exception):
-    """The command cannot be done as it was given; the message says why, in one line."""
+class _CommandError(Exception):
+    """The command cannot be done, or not as it was given; the message says why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,20 +48,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
             stream=sys.stderr,
         )
-        uvloop.run(parsed.run(parsed, settings))
-    except KeyboardInterrupt:
-        return 130
-    except DatabaseUnavailableError:
-        return _fail("the database cannot be reached (setting database_url); see the log above")
-    except (SettingsError, EmbeddedPostgresError, RouteError, GatewayError, _UsageError) as error:
+        # What ends a command is told in one line; only who keeps serving has a log to tell more in.
+        _STORAGE_LOG.disabled = True
+        uvloop.run(_stoppable(parsed.run(parsed, settings)))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        # To stop is what ends a server well; of any other command something was left undone.
+        return 0 if parsed.run is _serve else 130
+    except (SettingsError, _CommandError) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.strerror or error}")
     return 0
 
 
+async def _stoppable(command: Coroutine[None, None, None]) -> None:
+    """Run a command; SIGINT and SIGTERM cancel it, so that whatever it has opened is closed.
+
+    A second one cancels what the first one waits for: requests in flight.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    await command
+
+
 def _fail(message: str) -> int:
-    print(f"process-gateway: {message}", file=sys.stderr)
+    print("process-gateway:", *message.split(), file=sys.stderr)
     return 1
 
 
@@ -113,41 +131,34 @@ def _given(parsed: argparse.Namespace) -> dict[str, object]:
     }
 
 
-@contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
-    """The database that the settings name; without one, the embedded server, started if need be."""
-    embedded: EmbeddedPostgres | None = None
-    if settings.database_url is None:
-        embedded = await asyncio.to_thread(EmbeddedPostgres.start, settings.data_dir)
-        url = embedded.url
-    else:
-        url = settings.database_url.get_secret_value()
-    try:
-        async with open_database(settings, url) as database:
-            yield database
-    finally:
-        if embedded is not None:
-            await asyncio.to_thread(embedded.stop)
-
-
 async def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
-    async with _database(settings) as database:
-        await serve(settings, database)
+    from gateway.server import serve
+    from rest_compat import RouteError
+
+    async with open_database(settings) as database:
+        _STORAGE_LOG.disabled = False
+        try:
+            await serve(settings, database)
+        except RouteError as error:
+            raise _CommandError(str(error)) from error
 
 
 async def _migrate(parsed: argparse.Namespace, settings: Settings) -> None:
-    async with _database(settings):
+    async with open_database(settings):
         print("the database is up to date")
 
 
 async def _demo(parsed: argparse.Namespace, settings: Settings) -> None:
     if parsed.processes is not None and parsed.processes < 1:
-        raise _UsageError(f"--processes: expected a number from 1, got {parsed.processes}")
+        raise _CommandError(f"--processes: expected a number from 1, got {parsed.processes}")
     # A million rows take longer than any request may.
     settings = settings.model_copy(update={"statement_timeout": 0})
-    async with _database(settings) as database:
+    async with open_database(settings) as database:
         if parsed.processes is not None:
-            await generate(database, parsed.processes)
+            try:
+                await generate(database, parsed.processes)
+            except ValueError as error:
+                raise _CommandError(f"--processes: {error}") from error
             print(f"generated {parsed.processes:,} processes")
         elif await load_home(database):
             print("loaded the demo home")
@@ -159,31 +170,40 @@ async def _token(parsed: argparse.Namespace, settings: Settings) -> None:
     try:
         ttl = parse_ttl(parsed.ttl)
     except ValueError as error:
-        raise _UsageError(f"--ttl: {error}") from None
+        raise _CommandError(f"--ttl: {error}") from None
     keys = TokenKeys.from_settings(settings)
-    async with _database(settings) as database, database.transaction() as transaction:
+    async with open_database(settings) as database, database.transaction() as transaction:
         profiles = {profile.name: profile for profile in await load_profiles(transaction)}
     if parsed.profile not in profiles:
         known = ", ".join(profiles)
-        raise _UsageError(f'--profile: there is no profile "{parsed.profile}"; there are {known}')
+        raise _CommandError(f'--profile: there is no profile "{parsed.profile}"; there are {known}')
     print(keys.issue(profiles[parsed.profile].id, parsed.profile, ttl))
 
 
 async def _revoke(parsed: argparse.Namespace, settings: Settings) -> None:
-    claims = TokenKeys.from_settings(settings).verify(parsed.token)
+    try:
+        claims = TokenKeys.from_settings(settings).verify(parsed.token)
+    except GatewayError as error:
+        raise _CommandError(f"TOKEN: {error}") from error
     expires_at = datetime.fromtimestamp(claims.expires_at, UTC)
-    async with _database(settings) as database, database.transaction() as transaction:
+    async with open_database(settings) as database, database.transaction() as transaction:
         await revoke_token(transaction, claims.token_id, expires_at)
 
 
 async def _schema(parsed: argparse.Namespace, settings: Settings) -> None:
+    from gateway.services import compiler_of
+
     print(compiler_of(settings).sdl())
 
 
 async def _openapi(parsed: argparse.Namespace, settings: Settings) -> None:
-    dialects = {d.name: d for d in dialects_of(settings, compiler_of(settings))}
+    import orjson
+
+    from rest_compat import openapi_document
+
+    (dialect,) = (found for found in _dialects(settings) if found.name == parsed.dialect)
     document = openapi_document(
-        dialects[parsed.dialect],
+        dialect,
         version=version("process-gateway"),
         base_path=settings.rest_base_path,
     )
@@ -191,6 +211,20 @@ async def _openapi(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 async def _routes(parsed: argparse.Namespace, settings: Settings) -> None:
-    rows = describe_routes(dialects_of(settings, compiler_of(settings)))
-    for row in rows:
-        print("  ".join(row))
+    from rest_compat import describe_routes
+
+    rows = describe_routes(_dialects(settings))
+    names = ("DIALECT", "METHOD", "PATH", "OPERATION", "PERMISSION")
+    header = [name.ljust(len(cell)) for name, cell in zip(names, rows[0], strict=True)]
+    for row in (header, *rows):
+        print("  ".join(row).rstrip())
+
+
+def _dialects(settings: Settings) -> Sequence[CompiledDialect]:
+    from gateway.services import compiler_of, dialects_of
+    from rest_compat import RouteError
+
+    try:
+        return dialects_of(settings, compiler_of(settings))
+    except RouteError as error:
+        raise _CommandError(str(error)) from error

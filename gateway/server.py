@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-import signal
+import os
 from datetime import timedelta
 
 from aiohttp import web
 
 from gateway.app import create_app
 from gateway.services import Services, open_services
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 from storage.access import load_profiles
 from storage.database import Database
 from storage.demo import load_home
@@ -22,18 +23,14 @@ _DEMO_TOKEN_TTL = timedelta(days=7)
 
 
 async def serve(settings: Settings, database: Database) -> None:
-    """Serve until SIGINT or SIGTERM; requests in flight are finished then.
+    """Serve until the task is cancelled; requests in flight are finished then.
 
     Raises:
-        OSError: the port cannot be listened on.
+        SettingsError: the address cannot be listened on.
         RouteError: a legacy route does not fit the schema.
     """
     if settings.demo and await load_home(database):
         logger.info("loaded the demo home")
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
     async with open_services(settings, database) as services:
         runner = web.AppRunner(
             create_app(services),
@@ -43,13 +40,27 @@ async def serve(settings: Settings, database: Database) -> None:
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
-            await site.start()
+            await _listen(runner, settings)
             print(await _greeting(services, runner.addresses[0][1]), flush=True)
-            await stopped.wait()
-            logger.info("stopping")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                logger.info("stopping")
         finally:
             await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    try:
+        await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
+    except OSError as error:
+        name = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
+        # Event loops put long words of their own here; resolvers of names count from -1 down.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
+        raise SettingsError(
+            f"{name}: cannot listen on {settings.host}:{settings.port}: {reason}"
+        ) from error
 
 
 async def _greeting(services: Services, port: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -19,9 +18,6 @@ from resolvers.planning import Limits
 from resolvers.schema import build_schema
 from rest_compat import CompiledDialect, build_dialects
 from storage.database import Database
-from storage.migrations import migrate
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +63,6 @@ def compiler_of(settings: Settings) -> OperationCompiler:
 def dialects_of(settings: Settings, compiler: OperationCompiler) -> tuple[CompiledDialect, ...]:
     """Both legacy dialects, validated against the schema; they need no database."""
     return build_dialects(compiler, process_dialect_status=settings.process_dialect_status)
-
-
-@contextlib.asynccontextmanager
-async def open_database(settings: Settings, url: str) -> AsyncIterator[Database]:
-    """A connected and migrated database; raises ``DatabaseUnavailableError``."""
-    database = await Database.connect(
-        url,
-        pool_min=settings.pool_min,
-        pool_max=settings.pool_max,
-        statement_timeout=settings.statement_timeout,
-        statement_cache_size=settings.statement_cache_size,
-    )
-    try:
-        for name in await migrate(database):
-            logger.info("migrated: %s", name)
-        yield database
-    finally:
-        await database.close()
 
 
 @contextlib.asynccontextmanager

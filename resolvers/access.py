@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from storage.database import Database, DatabaseUnavailableError, Listener
 from storage.plan import Scope, Visibility
 
 logger = logging.getLogger(__name__)
+
+_LISTEN_RETRY = 30.0
+"""Seconds after which listening is tried again where it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,12 @@ class AccessDirectory:
         self._revoked: frozenset[str] = frozenset()
         self._stale = True
         self._listener: Listener | None = None
-        self._reading = asyncio.Lock()
+        self._listen_after = 0.0
+        self._reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to listen and read for the first time; raises ``DatabaseUnavailableError``."""
-        await self._refresh()
+        await self._read_once()
 
     async def close(self) -> None:
         """Stop listening."""
@@ -88,8 +93,10 @@ class AccessDirectory:
             GatewayError: ``UNAUTHENTICATED`` where the token was revoked or its profile is gone.
             DatabaseUnavailableError: that cannot be told now.
         """
-        if self._stale or self._listener is None or not self._listener.alive:
-            await self._refresh()
+        if not self._listening:
+            await self._read_once()
+        while self._stale:
+            await self._read_once()
         if token_id in self._revoked:
             raise GatewayError(ErrorKind.UNAUTHENTICATED, "the token was revoked")
         viewer = self._profiles.get(profile_id)
@@ -102,32 +109,48 @@ class AccessDirectory:
     def _changed(self) -> None:
         self._stale = True
 
-    async def _refresh(self) -> None:
-        async with self._reading:
-            if self._listener is None or not self._listener.alive:
-                self._stale = True
-                try:
-                    self._listener = await self._database.listen(ACCESS_CHANNEL, self._changed)
-                except DatabaseUnavailableError:
-                    # Some poolers cannot listen; the copy is then read for every request.
-                    logger.warning("profiles cannot be listened for; reading them each time")
-            if not self._stale:
-                return
-            # Before reading: a change while reading must lead to another reading.
-            self._stale = False
-            try:
-                async with self._database.transaction() as transaction:
-                    profiles = await load_profiles(transaction)
-                    self._revoked = await load_revocations(transaction)
-            except BaseException:
-                self._stale = True
-                raise
-            self._profiles = {
-                profile.id: Viewer(
-                    profile.id,
-                    profile.name,
-                    frozenset(Permission(word) for word in profile.permissions),
-                    profile.built_in,
-                )
-                for profile in profiles
-            }
+    @property
+    def _listening(self) -> bool:
+        return self._listener is not None and self._listener.alive
+
+    async def _read_once(self) -> None:
+        """Read anew, or wait for the reading that is under way: when the database hangs, a
+        thousand requests wait for one answer together, not for a thousand in turn.
+        """
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+        await asyncio.shield(self._reading)
+
+    async def _read(self) -> None:
+        if not self._listening:
+            self._stale = True
+            await self._listen()
+        # Before reading: a change while reading has to lead to another reading.
+        self._stale = False
+        try:
+            async with self._database.transaction() as transaction:
+                profiles = await load_profiles(transaction)
+                self._revoked = await load_revocations(transaction)
+        except BaseException:
+            self._stale = True
+            raise
+        self._profiles = {
+            profile.id: Viewer(
+                profile.id,
+                profile.name,
+                frozenset(Permission(word) for word in profile.permissions),
+                profile.built_in,
+            )
+            for profile in profiles
+        }
+
+    async def _listen(self) -> None:
+        """Listen again, unless that failed a moment ago."""
+        if time.monotonic() < self._listen_after:
+            return
+        try:
+            self._listener = await self._database.listen(ACCESS_CHANNEL, self._changed)
+        except DatabaseUnavailableError:
+            # Poolers in transaction mode never pass notifications on.
+            self._listen_after = time.monotonic() + _LISTEN_RETRY
+            logger.warning("changes of profiles are not heard; reading them for each request")

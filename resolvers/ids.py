@@ -1,6 +1,6 @@
 """In charge of the opaque texts that clients hand back: global ids and page cursors.
 
-PostgreSQL writes them (``storage.model``, ``storage.compiler``); here they are read.
+PostgreSQL writes them (``storage.model``, ``storage.pages``); here they are read.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read_cursor(text: str, order: str, types: tuple[type, ...]) -> list[object]:
 
     Args:
         text: what the client sent.
-        order: the order of the page that it was sent for (``storage.compiler.describe_order``).
+        order: the order of the page that it was sent for (``storage.pages.describe_order``).
         types: the Python types of the order's columns.
 
     Raises:

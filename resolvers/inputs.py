@@ -11,7 +11,7 @@ import re
 import types
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -25,8 +25,10 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from strawberry import UNSET
+from strawberry.types import get_object_definition
 
 from resolvers.enums import Permission, ProcessMode, ProcessState
+from resolvers.errors import FieldProblem, GatewayError, bad_input, bad_value
 from resolvers.ids import MAX_DATABASE_ID, read_global_id
 from resolvers.validation import (
     Description,
@@ -36,6 +38,7 @@ from resolvers.validation import (
     Reference,
     ShortText,
     Text,
+    storable,
     validate,
 )
 
@@ -63,6 +66,8 @@ class IdOf:
 
 EspaceId = Annotated[int, IdOf("Espace")]
 ProfileId = Annotated[int, IdOf("Profile")]
+SourceId = Annotated[int, IdOf("Source")]
+ProcessId = Annotated[int, IdOf("Process")]
 
 
 class InputModel(BaseModel):
@@ -75,7 +80,7 @@ class InputModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _leave_out_null(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or None not in value.values():
             return value
         nullable = {
             name
@@ -98,6 +103,7 @@ class EspaceKey(InputModel):
     id: EspaceId | None = Field(None, description="By its opaque id.")
     database_id: DatabaseId | None = Field(None, description="By its id in the legacy dialects.")
     reference: Text | None = Field(None, description="By its reference.")
+    name: Text | None = Field(None, description="By its name, where no other espace has it.")
 
 
 class ProfileKey(InputModel):
@@ -119,9 +125,18 @@ class ArgumentModel(InputModel):
 
 
 class NewActionModel(InputModel):
-    source: Name = Field(description="The name of the source to act on.")
-    action: Name = Field(
-        description="What to do there; with the source process, the process's reference."
+    source: Name | None = Field(None, description="The name of the source to act on.")
+    source_id: SourceId | None = Field(
+        None, description="The opaque id of the source, instead of its name."
+    )
+    action: Name | None = Field(
+        None,
+        description="What to do there; with the source process, the process's reference.",
+    )
+    subprocess_id: ProcessId | None = Field(
+        None,
+        description="The opaque id of the process to run, instead of action; the source may then"
+        " be left out.",
     )
     runs_when: ProcessState = Field(
         ProcessState.ENABLED, description="The state in which a switch runs it."
@@ -129,6 +144,16 @@ class NewActionModel(InputModel):
     arguments: list[ArgumentModel] = Field(
         default_factory=list, max_length=MAX_PARTS, description="What to do it with, in order."
     )
+
+    @model_validator(mode="after")
+    def _names_one_thing(self) -> NewActionModel:
+        if self.source is not None and self.source_id is not None:
+            raise ValueError("expected either source or sourceId, got both")
+        if (self.action is None) is (self.subprocess_id is None):
+            raise ValueError("expected either action or subprocessId")
+        if self.source is None and self.source_id is None and self.subprocess_id is None:
+            raise ValueError("expected source or sourceId")
+        return self
 
     @model_validator(mode="after")
     def _references_differ(self) -> NewActionModel:
@@ -326,6 +351,9 @@ def graphql_input(
             cls.__annotations__[name] = type_
             setattr(cls, name, value)
         _INPUTS[model] = made = strawberry.input(cls, description=description, one_of=one_of)
+        # The model builds the value; Strawberry would do it too, item by item in Python.
+        definition = get_object_definition(made, strict=True)
+        definition.from_input = lambda _type, given, _context: given
         return made
 
     return decorate
@@ -351,31 +379,37 @@ def accept(model: type[Model], given: Any, argument: str) -> Model:
     """Check an argument of a mutation.
 
     Args:
-        given: what Strawberry made of the argument.
+        given: the argument, coerced to its GraphQL type.
         argument: its name, which stands before each problem's path.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT`` with every problem and its place.
     """
-    return validate(model, _plain(given), (argument,))
+    return validate(model, given, (argument,))
 
 
 def accept_all(model: type[Model], given: list[Any], argument: str) -> list[Model]:
     """Check an argument that is a list; raises like ``accept``."""
-    return [validate(model, _plain(item), (argument, place)) for place, item in enumerate(given)]
+    accepted: list[Model] = []
+    wrong: list[FieldProblem] = []
+    for place, item in enumerate(given):
+        try:
+            accepted.append(validate(model, item, (argument, place)))
+        except GatewayError as error:
+            wrong += error.problems
+    if wrong:
+        raise bad_input(*wrong)
+    return accepted
 
 
-def _plain(value: Any) -> Any:
-    """Strawberry's input objects as dicts in GraphQL's names, without what was not given."""
-    if is_dataclass(value):
-        return {
-            to_camel(member.name): _plain(getattr(value, member.name))
-            for member in fields(value)
-            if getattr(value, member.name) is not UNSET
-        }
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
+def accept_texts(given: list[str], argument: str) -> list[str]:
+    """Check an argument that is a list of texts; raises like ``accept``."""
+    for place, text in enumerate(given):
+        try:
+            storable(text)
+        except ValueError as error:
+            raise bad_value((argument, place), str(error)) from None
+    return given
 
 
 def _snake(name: str) -> str:

@@ -216,7 +216,7 @@ class Mutation:
                 transaction, "action", process_id, position or None, ("position",)
             )
             (created,) = await writes.add_actions(
-                transaction, process_id, place, [new], context.viewer, ("action",)
+                transaction, process_id, place, [new], context.viewer, [("action",)]
             )
         return await context.payload(info, {"action": created, "process": process_id})
 
@@ -502,10 +502,21 @@ class Mutation:
             list[given.InputValue] | None,
             strawberry.argument(description="The values of its inputs, in any order."),
         ] = UNSET,
+        values: Annotated[
+            list[str] | None,
+            strawberry.argument(
+                description="The values of its inputs instead, in the order of those that it asks"
+                " for in its state."
+            ),
+        ] = UNSET,
     ) -> ExecutionPayload | None:
-        values = given.accept_all(given.InputValueModel, inputs or [], "inputs")
+        named = given.accept_all(given.InputValueModel, inputs or [], "inputs")
+        in_order = given.accept_texts(values or [], "values")
         process_id, context = _id(id, "Process", "id"), info.context
         execution_id = await context.executions.execute(
-            process_id, [(value.reference, value.value) for value in values], context.viewer
+            process_id,
+            [(value.reference, value.value) for value in named],
+            context.viewer,
+            in_order=in_order,
         )
         return await context.payload(info, {"execution": execution_id, "process": process_id})

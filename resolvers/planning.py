@@ -6,7 +6,7 @@ never on the values in it: those become slots, filled at each run. So it can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
@@ -30,8 +30,8 @@ from resolvers.errors import bad_value
 from resolvers.ids import read_cursor, read_global_id
 from resolvers.shapes import Given
 from resolvers.validation import storable
-from storage.compiler import describe_order
 from storage.model import SQL_TYPES, TABLES, ColumnKind, Table
+from storage.pages import describe_order
 from storage.plan import (
     AllOf,
     AnyOf,
@@ -71,6 +71,10 @@ TABLE_OF_TYPE: Mapping[str, str] = {table.type_name: name for name, table in TAB
 
 _PYTHON_TYPES = {ColumnKind.INTEGER: int, ColumnKind.TEXT: str}
 """What a cursor holds for each kind of column that can be ordered by."""
+
+_LAST_CHARACTER = "\U0010ffff"
+_PAST_ALL = _LAST_CHARACTER * 4001
+"""Greater than every text that can be filtered by: none has more than 4,000 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,19 +245,20 @@ class Planner:
         argument = "id" if single else "ids"
         given = arguments[argument]
         largest = self._limits.largest_page
+        path = (*self._path, argument)
 
         def read(values: RunValues) -> list[tuple[str, int]]:
             ids = _value(given, values)
             ids = [ids] if single else ids
             if len(ids) > largest:
-                raise bad_value((argument,), f"expected at most {largest} ids, got {len(ids)}")
+                raise bad_value(path, f"expected at most {largest} ids, got {len(ids)}")
             found = []
             for place, text in enumerate(ids):
                 try:
                     found.append(read_global_id(text))
                 except ValueError as error:
-                    path = (argument,) if single else (argument, place)
-                    raise bad_value(path, str(error)) from None
+                    wrong = path if single else (*path, place)
+                    raise bad_value(wrong, str(error)) from None
             return found
 
         return ReadNodes(
@@ -426,7 +431,9 @@ class Planner:
                 case _:
                     node_type = cast(GraphQLObjectType, get_named_type(type_.fields["node"].type))
                     selected = [node.selection_set for node in nodes]
+                    self._path.append(key)
                     fields.append(EdgeNode(key, self.fields(node_type, table, selected)))
+                    self._path.pop()
         return tuple(fields)
 
     def _page_info(
@@ -462,24 +469,41 @@ class Planner:
             self._path.append(name)
             column = _snake(name)
             if name == "and":
-                found += [self._conditions(table, part) for part in value]
+                found += self._each(table, value)
             elif name == "or":
-                found.append(AnyOf(tuple(self._conditions(table, part) for part in value)))
+                found.append(AnyOf(tuple(self._each(table, value))))
             elif name == "not":
                 found.append(Not(self._conditions(table, value)))
             elif column in table.relations:
                 target = TABLES[table.relations[column].target]
                 found.append(Related(column, self._conditions(target, value)))
             elif isinstance(value, Mapping):
-                found += [
-                    self._compare(table, column, Comparison(_snake(op)), operand, op)
-                    for op, operand in value.items()
-                    if operand is not None
-                ]
+                for op, operand in value.items():
+                    if operand is not None:
+                        found += self._comparisons(table, column, op, operand)
             else:
                 found.append(self._compare(table, column, Comparison.EQUAL, value, ""))
             self._path.pop()
         return found[0] if len(found) == 1 else AllOf(tuple(found))
+
+    def _each(self, table: Table, parts: Sequence[Mapping[str, Any]]) -> Iterator[Condition]:
+        for place, part in enumerate(parts):
+            self._path.append(place)
+            yield self._conditions(table, part)
+            self._path.pop()
+
+    def _comparisons(
+        self, table: Table, column: str, op: str, operand: Any
+    ) -> Iterable[Compare]:
+        """What one operator of a filter says of a column."""
+        if op == "startsWith":
+            # A range of the column's index, whatever the prefix: the plan does not know it.
+            slot = self._slot(operand, "text", _past_prefix, op)
+            return (
+                self._compare(table, column, Comparison.GREATER_OR_EQUAL, operand, op),
+                Compare(column, Comparison.LESS, slot),
+            )
+        return (self._compare(table, column, Comparison(_snake(op)), operand, op),)
 
     def _compare(
         self, table: Table, column: str, comparison: Comparison, operand: Any, name: str
@@ -534,6 +558,16 @@ def _plain(value: Any) -> object:
 
 def _plain_list(value: Any) -> list[object]:
     return [_plain(item) for item in value]
+
+
+def _past_prefix(prefix: Any) -> str:
+    """The least text, by code point, that is greater than every text with this prefix."""
+    stem = storable(prefix).rstrip(_LAST_CHARACTER)
+    if not stem:
+        return _PAST_ALL
+    # No text holds surrogates, so what follows U+D7FF is U+E000.
+    following = 0xE000 if stem[-1] == "\ud7ff" else ord(stem[-1]) + 1
+    return stem[:-1] + chr(following)
 
 
 def _id_of(type_name: str) -> Callable[[Any], object]:

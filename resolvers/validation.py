@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from resolvers.errors import FieldProblem, bad_input
@@ -32,10 +32,6 @@ def storable(text: str) -> str:
     return text
 
 
-def _strip(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
-
-
 Text = Annotated[str, AfterValidator(storable)]
 """Any text that can be stored."""
 ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(storable)]
@@ -43,8 +39,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterVali
 """1 to 255 characters; blanks at its ends are kept."""
 Reference = Annotated[
     str,
-    BeforeValidator(_strip),
-    StringConstraints(min_length=1, max_length=255),
+    StringConstraints(min_length=1, max_length=255, strip_whitespace=True),
     AfterValidator(storable),
 ]
 """1 to 255 characters without blanks at its ends."""
@@ -92,6 +87,8 @@ def _message(details: ErrorDetails) -> str:
             return "must not be empty"
         case "string_too_long":
             return f"expected at most {context['max_length']:,} characters, got {len(given):,}"
+        case "string_unicode":
+            return "must not contain a lone surrogate"
         case "too_long":
             return f"expected at most {context['max_length']:,} items"
     expected = {

@@ -7,6 +7,7 @@ path that an error is located at is that of the mutation's arguments (``at``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -33,7 +34,7 @@ from resolvers.validation import problems
 from storage import processes as stored
 from storage.database import Row, Transaction
 from storage.executions import arguments_json
-from storage.rows import delete_row, find_row, insert_row, update_row
+from storage.rows import delete_row, find_ids, find_row, insert_row, update_row
 
 Path = tuple[str | int, ...]
 
@@ -72,7 +73,8 @@ async def create_process(
         profiles.append(viewer.only_profile)
     await stored.authorise(transaction, process_id, profiles)
     await stored.insert_inputs(transaction, process_id, 1, [_input(part) for part in new.inputs])
-    await add_actions(transaction, process_id, 1, new.actions, viewer, (*at, "actions"))
+    places = [(*at, "actions", place) for place in range(len(new.actions))]
+    await add_actions(transaction, process_id, 1, new.actions, viewer, places)
     return process_id
 
 
@@ -152,29 +154,35 @@ async def add_actions(
     position: int,
     actions: Sequence[NewActionModel],
     viewer: Viewer,
-    at: Path,
+    at: Sequence[Path],
 ) -> list[int]:
-    """Insert actions from ``position`` on, which has to be free; returns their ids."""
+    """Insert actions from ``position`` on, which has to be free; returns their ids.
+
+    Args:
+        at: the place of each action in the input.
+    """
     if not actions:
         return []
-    rows = await _resolved(
+    targets = await _targets(
         transaction,
-        [(part.source, part.action) for part in actions],
+        [
+            _Call(part.source, part.source_id, part.action, part.subprocess_id, place)
+            for part, place in zip(actions, at, strict=True)
+        ],
         viewer,
-        [(*at, place) for place in range(len(actions))],
     )
     new = [
         stored.NewAction(
-            source_id,
-            part.action,
+            target.source_id,
+            target.action,
             part.runs_when.value,
             arguments_json([(a.reference, a.value) for a in part.arguments]),
-            subprocess_id,
+            target.subprocess_id,
         )
-        for part, (source_id, subprocess_id) in zip(actions, rows, strict=True)
+        for part, target in zip(actions, targets, strict=True)
     ]
     ids = await stored.insert_actions(transaction, process_id, position, new)
-    await _refuse_cycle(transaction, process_id, [row[1] for row in rows], at)
+    await _refuse_cycle(transaction, process_id, targets, at)
     return ids
 
 
@@ -188,67 +196,132 @@ async def change_action(
     """Change an action; what the changes leave out stays. Returns the process."""
     process_id, _ = await require_part(transaction, "action", action_id, viewer)
     values: dict[str, object] = {}
-    subprocess_id: int | None = None
+    targets: list[_Target] = []
     if changes.source is not None or changes.action is not None:
         before = await find_row(transaction, "action", "id", action_id)
         assert before is not None
-        source = changes.source
-        if source is None:
-            row = await find_row(transaction, "source", "id", before["source_id"])
-            assert row is not None
-            source = str(row["name"])
-        action = changes.action if changes.action is not None else str(before["action"])
-        ((source_id, subprocess_id),) = await _resolved(
-            transaction, [(source, action)], viewer, [at]
+        call = _Call(
+            changes.source,
+            before["source_id"] if changes.source is None else None,
+            changes.action if changes.action is not None else before["action"],
+            None,
+            at,
         )
-        values |= {"source_id": source_id, "action": action, "subprocess_id": subprocess_id}
+        targets = await _targets(transaction, [call], viewer)
+        values |= asdict(targets[0])
     if changes.runs_when is not None:
         values["enabled"] = changes.runs_when.value
     if changes.arguments is not None:
         values["arguments"] = arguments_json([(a.reference, a.value) for a in changes.arguments])
     await update_row(transaction, "action", action_id, values)
-    await _refuse_cycle(transaction, process_id, [subprocess_id], at)
+    await _refuse_cycle(transaction, process_id, targets, [at])
     return process_id
 
 
-async def _resolved(
-    transaction: Transaction, calls: Sequence[tuple[str, str]], viewer: Viewer, at: Sequence[Path]
-) -> list[tuple[int, int | None]]:
-    """The rows that actions refer to: for each source name and action, the source's id and the
-    id of the process that it runs, if any.
-    """
-    sources = await stored.sources_by_name(transaction, [source for source, _ in calls])
-    references = [
-        action
-        for source, action in calls
-        if source in sources and sources[source][1] == PROCESS_KIND
-    ]
-    called: dict[str, int] = {}
-    if references:
-        await stored.lock_calls(transaction)
-        called = await stored.processes_by_reference(transaction, references, viewer.only_profile)
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What an action is to act on, as the caller names it."""
+
+    source: str | None
+    source_id: int | None
+    action: str | None
+    subprocess_id: int | None
+    at: Path
+
+    @property
+    def source_name(self) -> str:
+        """A process named alone is run by the built-in source, which has the name of its kind."""
+        return self.source if self.source is not None else PROCESS_KIND
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What an action acts on, as it is stored."""
+
+    source_id: int
+    action: str
+    subprocess_id: int | None = None
+
+
+async def _targets(
+    transaction: Transaction, calls: Sequence[_Call], viewer: Viewer
+) -> list[_Target]:
+    """The rows that these calls mean; raises ``BAD_USER_INPUT`` with every one that means none."""
+    sources = await stored.find_sources(
+        transaction,
+        [call.source_name for call in calls if call.source_id is None],
+        [call.source_id for call in calls if call.source_id is not None],
+    )
+    by_name, by_id = {row.name: row for row in sources}, {row.id: row for row in sources}
+    called: dict[int | str, stored.CalledProcess] = {}
     wrong: list[FieldProblem] = []
-    rows: list[tuple[int, int | None]] = []
-    for (source, action), place in zip(calls, at, strict=True):
-        source_id, kind = sources.get(source, (0, ""))
-        if not source_id:
-            wrong.append(FieldProblem((*place, "source"), f'there is no source "{source}"'))
-        elif kind == PROCESS_KIND and action not in called:
-            wrong.append(FieldProblem((*place, "action"), f'there is no process "{action}"'))
-        rows.append((source_id, called.get(action) if kind == PROCESS_KIND else None))
+    targets: list[_Target] = []
+    if any(row.kind == PROCESS_KIND for row in sources):
+        await stored.lock_calls(transaction)
+        for process in await stored.find_called(
+            transaction,
+            [call.action for call in calls if call.action is not None],
+            [call.subprocess_id for call in calls if call.subprocess_id is not None],
+            viewer.only_profile,
+        ):
+            called |= {process.id: process, process.reference: process}
+    for call in calls:
+        target = _target(call, by_name, by_id, called)
+        if isinstance(target, FieldProblem):
+            wrong.append(target)
+        else:
+            targets.append(target)
     if wrong:
         raise bad_input(*wrong)
-    return rows
+    return targets
+
+
+def _target(
+    call: _Call,
+    by_name: Mapping[str, stored.SourceRow],
+    by_id: Mapping[int, stored.SourceRow],
+    called: Mapping[int | str, stored.CalledProcess],
+) -> _Target | FieldProblem:
+    """What one call means, or what is wrong with it."""
+    if call.source_id is not None:
+        source = by_id.get(call.source_id)
+        if source is None:
+            return FieldProblem((*call.at, "sourceId"), "there is no such source")
+    else:
+        source = by_name.get(call.source_name)
+        if source is None:
+            return FieldProblem((*call.at, "source"), f'there is no source "{call.source_name}"')
+    runs_processes = source.kind == PROCESS_KIND
+    if call.subprocess_id is not None:
+        place = (*call.at, "subprocessId")
+        if not runs_processes:
+            return FieldProblem(place, f'the source "{source.name}" does not run processes')
+        process = called.get(call.subprocess_id)
+        if process is None:
+            return FieldProblem(place, "there is no such process")
+        return _Target(source.id, process.reference, process.id)
+    assert call.action is not None
+    if not runs_processes:
+        return _Target(source.id, call.action)
+    process = called.get(call.action)
+    if process is None:
+        return FieldProblem((*call.at, "action"), f'there is no process "{call.action}"')
+    return _Target(source.id, process.reference, process.id)
 
 
 async def _refuse_cycle(
-    transaction: Transaction, process_id: int, called: Sequence[int | None], at: Path
+    transaction: Transaction, process_id: int, targets: Sequence[_Target], at: Sequence[Path]
 ) -> None:
-    """Refuse what was just written if a process would come to run itself."""
-    if any(called):
-        cycle = await stored.find_cycle(transaction, process_id)
-        if cycle is not None:
-            raise bad_value(at, f"a process must not run itself: {' -> '.join(cycle)}")
+    """Refuse the calls that were just written if a process would come to run itself."""
+    calls = [
+        (target.action, place)
+        for target, place in zip(targets, at, strict=False)
+        if target.subprocess_id is not None
+    ]
+    cycle = await stored.find_cycle(transaction, process_id) if calls else None
+    if cycle is not None:
+        place = next((place for called, place in calls if called == cycle[1]), calls[0][1])
+        raise bad_value(place, f"a process must not run itself: {' -> '.join(cycle)}")
 
 
 async def add_inputs(
@@ -351,12 +424,12 @@ async def _key_id(
 ) -> int:
     ((name, value),) = ((n, v) for n, v in key if v is not None)
     column = "id" if name == "database_id" else name
-    row = await find_row(transaction, table, column, value)
-    if row is None:
+    found = await find_ids(transaction, table, column, value)
+    if not found:
         raise bad_value(at, f"there is no such {table}")
-    found = row["id"]
-    assert isinstance(found, int)
-    return found
+    if len(found) > 1:
+        raise bad_value(at, f"more than one {table} has this {name}")
+    return found[0]
 
 
 # Sources and profiles --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from graphql import (
@@ -57,10 +57,20 @@ class Body(BaseModel):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchema:
-        # Two fields may read one member of the body, each another form of it.
         made = handler.resolve_ref_schema(handler(schema))
-        if "required" in made:
-            made["required"] = list(dict.fromkeys(made["required"]))
+        properties, required = made.get("properties", {}), made.get("required", [])
+        for shown in properties.values():
+            shown.pop("title", None)
+            if shown.get("default", ...) is None:
+                del shown["default"]
+        # Two fields may read one member of the body, each another form of it.
+        made["required"] = list(dict.fromkeys(required))
+        for info in cls.model_fields.values():
+            first, *others = _client_names(info)
+            properties |= dict.fromkeys(others, properties[first])
+            if others and first in made["required"]:
+                made["required"].remove(first)
+                made["anyOf"] = [{"required": [name]} for name in (first, *others)]
         return made
 
     def variables(self) -> dict[str, Any]:
@@ -77,7 +87,7 @@ class KeyForms:
 
     what: str
     """For messages: ``a source``."""
-    members: Mapping[str, str]
+    members: Mapping[str, str] = field(hash=False)
     """GraphQL's key for each member that an object may name it by; the first one given counts."""
     text: str
     """GraphQL's key for a bare text."""
@@ -168,13 +178,15 @@ def client_path(
     found: list[str | int] = []
     inside: type[Body] | KeyForms | None = model
     for part in path:
-        if isinstance(part, str) and isinstance(inside, KeyForms):
-            break  # the value is the client's own, the key in it is not
         if isinstance(part, str) and inside is not None:
+            if isinstance(inside, KeyForms):
+                break  # the value is the client's own, the key in it is not
             info = graphql_fields(inside).get(part)
             if info is None:
                 break
-            part, inside = _client_name(info, given), _inside(info)
+            names, inside = _client_names(info), _inside(info)
+            known = given if isinstance(given, dict) else {}
+            part = next((name for name in names if name in known), names[0])
         found.append(part)
         if isinstance(given, dict):
             given = given.get(part)
@@ -193,8 +205,8 @@ def misfits(model: type[Body], type_: GraphQLInputType) -> Iterator[str]:
             yield from field_misfits(info, known[name].type)
         else:
             yield f"{named} has no field {name}"
-    for name, field in known.items():
-        if is_required_input_field(field) and name not in fields:
+    for name, wanted in known.items():
+        if is_required_input_field(wanted) and name not in fields:
             yield f"the body has nothing for {name} of {named}"
 
 
@@ -210,13 +222,13 @@ def field_misfits(info: FieldInfo, type_: GraphQLInputType) -> Iterator[str]:
         yield from misfits(inside, type_)
 
 
-def _client_name(info: FieldInfo, given: object) -> str:
+def _client_names(info: FieldInfo) -> list[str]:
+    """The names that a field has in a body, the documented one first."""
     alias = info.validation_alias
     if isinstance(alias, AliasChoices):
-        names = [choice for choice in alias.choices if isinstance(choice, str)]
-        return next((n for n in names if isinstance(given, dict) and n in given), names[0])
+        return [choice for choice in alias.choices if isinstance(choice, str)]
     assert isinstance(alias, str)
-    return alias
+    return [alias]
 
 
 def _inside(info: FieldInfo) -> type[Body] | KeyForms | None:

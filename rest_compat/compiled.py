@@ -1,4 +1,4 @@
-"""In charge of running a dialect: compiled against the schema once, then asked request by request."""
+"""In charge of running a dialect: compiled against the schema once, then asked by requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from resolvers.errors import (
     GatewayError,
     bad_input,
     bad_value,
-    conflict,
     not_found,
 )
 from resolvers.failures import as_gateway_error
@@ -37,7 +36,7 @@ from resolvers.operations import Operations
 from resolvers.strict_json import loads
 from resolvers.validation import validate
 from rest_compat.bodies import Body, client_path, field_misfits, graphql_fields, misfits
-from rest_compat.dialect import BodyRule, Dialect, Route, RouteError
+from rest_compat.dialect import BodyRule, Dialect, Route, RouteError, database_id
 from rest_compat.http import Authenticate, Request, Response
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -130,9 +129,7 @@ class CompiledDialect:
                 continue
             wanted = compiled.route.method
             if method == wanted or (method == "HEAD" and wanted == "GET"):
-                return _Matched(
-                    compiled, dict(zip(compiled.parameters, values, strict=True))
-                )
+                return _Matched(compiled, dict(zip(compiled.parameters, values, strict=True)))
             allowed += ["GET", "HEAD"] if wanted == "GET" else [wanted]
         if not allowed:
             return self.refuse(not_found("there is no such path in this API"))
@@ -177,7 +174,7 @@ class _Given:
 
 
 async def _read(rule: BodyRule | None, request: Request) -> _Given:
-    """The body of a request; raises ``BAD_USER_INPUT`` where it has not the shape it should have."""
+    """The body of a request; raises ``BAD_USER_INPUT`` where it is not of its shape."""
     if rule is None:
         return _Given()
     text = await request.read_body()
@@ -198,9 +195,7 @@ async def _read(rule: BodyRule | None, request: Request) -> _Given:
 
 def _expected(model: type[Body]) -> str:
     required = [
-        str(info.validation_alias)
-        for info in model.model_fields.values()
-        if info.is_required()
+        str(info.validation_alias) for info in model.model_fields.values() if info.is_required()
     ]
     return "an object" + (f" with {', '.join(dict.fromkeys(required))}" if required else "")
 
@@ -254,9 +249,9 @@ def _nothing_there(route: Route, parameters: Mapping[str, str]) -> GatewayError:
 def _require_same(rule: BodyRule, body: Body, parameters: Mapping[str, str]) -> None:
     """Refuse a body that says something else than the path."""
     for member, parameter in rule.repeats.items():
-        said, wanted = getattr(body, member), parameters[parameter]
-        if said is not None and str(said) != wanted:
-            raise bad_value((member,), f"expected {shorten(wanted)} as in the path, got {said}")
+        said, wanted = getattr(body, member), database_id(parameters[parameter])
+        if said is not None and wanted is not None and said != wanted:
+            raise bad_value((member,), f"expected {wanted} as in the path, got {said}")
 
 
 def _in_client_words(error: GatewayError, route: Route, given: _Given) -> GatewayError:
@@ -299,11 +294,9 @@ def compile_dialect(dialect: Dialect, compiler: OperationCompiler) -> CompiledDi
                 f"{route} of the /{dialect.name} dialect does not fit the schema"
                 f" (operation {route.operation}): {error}"
             ) from error
-    unused = documents.keys() - {route.operation for route in dialect.routes}
+    unused = ", ".join(sorted(documents.keys() - {route.operation for route in dialect.routes}))
     if unused:
-        raise RouteError(
-            f"no route of the /{dialect.name} dialect runs the operation {', '.join(sorted(unused))}"
-        )
+        raise RouteError(f"no route of the /{dialect.name} dialect runs the operation {unused}")
     return CompiledDialect(dialect, tuple(compiled), compiler.schema)
 
 
@@ -356,8 +349,8 @@ def _variable_misfits(
 # Listing ---------------------------------------------------------------------------------------
 
 
-def describe_routes(dialects: Iterable[CompiledDialect]) -> list[tuple[str, str, str, str, str]]:
-    """Every legacy route: its dialect, method, path, operation and permission, padded to columns."""
+def describe_routes(dialects: Iterable[CompiledDialect]) -> list[tuple[str, ...]]:
+    """Every legacy route: dialect, method, path, operation and permission, padded to columns."""
     rows = [
         (
             compiled.name,
@@ -369,8 +362,7 @@ def describe_routes(dialects: Iterable[CompiledDialect]) -> list[tuple[str, str,
         for compiled in dialects
         for route in compiled.routes
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        (*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4])
-        for row in rows
+        tuple(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
     ]

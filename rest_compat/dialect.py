@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,39 +24,29 @@ class PathValue:
     """A variable of the operation that a part of the path gives."""
 
     variable: str
-    read: Callable[[str], object | None]
-    """The variable's value; None where the text can be none."""
+    is_id: bool = True
+    """Whether it is a positive 32-bit integer; any text otherwise."""
+    opaque: str | None = None
+    """The type whose opaque id GraphQL wants in the place of the number."""
+    key: str | None = None
+    """The member that it becomes of the variable, where that is an object."""
+
+    def read(self, text: str) -> object | None:
+        """The variable's value; None where the text can be none."""
+        value: object = text
+        if self.is_id:
+            value = number = database_id(text)
+            if number is not None and self.opaque is not None:
+                value = global_id(self.opaque, number)
+        if not value:
+            return None
+        return value if self.key is None else {self.key: value}
 
 
 def database_id(text: str) -> int | None:
-    """The id that a text of digits stands for."""
+    """The id that a part of a path stands for."""
     number = int(text) if re.fullmatch(r"[0-9]{1,10}", text) else 0
     return number if 0 < number <= MAX_DATABASE_ID else None
-
-
-def opaque_id(type_name: str) -> Callable[[str], str | None]:
-    """Reads an id as GraphQL writes those of this type."""
-
-    def read(text: str) -> str | None:
-        number = database_id(text)
-        return None if number is None else global_id(type_name, number)
-
-    return read
-
-
-def word(text: str) -> str | None:
-    """A name or a reference, as it came."""
-    return text or None
-
-
-def keyed(key: str, read: Callable[[str], object | None]) -> Callable[[str], object | None]:
-    """Reads one of the keys of an object, as GraphQL takes them."""
-
-    def read_key(text: str) -> object | None:
-        value = read(text)
-        return None if value is None else {key: value}
-
-    return read_key
 
 
 # Routes ----------------------------------------------------------------------------------------

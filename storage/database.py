@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import asyncpg
@@ -138,7 +138,14 @@ class Database:
         Raises:
             DatabaseUnavailableError: the database cannot be reached.
         """
-        settings = {"jit": "off", "application_name": "process-gateway"}
+        settings = {
+            "application_name": "process-gateway",
+            "jit": "off",
+            # A statement is planned once for each connection. Planning for each run's values costs
+            # more than most reads do: a tree took 0.8 ms instead of 0.2, a page of 200 took 10
+            # instead of 6.6. EXPLAIN (GENERIC_PLAN) shows what is run.
+            "plan_cache_mode": "force_generic_plan",
+        }
         if statement_timeout:
             settings["statement_timeout"] = str(int(statement_timeout * 1000))
         with _failures_named():
@@ -200,11 +207,24 @@ class Database:
         """Call ``heard`` at every notification of ``channel``, on a connection of its own.
 
         Raises:
-            DatabaseUnavailableError: the database cannot be reached.
+            DatabaseUnavailableError: the database cannot be reached, or what is notified does not
+                arrive, which only trying tells: some poolers take a LISTEN and forget it.
         """
+        arrived = asyncio.Event()
+
+        def hear(*_: object) -> None:
+            arrived.set()
+            heard()
+
         with _failures_named():
-            connection = await asyncpg.connect(self._url, timeout=10, statement_cache_size=0)
-            await connection.add_listener(channel, lambda *_: heard())
+            connection = await asyncpg.connect(self._url, timeout=5, statement_cache_size=0)
+            try:
+                await connection.add_listener(channel, hear)
+                await self._pool.execute("SELECT pg_notify($1, '')", channel)
+                await asyncio.wait_for(arrived.wait(), timeout=2)
+            except BaseException:
+                connection.terminate()
+                raise
         return Listener(connection)
 
 
@@ -213,10 +233,6 @@ class Listener:
 
     def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         self._connection = connection
-
-    def on_lost(self, lost: Callable[[], Awaitable[None] | None]) -> None:
-        """Call ``lost`` when the connection ends."""
-        self._connection.add_termination_listener(lambda _: lost())
 
     @property
     def alive(self) -> bool:

@@ -47,6 +47,11 @@ class Program:
     actions: tuple[ActionRow, ...]
     inputs: tuple[InputRow, ...]
 
+    @property
+    def state(self) -> bool | None:
+        """The state whose actions and inputs take part; None for all of them (a simple process)."""
+        return self.process.enabled if self.process.mode == "switch" else None
+
 
 async def load_program(
     transaction: Transaction, process_id: int, only_profile: int | None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from storage.json_text import Pieces, Sql, or_null
 from storage.plan import OrderKey, Rendering
 
 
@@ -20,6 +21,8 @@ class ColumnKind(Enum):
 
     INTEGER = "integer"
     TEXT = "text"
+    PLAIN = "plain"
+    """A text that JSON needs no escapes for."""
     BOOLEAN = "boolean"
     WORD = "word"
     """A lower-case word; an enum value in GraphQL."""
@@ -42,6 +45,11 @@ SQL_TYPES: Mapping[ColumnKind, str] = {
 """The PostgreSQL type of a value that a column of this kind is compared with."""
 
 
+def json_of(expression: str) -> Sql:
+    """An SQL value, which is not null, as JSON text."""
+    return Sql(f"to_json({expression})")
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A value of a row."""
@@ -55,24 +63,36 @@ class Column:
     """Where the value is another table's: the condition that puts a comparison into that table,
     so that its index serves. ``{comparison}`` is the comparison, of the column ``name``."""
 
-    def render(self, alias: str, rendering: Rendering) -> str:
-        """The SQL expression that writes the value into an answer."""
+    def render(self, alias: str, rendering: Rendering) -> Pieces:
+        """The value as JSON text, of the row with this alias."""
         value = self.sql.format(t=alias)
         graphql = rendering is Rendering.GRAPHQL
         match self.kind:
-            case ColumnKind.WORD if graphql:
-                return f"upper({value})"
+            case ColumnKind.INTEGER:
+                return (Sql(value),)
+            case ColumnKind.TEXT:
+                return or_null(f"to_json({value})::text") if self.nullable else (json_of(value),)
+            case ColumnKind.WORD:
+                return '"', Sql(f"upper({value})" if graphql else value), '"'
             case ColumnKind.WORDS if graphql:
-                return f"to_json(upper(replace({value}::text, ':', '_'))::text[])"
+                return (json_of(f"upper(replace({value}::text, ':', '_'))::text[]"),)
             case ColumnKind.STATE if graphql:
-                return f"CASE WHEN {value} THEN 'ENABLED' ELSE 'DISABLED' END"
-            case ColumnKind.STATE | ColumnKind.BOOLEAN if not graphql:
-                return f"{value}::integer"
+                return '"', Sql(f"CASE WHEN {value} THEN 'ENABLED' ELSE 'DISABLED' END"), '"'
+            case ColumnKind.BOOLEAN if graphql:
+                return (Sql(f"({value})::text"),)
+            case ColumnKind.STATE | ColumnKind.BOOLEAN:
+                return (Sql(f"({value})::integer"),)
             case ColumnKind.TIME:
                 # RFC 3339 in UTC whatever the session's time zone.
-                return f"to_char({value} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+                form = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
+                utc = f"to_char({value} AT TIME ZONE 'UTC', {form})"
+                return or_null(f"to_json({utc})::text") if self.nullable else (json_of(utc),)
+            case ColumnKind.JSON if self.nullable:
+                return or_null(f"{value}::text")
+            case ColumnKind.PLAIN:
+                return '"', Sql(value), '"'
             case _:
-                return value
+                return (json_of(value),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +105,11 @@ class Relation:
     """The condition that ties ``{t}`` (or ``{link}``) to ``{s}``."""
     many: bool = True
     link: str | None = None
-    """A table or sub-select between the two, with ``{link}`` as its alias and its join to ``{t}``."""
+    """A table or sub-select between the two, as ``{link}``, and its join to ``{t}``."""
     order: tuple[str, ...] = ("{t}.id",)
     """What a whole list is ordered by."""
     owned: bool = False
-    """The rows are parts of ``{s}``: whoever may see that may see them, and need not be asked again."""
+    """The rows are parts of ``{s}``, and may be seen by whoever may see that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +132,14 @@ class Table:
     relations: Mapping[str, Relation] = field(default_factory=dict)
     embedded: Mapping[str, EmbeddedList] = field(default_factory=dict)
     visible: str | None = None
-    """What holds of a row that a profile may see which does not see all; ``{profile}`` is its id."""
+    """What holds of the rows that a profile may see which does not see all (``{profile}``)."""
     admin_only: bool = False
     default_order: tuple[OrderKey, ...] = (OrderKey("database_id"),)
 
 
 def _global_id(type_name: str) -> Column:
     """Relay's opaque id: the base64 of ``Type:id`` (``resolvers.ids`` reads it)."""
-    return Column(f"encode(('{type_name}:' || {{t}}.id)::bytea, 'base64')")
+    return Column(f"encode(('{type_name}:' || {{t}}.id)::bytea, 'base64')", ColumnKind.PLAIN)
 
 
 def _columns(type_name: str, **columns: Column) -> dict[str, Column]:
@@ -283,7 +303,7 @@ SOURCE = Table(
         name=_NAME,
         kind=Column("{t}.kind"),
         settings=Column("{t}.settings", ColumnKind.JSON),
-        secret_settings=Column("to_json(ARRAY(SELECT json_object_keys({t}.secrets)))"),
+        secret_settings=Column("ARRAY(SELECT json_object_keys({t}.secrets))"),
         built_in=Column("{t}.built_in", ColumnKind.BOOLEAN),
     ),
     {

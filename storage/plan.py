@@ -119,7 +119,6 @@ class Comparison(Enum):
     EQUAL = "eq"
     IN = "in"
     CONTAINS = "contains"
-    STARTS_WITH = "starts_with"
     LESS = "lt"
     LESS_OR_EQUAL = "lte"
     GREATER = "gt"
@@ -284,7 +283,7 @@ class ReadOne:
 
 @dataclass(frozen=True, slots=True)
 class ReadNodes:
-    """The rows with these ids of several tables, in the order asked for, null where there is none."""
+    """The rows with these ids of several tables, in this order; null where there is none."""
 
     choices: tuple[tuple[str, str, Fields], ...]
     """For each object type: its name in the ids, its table, and what to read of it."""

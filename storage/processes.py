@@ -31,6 +31,23 @@ class ProcessRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CalledProcess:
+    """A process that an action is to run."""
+
+    id: int
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A source that an action is to act on."""
+
+    id: int
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewAction:
     """An action to insert, with the rows that it refers to."""
 
@@ -77,32 +94,40 @@ async def lock_process(
     return ProcessRow(**row) if row is not None else None
 
 
-async def processes_by_reference(
-    transaction: Transaction, references: Sequence[str], only_profile: int | None
-) -> dict[str, int]:
-    """The ids of those of these processes that exist."""
+async def find_called(
+    transaction: Transaction,
+    references: Sequence[str],
+    ids: Sequence[int],
+    only_profile: int | None,
+) -> list[CalledProcess]:
+    """Those of these processes that exist, by reference or by id."""
     rows = await transaction.fetch(
-        f"SELECT reference, id FROM process WHERE reference = ANY ($1::text[]) AND {_VISIBLE}",
+        f"""SELECT id, reference FROM process
+        WHERE (reference = ANY ($1::text[]) OR id = ANY ($3::integer[])) AND {_VISIBLE}""",
         list(references),
         only_profile,
+        list(ids),
     )
-    return {row["reference"]: row["id"] for row in rows}
+    return [CalledProcess(**row) for row in rows]
 
 
-async def sources_by_name(
-    transaction: Transaction, names: Sequence[str]
-) -> dict[str, tuple[int, str]]:
-    """The ids and kinds of those of these sources that exist."""
+async def find_sources(
+    transaction: Transaction, names: Sequence[str], ids: Sequence[int]
+) -> list[SourceRow]:
+    """Those of these sources that exist, by name or by id."""
     rows = await transaction.fetch(
-        "SELECT name, id, kind FROM source WHERE name = ANY ($1::text[])", list(names)
+        """SELECT id, name, kind FROM source
+        WHERE name = ANY ($1::text[]) OR id = ANY ($2::integer[])""",
+        list(names),
+        list(ids),
     )
-    return {row["name"]: (row["id"], row["kind"]) for row in rows}
+    return [SourceRow(**row) for row in rows]
 
 
 async def callers(
     transaction: Transaction, process_id: int, only_profile: int | None
 ) -> tuple[list[str], int]:
-    """Who runs the process besides itself: the references that may be named, and how many in all."""
+    """Who runs the process: the references that may be named, and how many there are in all."""
     rows = await transaction.fetch(
         f"""SELECT reference, {_VISIBLE} AS visible FROM process
         WHERE id IN (SELECT process_id FROM action WHERE subprocess_id = $1) AND id <> $1
@@ -119,7 +144,12 @@ async def update_texts(
     """Change many processes in one statement; returns the ids of those that exist."""
     columns = [field.name for field in fields(TextChanges)]
     rows = await transaction.fetch(
-        f"""UPDATE process SET
+        # Locked in order of their ids: two such writes then wait for each other, and never both.
+        f"""WITH found AS (
+            SELECT id FROM process WHERE id = ANY ($1::integer[]) AND {_VISIBLE}
+            ORDER BY id FOR NO KEY UPDATE
+        )
+        UPDATE process SET
             name = coalesce(change.name, process.name),
             name_enable = coalesce(change.name_enable, process.name_enable),
             name_disable = coalesce(change.name_disable, process.name_disable),
@@ -127,7 +157,8 @@ async def update_texts(
             icon = coalesce(change.icon, process.icon)
         FROM unnest($1::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
             AS change (id, name, name_enable, name_disable, description, icon)
-        WHERE process.id = change.id AND {_VISIBLE}
+            JOIN found USING (id)
+        WHERE process.id = change.id
         RETURNING process.id""",
         [change.id for change in changes],
         only_profile,

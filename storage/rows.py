@@ -88,3 +88,13 @@ async def find_row(transaction: Transaction, table: str, column: str, value: obj
     assert table in _COLUMNS
     assert column == "id" or column in _COLUMNS[table]
     return await transaction.fetch_row(f"SELECT * FROM {table} WHERE {column} = $1", value)
+
+
+async def find_ids(transaction: Transaction, table: str, column: str, value: object) -> list[int]:
+    """The ids of the rows in which ``column`` has this value, two of them at most."""
+    assert table in _COLUMNS
+    assert column == "id" or column in _COLUMNS[table]
+    rows = await transaction.fetch(
+        f"SELECT id FROM {table} WHERE {column} = $1 ORDER BY id LIMIT 2", value
+    )
+    return [row["id"] for row in rows]

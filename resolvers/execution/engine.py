@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from resolvers.access import Viewer
 from resolvers.errors import ErrorKind, GatewayError, not_found
-from resolvers.execution.inputs import check_inputs, fill_in
+from resolvers.execution.inputs import asked_in, check_inputs, fill_in, in_turn
 from resolvers.execution.sources import PROCESS_KIND, ActionFailedError, Call, SourceKind
 from storage.database import Database
 from storage.executions import (
@@ -84,10 +84,21 @@ class ExecutionEngine:
             weakref.WeakValueDictionary()
         )
 
-    async def execute(self, process_id: int, given: Sequence[Argument], viewer: Viewer) -> int:
+    async def execute(
+        self,
+        process_id: int,
+        given: Sequence[Argument],
+        viewer: Viewer,
+        *,
+        in_order: Sequence[str] = (),
+    ) -> int:
         """Run a process to its end; returns the id of the execution.
 
         A viewer who may execute a process executes with it whatever that runs.
+
+        Args:
+            given: values of inputs, by their references.
+            in_order: values of the inputs that the process asks for in its state, in their order.
 
         Raises:
             GatewayError: ``NOT_FOUND``; ``BAD_USER_INPUT`` before anything has run;
@@ -98,7 +109,8 @@ class ExecutionEngine:
         async with self._program(process_id, viewer.only_profile) as program:
             if program is None:
                 raise not_found("there is no such process")
-            outcome = await self._run(run, program, given, None)
+            asked = asked_in(program.inputs, program.state)
+            outcome = await self._run(run, program, [*given, *in_turn(asked, in_order)], None)
         return outcome.execution_id
 
     @contextlib.asynccontextmanager
@@ -127,8 +139,8 @@ class ExecutionEngine:
     ) -> _Outcome:
         """Run a process from its first action; raises ``EXECUTION_FAILED`` where one fails."""
         process = program.process
-        switch = process.mode == "switch"
-        values = check_inputs(program.inputs, process.enabled if switch else None, given)
+        state = program.state
+        values = check_inputs(program.inputs, state, given)
         async with self._database.transaction() as transaction:
             execution_id = await start_execution(
                 transaction,
@@ -138,7 +150,7 @@ class ExecutionEngine:
                 profile_name=run.viewer.profile_name,
                 parent_step_id=parent_step,
             )
-        actions = [a for a in program.actions if not switch or a.enabled is process.enabled]
+        actions = [a for a in program.actions if state is None or a.enabled is state]
         # The limit of time is that of the whole run; what is nested ends with it.
         seconds = self._limits.seconds if parent_step is None else None
         results: list[Any] = []

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from resolvers.errors import FieldProblem, bad_input
+from resolvers.errors import FieldProblem, bad_input, bad_value
 from resolvers.ids import shorten
 from storage.executions import Argument, InputRow
 
@@ -75,6 +75,20 @@ def check_inputs(
 def asked_in(inputs: Sequence[InputRow], state: bool | None) -> list[InputRow]:
     """The inputs that take part in a state; all of them where it is None."""
     return [asked for asked in inputs if state is None or asked.enabled is state]
+
+
+def in_turn(asked: Sequence[InputRow], values: Sequence[str]) -> list[Argument]:
+    """Values that came without references, each with that of the input in its place.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` where there are more of them than inputs.
+    """
+    if len(values) > len(asked):
+        raise bad_value(
+            ("values", len(asked)),
+            f"expected at most {len(asked)} values, got {len(values)}",
+        )
+    return [(known.reference, value) for known, value in zip(asked, values, strict=False)]
 
 
 def fill_in(template: str, values: Mapping[str, str]) -> str:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from storage.database import Database, Transaction
 from storage.executions import arguments_json
-from storage.processes import (
-    NewAction,
-    NewInput,
-    authorise,
-    insert_actions,
-    insert_inputs,
-    sources_by_name,
-)
+from storage.processes import NewAction, NewInput, authorise, insert_actions, insert_inputs
 from storage.rows import insert_row
 
 _HOME_LOCK = 0x686F6D65
 _LOAD_LOCK = 0x6C6F6164
 """Keys of the advisory locks under which each kind of demo data is written."""
 
-_PROCESS_SOURCE = "process"
+_RUNNER = "process"
 """The built-in source that runs other processes."""
 
 # The home ----------------------------------------------------------------------------------------
@@ -73,7 +66,7 @@ async def _insert_home(transaction: Transaction, home: Mapping[str, Any]) -> Non
         name: await insert_row(transaction, "source", {"name": name, "kind": "echo"})
         for name in home["sources"]
     }
-    sources |= await _process_source(transaction)
+    sources[_RUNNER] = await _runner_id(transaction)
     processes: dict[str, int] = {}
     for process in home["processes"]:
         values = dict(process)
@@ -100,8 +93,8 @@ def _action(
 ) -> NewAction:
     called: str | None = new.get("run")
     return NewAction(
-        sources[new["source"] if called is None else _PROCESS_SOURCE],
-        new["do"] if called is None else called,
+        sources[new.get("source", _RUNNER)],
+        called or new["do"],
         _takes_part_when_enabled(new),
         arguments_json(list(new.get("arguments", {}).items())),
         None if called is None else processes[called],
@@ -112,10 +105,9 @@ def _takes_part_when_enabled(new: Mapping[str, Any]) -> bool:
     return bool(new.get("when", "enabled") == "enabled")
 
 
-async def _process_source(transaction: Transaction) -> dict[str, int]:
-    """The id of the built-in source that runs processes, by its name."""
-    found = await sources_by_name(transaction, [_PROCESS_SOURCE])
-    return {name: source_id for name, (source_id, _) in found.items()}
+async def _runner_id(transaction: Transaction) -> int:
+    (runner,) = await _ids(transaction, "SELECT id FROM source WHERE name = $1", _RUNNER)
+    return runner
 
 
 # Load --------------------------------------------------------------------------------------------
@@ -126,9 +118,7 @@ _BATCH = 10_000
 _MOST = 9_999_999
 """The highest number that the references have digits for."""
 
-# The numbers of words have no common divisor but those of rooms and devices, so a name comes back
-# only after all combinations.
-_VERBS = ("Dim", "Switch", "Adjust", "Check", "Schedule", "Mettre en route", "Reset")
+_VERBS = ("Switch", "Adjust", "Check", "Schedule", "Test", "Log", "Reset")
 _THINGS = (
     "the ceiling lamps",
     "the wall lamps",
@@ -154,15 +144,15 @@ _ROOMS = (
     "Master bedroom",
     "Guest room",
     "Nursery",
-    "Bathroom",
-    "Salle d’eau",
+    "Shower",
+    "Salle de bains",
     "Laundry",
     "Cellar",
     "Garage",
     "Workshop",
     "Attic",
     "Terrace",
-    "Jardin d’hiver",
+    "Véranda",
 )
 _SENTENCES = (
     "Runs every weekday before anybody gets up, and again when the last one has left the house.",
@@ -170,7 +160,7 @@ _SENTENCES = (
     "Set up by the electrician together with the wiring of this floor.",
     "Asks for a level and for the time until which it holds; afterwards the schedule takes over"
     " again.",
-    "Le réglage d’été est différent: voir la notice dans le tiroir de l’entrée.",
+    "Le réglage est différent en été ; la notice est dans le tiroir de la cuisine.",
 )
 _DEVICES = 10
 _PROFILES = 10
@@ -193,8 +183,10 @@ _LOAD_PROFILES = """INSERT INTO profile (name, permissions)
 _HIGHEST = """SELECT coalesce(max(substring(reference FROM 6)::integer), 0) FROM process
     WHERE reference ~ '^load-[0-9]{7}$'"""
 
-# In what follows $1 is the number that the run continues after, and k, from $2 to $3, the place of a
-# process in the run. All else follows from k.
+# In what follows k is the place of a process in the run. All of its data follows from k, but for
+# its number: that is k more than $1, the number that the run continues after. No statement reads a
+# table, so none becomes slower as they grow. A room comes seven times in a row, so that it has
+# processes of both modes, for many profiles.
 
 _LOAD_PROCESSES = """INSERT INTO process
         (reference, name, name_enable, name_disable, description, espace_id, icon, mode, enabled)
@@ -202,8 +194,9 @@ _LOAD_PROCESSES = """INSERT INTO process
         name,
         CASE WHEN switch THEN name || ': on' ELSE '' END,
         CASE WHEN switch THEN name || ': off' ELSE '' END,
-        ($6::text[])[1 + k % cardinality($6)] || ' ' || ($6::text[])[1 + k / 7 % cardinality($6)],
-        ($8::integer[])[1 + k % cardinality($8)],
+        concat_ws(' ', ($7::text[])[1 + k % cardinality($7)],
+            ($7::text[])[1 + (k + 1 + k / 5 % (cardinality($7) - 1)) % cardinality($7)]),
+        ($8::integer[])[1 + k / 7 % cardinality($8)],
         (ARRAY['lightbulb', 'blinds', 'thermometer', 'music', 'shield', 'fan'])[1 + k % 6],
         CASE WHEN switch THEN 'switch' ELSE 'simple' END,
         switch AND k % 2 = 0
@@ -211,29 +204,28 @@ _LOAD_PROCESSES = """INSERT INTO process
         LATERAL (SELECT k % 5 = 3 AS switch,
             concat_ws(' ', ($4::text[])[1 + k % cardinality($4)],
                 ($5::text[])[1 + k % cardinality($5)] || ',',
-                ($7::text[])[1 + k % cardinality($7)], $1 + k) AS name) AS made
-    ORDER BY k"""
+                ($6::text[])[1 + k / 7 % cardinality($6)], $1 + k) AS name) AS made
+    ORDER BY k RETURNING id"""
 
 _LOAD_INPUTS = """INSERT INTO input (process_id, position, reference, name, type, enabled)
-    SELECT process.id, part.position, part.reference, part.name, part.type, part.enabled
-    FROM generate_series($2::integer, $3::integer) AS k
-    JOIN process ON process.reference = 'load-' || lpad(($1::integer + k)::text, 7, '0')
+    SELECT process_id, part.*
+    FROM unnest($1::integer[]) AS process_id
     CROSS JOIN (VALUES (1, 'level', 'Level (%)', 'number', true),
-                       (2, 'until', 'Until', 'time', false))
-        AS part (position, reference, name, type, enabled)
-    ORDER BY k, part.position"""
+                       (2, 'until', 'Until', 'time', false)) AS part (position)
+    ORDER BY process_id, part.position"""
 
-# The last action of every tenth process k runs the process k / 10, with its own inputs. That comes
-# earlier, so there are no cycles, and trees are as deep as k has noughts at its end. No switch ends
+# The last action of every tenth process runs the process k / 10, with its own inputs. That comes
+# earlier, so there are no cycles, and a tree is as deep as k has noughts at its end. No switch ends
 # with a nought, so these processes ask for both inputs.
 _LOAD_ACTIONS = """INSERT INTO action
         (process_id, position, source_id, action, enabled, arguments, subprocess_id)
-    SELECT process.id, place,
-        CASE WHEN called.id IS NULL THEN ($4::integer[])[1 + (k + place) % cardinality($4)]
-            ELSE $5::integer END,
-        coalesce(called.reference, (ARRAY['on', 'set', 'wait', 'off'])[place]),
+    SELECT process_id, place,
+        CASE WHEN calls THEN $5::integer
+            ELSE ($4::integer[])[1 + (k + place) % cardinality($4)] END,
+        CASE WHEN calls THEN 'load-' || lpad(($1::integer + k / 10)::text, 7, '0')
+            ELSE (ARRAY['on', 'set', 'wait', 'off'])[place] END,
         place <= 2,
-        CASE WHEN called.id IS NOT NULL THEN
+        CASE WHEN calls THEN
             '[{"reference":"level","value":"{level}"},{"reference":"until","value":"{until}"}]'
         WHEN place <= 2 THEN format(
             '[{"reference":"channel","value":"%s"},{"reference":"level","value":"{level}"}]',
@@ -242,18 +234,15 @@ _LOAD_ACTIONS = """INSERT INTO action
             '[{"reference":"channel","value":"%s"},{"reference":"until","value":"{until}"}]',
             k % 64)
         END::json,
-        called.id
-    FROM generate_series($2::integer, $3::integer) AS k
-    JOIN process ON process.reference = 'load-' || lpad(($1::integer + k)::text, 7, '0')
-    CROSS JOIN generate_series(1, 4) AS place
-    LEFT JOIN process AS called ON called.reference = CASE
-        WHEN k % 10 = 0 AND place = 4 THEN 'load-' || lpad(($1 + k / 10)::text, 7, '0') END
+        CASE WHEN calls THEN called_id END
+    FROM unnest($2::integer[], $3::integer[], $6::integer[]) AS process (k, process_id, called_id)
+    CROSS JOIN generate_series(1, 4) AS place,
+        LATERAL (SELECT place = 4 AND called_id IS NOT NULL AS calls) AS made
     ORDER BY k, place"""
 
 _LOAD_AUTHORISATIONS = """INSERT INTO authorisation (process_id, profile_id)
-    SELECT process.id, ($4::integer[])[1 + (k + step) % cardinality($4)]
-    FROM generate_series($2::integer, $3::integer) AS k
-    JOIN process ON process.reference = 'load-' || lpad(($1::integer + k)::text, 7, '0')
+    SELECT process_id, ($3::integer[])[1 + (k + step) % cardinality($3)]
+    FROM unnest($1::integer[], $2::integer[]) AS process (k, process_id)
     CROSS JOIN unnest(ARRAY[0, 3]) AS step
     ORDER BY k, step"""
 
@@ -278,18 +267,22 @@ async def generate(database: Database, count: int) -> None:
         espaces = await _ids(transaction, _LOAD_ESPACES, _ROOMS)
         devices = await _ids(transaction, _LOAD_SOURCES, _DEVICES)
         profiles = await _ids(transaction, _LOAD_PROFILES, _PROFILES)
-        runner = (await _process_source(transaction))[_PROCESS_SOURCE]
+        runner = await _runner_id(transaction)
+        words = (_VERBS, _THINGS, _ROOMS, _SENTENCES)
+        made: list[int] = []
         for first in range(1, count + 1, _BATCH):
-            batch = (highest, first, min(first + _BATCH - 1, count))
-            await transaction.fetch(
-                _LOAD_PROCESSES, *batch, _VERBS, _THINGS, _SENTENCES, _ROOMS, espaces
+            places = range(first, min(first + _BATCH, count + 1))
+            ids = await _ids(
+                transaction, _LOAD_PROCESSES, highest, places[0], places[-1], *words, espaces
             )
-            await transaction.fetch(_LOAD_INPUTS, *batch)
-            await transaction.fetch(_LOAD_ACTIONS, *batch, devices, runner)
-            await transaction.fetch(_LOAD_AUTHORISATIONS, *batch, profiles)
+            made += ids
+            called = [made[k // 10 - 1] if k % 10 == 0 else None for k in places]
+            await transaction.fetch(_LOAD_INPUTS, ids)
+            await transaction.fetch(_LOAD_ACTIONS, highest, places, ids, devices, runner, called)
+            await transaction.fetch(_LOAD_AUTHORISATIONS, places, ids, profiles)
         # Until PostgreSQL gets round to it by itself, it would plan as for the tables of before.
         await transaction.script(_ANALYZE)
 
 
-async def _ids(transaction: Transaction, sql: str, argument: Sequence[str] | int) -> list[int]:
-    return [row["id"] for row in await transaction.fetch(sql, argument)]
+async def _ids(transaction: Transaction, sql: str, *args: object) -> list[int]:
+    return [row["id"] for row in await transaction.fetch(sql, *args)]

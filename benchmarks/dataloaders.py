@@ -1,0 +1,271 @@
+"""A peer: Strawberry with DataLoaders, written as its documentation teaches.
+
+Types with a resolver for each relation, a DataLoader for each relation made anew for each request in
+``get_context``, Strawberry's own view for aiohttp, and asyncpg's pool as it comes.
+
+``python dataloaders.py PORT DATABASE_URL``
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
+
+import asyncpg
+import strawberry
+import uvloop
+from aiohttp import web
+from strawberry.aiohttp.views import GraphQLView
+from strawberry.dataloader import DataLoader
+
+_PROCESSES = "SELECT * FROM process WHERE id > $1 ORDER BY id LIMIT $2"
+_PROCESS = "SELECT * FROM process WHERE reference = $1"
+_ESPACES = "SELECT * FROM espace WHERE id = ANY ($1::integer[])"
+_ACTIONS = """SELECT action.*, source.name AS source_name
+    FROM action JOIN source ON source.id = action.source_id
+    WHERE process_id = ANY ($1::integer[]) ORDER BY process_id, position"""
+_INPUTS = "SELECT * FROM input WHERE process_id = ANY ($1::integer[]) ORDER BY process_id, position"
+_PROFILES = """SELECT process_id, profile.id, profile.name
+    FROM authorisation JOIN profile ON profile.id = authorisation.profile_id
+    WHERE process_id = ANY ($1::integer[]) ORDER BY process_id, profile.id"""
+
+Info = strawberry.Info[dict[str, Any], None]
+
+
+@strawberry.enum
+class Mode(Enum):
+    """As in the gateway's schema."""
+
+    SIMPLE = "simple"
+    SWITCH = "switch"
+
+
+@strawberry.enum
+class State(Enum):
+    """As in the gateway's schema."""
+
+    ENABLED = True
+    DISABLED = False
+
+
+@strawberry.type
+class Espace:
+    """As in the gateway's schema."""
+
+    database_id: int
+    reference: str
+    name: str
+    description: str
+    icon: str
+
+
+@strawberry.type
+class Argument:
+    """As in the gateway's schema."""
+
+    reference: str
+    value: str
+
+
+@strawberry.type
+class Action:
+    """As in the gateway's schema."""
+
+    database_id: int
+    source_name: str
+    action: str
+    runs_when: State
+    arguments: list[Argument]
+
+
+@strawberry.type
+class Input:
+    """As in the gateway's schema."""
+
+    database_id: int
+    reference: str
+    name: str
+    type: str
+    asked_when: State
+
+
+@strawberry.type
+class Profile:
+    """As in the gateway's schema."""
+
+    database_id: int
+    name: str
+
+
+@strawberry.type
+class Process:
+    """As in the gateway's schema."""
+
+    database_id: int
+    espace_id: strawberry.Private[int | None]
+    reference: str
+    name: str
+    name_enable: str
+    name_disable: str
+    description: str
+    icon: str
+    mode: Mode
+    state: State
+
+    @strawberry.field
+    async def espace(self, info: Info) -> Espace | None:
+        """Loaded for all processes of the request at once, like everything below."""
+        if self.espace_id is None:
+            return None
+        return await info.context["espaces"].load(self.espace_id)  # type: ignore[no-any-return]
+
+    @strawberry.field
+    async def actions(self, info: Info) -> list[Action]:
+        """In order."""
+        return await info.context["actions"].load(self.database_id)  # type: ignore[no-any-return]
+
+    @strawberry.field
+    async def inputs(self, info: Info) -> list[Input]:
+        """In order."""
+        return await info.context["inputs"].load(self.database_id)  # type: ignore[no-any-return]
+
+    @strawberry.field
+    async def profiles(self, info: Info) -> list[Profile]:
+        """By id."""
+        return await info.context["profiles"].load(self.database_id)  # type: ignore[no-any-return]
+
+
+@strawberry.type
+class PageInfo:
+    """As in the gateway's schema."""
+
+    has_next_page: bool
+    end_cursor: str | None
+
+
+@strawberry.type
+class ProcessConnection:
+    """As in the gateway's schema."""
+
+    nodes: list[Process]
+    page_info: PageInfo
+
+
+@strawberry.type
+class Query:
+    """As much of the gateway's schema as the benchmark asks for."""
+
+    @strawberry.field
+    async def processes(
+        self, info: Info, first: int, after: str | None = None
+    ) -> ProcessConnection:
+        """A page by keyset."""
+        start = json.loads(base64.b64decode(after))[1] if after else 0
+        rows = await info.context["pool"].fetch(_PROCESSES, start, first + 1)
+        nodes = [_process(row) for row in rows[:first]]
+        end = None
+        if nodes:
+            place = json.dumps(["database_id", nodes[-1].database_id])
+            end = base64.b64encode(place.encode()).decode()
+        return ProcessConnection(nodes=nodes, page_info=PageInfo(len(rows) > first, end))
+
+    @strawberry.field
+    async def process(self, info: Info, reference: str) -> Process | None:
+        """One process."""
+        row = await info.context["pool"].fetchrow(_PROCESS, reference)
+        return None if row is None else _process(row)
+
+
+def _process(row: asyncpg.Record) -> Process:
+    return Process(
+        database_id=row["id"],
+        espace_id=row["espace_id"],
+        reference=row["reference"],
+        name=row["name"],
+        name_enable=row["name_enable"],
+        name_disable=row["name_disable"],
+        description=row["description"],
+        icon=row["icon"],
+        mode=Mode(row["mode"]),
+        state=State(row["enabled"]),
+    )
+
+
+def _espace(row: asyncpg.Record) -> Espace:
+    return Espace(row["id"], row["reference"], row["name"], row["description"], row["icon"])
+
+
+def _action(row: asyncpg.Record) -> Action:
+    arguments = [Argument(**argument) for argument in json.loads(row["arguments"])]
+    return Action(row["id"], row["source_name"], row["action"], State(row["enabled"]), arguments)
+
+
+def _input(row: asyncpg.Record) -> Input:
+    return Input(row["id"], row["reference"], row["name"], row["type"], State(row["enabled"]))
+
+
+def _profile(row: asyncpg.Record) -> Profile:
+    return Profile(row["id"], row["name"])
+
+
+class View(GraphQLView[dict[str, Any], None]):
+    """The view, with loaders that live as long as a request."""
+
+    async def get_context(
+        self, request: web.Request, response: web.StreamResponse
+    ) -> dict[str, Any]:
+        """The pool and the loaders."""
+        pool = request.app[_POOL]
+
+        async def load_espaces(ids: list[int]) -> Sequence[Espace | None]:
+            found = {row["id"]: _espace(row) for row in await pool.fetch(_ESPACES, ids)}
+            return [found.get(wanted) for wanted in ids]
+
+        return {
+            "pool": pool,
+            "espaces": DataLoader(load_fn=load_espaces),
+            "actions": _parts_loader(pool, _ACTIONS, _action),
+            "inputs": _parts_loader(pool, _INPUTS, _input),
+            "profiles": _parts_loader(pool, _PROFILES, _profile),
+        }
+
+
+def _parts_loader(
+    pool: asyncpg.Pool[asyncpg.Record], sql: str, read: Callable[[asyncpg.Record], Any]
+) -> DataLoader[int, Any]:
+    """Loads the rows that belong to each of many processes."""
+
+    async def load(ids: list[int]) -> list[list[Any]]:
+        found = defaultdict(list)
+        for row in await pool.fetch(sql, ids):
+            found[row["process_id"]].append(read(row))
+        return [found[wanted] for wanted in ids]
+
+    return DataLoader(load_fn=load)
+
+
+_POOL = web.AppKey("pool", asyncpg.Pool)
+
+
+async def application(url: str) -> web.Application:
+    """The application, connected."""
+    app = web.Application()
+    app[_POOL] = await asyncpg.create_pool(url, min_size=1, max_size=16)
+    app.router.add_route("*", "/", View(schema=strawberry.Schema(query=Query)))
+    return app
+
+
+if __name__ == "__main__":
+    web.run_app(
+        application(sys.argv[2]),
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        access_log=None,
+        print=None,
+        loop=uvloop.new_event_loop(),
+    )

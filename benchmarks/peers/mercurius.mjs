@@ -1,0 +1,111 @@
+// A peer: Mercurius on Fastify, with just-in-time compilation and a loader for each relation, and pg
+// with prepared statements. Loaders do not cache, which its documentation calls the faster way where
+// the same object is not asked for again.
+//
+// node mercurius.mjs PORT DATABASE_URL
+
+import Fastify from "fastify";
+import mercurius from "mercurius";
+import pg from "pg";
+
+const [port, connectionString] = process.argv.slice(2);
+const pool = new pg.Pool({ connectionString, max: 16 });
+
+const schema = `
+  enum Mode { SIMPLE SWITCH }
+  enum State { ENABLED DISABLED }
+  type Espace {
+    databaseId: Int! reference: String! name: String! description: String! icon: String!
+  }
+  type Argument { reference: String! value: String! }
+  type Action {
+    databaseId: Int! sourceName: String! action: String! runsWhen: State! arguments: [Argument!]!
+  }
+  type Input {
+    databaseId: Int! reference: String! name: String! type: String! askedWhen: State!
+  }
+  type Profile { databaseId: Int! name: String! }
+  type Process {
+    databaseId: Int! reference: String! name: String! nameEnable: String! nameDisable: String!
+    description: String! icon: String! mode: Mode! state: State!
+    espace: Espace actions: [Action!]! inputs: [Input!]! profiles: [Profile!]!
+  }
+  type PageInfo { hasNextPage: Boolean! endCursor: String }
+  type ProcessConnection { nodes: [Process!]! pageInfo: PageInfo! }
+  type Query {
+    processes(first: Int!, after: String): ProcessConnection
+    process(reference: String!): Process
+  }
+`;
+
+// Columns are read under the names of the schema, so that no resolver has to rename them.
+const state = `CASE WHEN enabled THEN 'ENABLED' ELSE 'DISABLED' END`;
+const process_ = `id AS "databaseId", espace_id AS "espaceId", reference, name,
+  name_enable AS "nameEnable", name_disable AS "nameDisable", description, icon,
+  upper(mode) AS mode, ${state} AS state`;
+const statements = {
+  page: `SELECT ${process_} FROM process WHERE id > $1 ORDER BY id LIMIT $2`,
+  one: `SELECT ${process_} FROM process WHERE reference = $1`,
+  espace: `SELECT id AS "databaseId", reference, name, description, icon FROM espace
+    WHERE id = ANY ($1::integer[])`,
+  actions: `SELECT process_id, action.id AS "databaseId", source.name AS "sourceName", action,
+    ${state} AS "runsWhen", arguments FROM action JOIN source ON source.id = source_id
+    WHERE process_id = ANY ($1::integer[]) ORDER BY process_id, position`,
+  inputs: `SELECT process_id, id AS "databaseId", reference, name, type, ${state} AS "askedWhen"
+    FROM input WHERE process_id = ANY ($1::integer[]) ORDER BY process_id, position`,
+  profiles: `SELECT process_id, id AS "databaseId", name
+    FROM authorisation JOIN profile ON profile.id = profile_id
+    WHERE process_id = ANY ($1::integer[]) ORDER BY process_id, profile.id`,
+};
+
+async function rows(name, ...values) {
+  return (await pool.query({ name, text: statements[name], values })).rows;
+}
+
+const resolvers = {
+  Query: {
+    async processes(_, { first, after }) {
+      const start = after ? JSON.parse(Buffer.from(after, "base64").toString())[1] : 0;
+      const found = await rows("page", start, first + 1);
+      const nodes = found.slice(0, first);
+      const place = nodes.length ? `["database_id", ${nodes.at(-1).databaseId}]` : null;
+      const endCursor = place && Buffer.from(place).toString("base64");
+      return { nodes, pageInfo: { hasNextPage: found.length > first, endCursor } };
+    },
+    async process(_, { reference }) {
+      return (await rows("one", reference))[0] ?? null;
+    },
+  },
+};
+
+/** Loads the rows that belong to each of many processes. */
+function parts(name) {
+  const loader = async (queries) => {
+    const lists = new Map(queries.map(({ obj }) => [obj.databaseId, []]));
+    for (const row of await rows(name, [...lists.keys()])) {
+      lists.get(row.process_id).push(row);
+    }
+    return queries.map(({ obj }) => lists.get(obj.databaseId));
+  };
+  return { loader, opts: { cache: false } };
+}
+
+async function espaces(queries) {
+  const ids = new Set(queries.map(({ obj }) => obj.espaceId));
+  const found = new Map((await rows("espace", [...ids])).map((row) => [row.databaseId, row]));
+  return queries.map(({ obj }) => found.get(obj.espaceId) ?? null);
+}
+
+const loaders = {
+  Process: {
+    espace: { loader: espaces, opts: { cache: false } },
+    actions: parts("actions"),
+    inputs: parts("inputs"),
+    profiles: parts("profiles"),
+  },
+};
+
+const app = Fastify();
+app.register(mercurius, { schema, resolvers, loaders, jit: 1, path: "/" });
+await app.listen({ port: Number(port), host: "127.0.0.1" });
+process.on("SIGTERM", () => process.exit(0));

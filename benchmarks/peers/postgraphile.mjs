@@ -1,0 +1,31 @@
+// A peer: PostGraphile 5 as its documentation sets it up for production: the Amber preset, the pg
+// adaptor with a pool, no GraphiQL, no explain. Run with NODE_ENV=production and
+// GRAPHILE_ENV=production, which switch off its checks for development.
+//
+// node postgraphile.mjs PORT DATABASE_URL
+
+import { createServer } from "node:http";
+import { postgraphile } from "postgraphile";
+import { makePgService } from "postgraphile/adaptors/pg";
+import { grafserv } from "postgraphile/grafserv/node";
+import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
+
+const [port, connectionString] = process.argv.slice(2);
+
+const preset = {
+  extends: [PostGraphileAmberPreset],
+  pgServices: [makePgService({ connectionString, schemas: ["public"], poolConfig: { max: 16 } })],
+  grafserv: { graphqlPath: "/", graphiql: false, websockets: false },
+  grafast: { explain: false },
+};
+
+const serv = postgraphile(preset).createServ(grafserv);
+const server = createServer();
+server.on("error", (error) => {
+  console.error(error);
+  process.exit(1);
+});
+await serv.addTo(server);
+await serv.ready();
+server.listen(Number(port), "127.0.0.1");
+process.on("SIGTERM", () => process.exit(0));

@@ -1,0 +1,57 @@
+"""In charge of the bodies of the /processes dialect."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from resolvers.ids import MAX_DATABASE_ID
+from resolvers.validation import Description, Name, describe
+from rest_compat.bodies import ID_SCHEMA, Body
+
+
+def _id(value: object) -> int:
+    if type(value) is int and 0 < value <= MAX_DATABASE_ID:
+        return value
+    raise ValueError(f"expected a whole number from 1 to {MAX_DATABASE_ID}, got {describe(value)}")
+
+
+Id = Annotated[int, BeforeValidator(_id), WithJsonSchema(ID_SCHEMA)]
+
+
+class _Texts(Body):
+    """The texts of a process; at least one of them."""
+
+    name: Name | None = Field(None, description="A new name.")
+    comment: Description | None = Field(
+        None, serialization_alias="description", description="A new comment."
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> _Texts:
+        if self.name is None and self.comment is None:
+            raise ValueError("expected name, comment or both")
+        return self
+
+
+class ProcessTextsBody(_Texts):
+    """What to change of one of many processes."""
+
+    id: Id = Field(serialization_alias="databaseId", description="The process; each once.")
+
+
+class ProcessesBody(Body):
+    """What to change of many processes."""
+
+    processes: list[ProcessTextsBody] = Field(
+        serialization_alias="changes", description="All of them are changed, or none."
+    )
+
+
+class ProcessChangesBody(_Texts):
+    """What to change of one process."""
+
+    id: Id | None = Field(
+        None, exclude=True, description="The id in the path, if it is to be said twice."
+    )

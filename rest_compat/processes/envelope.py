@@ -1,0 +1,73 @@
+"""In charge of how the /processes dialect answers: bare on success, with a number on failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from resolvers.errors import PROCESSES_MESSAGES, ErrorKind, FieldProblem, GatewayError
+from rest_compat.bodies import JsonSchema
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessesEnvelope:
+    """``{"processes": […]}``, an empty body, or ``{"code": …, "message": …, "details": […]}``."""
+
+    def status(self, kind: ErrorKind) -> int:
+        """The HTTP status of an error."""
+        return kind.words.processes_status or kind.words.status
+
+    def success(self, data: bytes | None) -> bytes | None:
+        """The body of a success, around JSON as it came from the database."""
+        return None if data is None else b'{"processes":%b}' % data
+
+    def failure(self, error: GatewayError) -> bytes:
+        """The body of an error: the code's fixed message, and what is wrong as details."""
+        code = error.kind.words.processes
+        problems = error.problems or (FieldProblem((), error.message),)
+        return orjson.dumps(
+            {
+                "code": code,
+                "message": PROCESSES_MESSAGES[code],
+                "details": [{"path": found.path, "message": found.message} for found in problems],
+            }
+        )
+
+    def success_schema(self, data: JsonSchema | None) -> JsonSchema | None:
+        """The JSON Schema of ``success``, around that of the data."""
+        if data is None:
+            return None
+        return {
+            "type": "object",
+            "properties": {"processes": data},
+            "required": ["processes"],
+            "additionalProperties": False,
+        }
+
+    def failure_schema(self) -> JsonSchema:
+        """The JSON Schema of ``failure``."""
+        detail: JsonSchema = {
+            "type": "object",
+            "properties": {
+                "path": {
+                    "type": "array",
+                    "items": {"type": ["string", "integer"]},
+                    "description": "Keys and indices from the body's top; empty for all of it.",
+                },
+                "message": {"type": "string", "description": "What to mend."},
+            },
+            "required": ["path", "message"],
+            "additionalProperties": False,
+        }
+        properties: JsonSchema = {
+            "code": {"enum": list(PROCESSES_MESSAGES)},
+            "message": {"enum": list(PROCESSES_MESSAGES.values())},
+            "details": {"type": "array", "items": detail, "minItems": 1},
+        }
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }

@@ -1,0 +1,1 @@
+"""Tests of the running server: its commands, its processes, its HTTP and its pages."""

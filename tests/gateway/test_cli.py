@@ -1,0 +1,320 @@
+"""Every command does what its help and docs/settings.md say, in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import validate
+
+from gateway.cli import main
+from gateway.services import compiler_of
+from gateway.settings import Settings
+from gateway.tokens import TokenKeys
+from tests.conftest import SECRET, in_database
+from tests.gateway.programs import fetch, free_port, postmaster, run, serving, until
+
+WITH_SECRET = {"GATEWAY_TOKEN_SECRET": SECRET}
+COMMANDS = ("serve", "migrate", "demo", "token", "revoke", "schema", "openapi", "routes")
+
+
+# Commands that work ------------------------------------------------------------------------------
+
+
+def test_help_lists_the_commands() -> None:
+    ran = run("--help")
+    assert ran.returncode == 0
+    listed = re.findall(r"^    (\w+) ", ran.stdout, re.MULTILINE)
+    assert tuple(listed) == COMMANDS
+    assert "GATEWAY_" in ran.stdout
+    assert "TOML" in ran.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_says_how_to_use_it(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--database-url URL", "--data-dir DIR", "--config FILE"):
+        assert re.search(rf"^  {option}\s+\w", text, re.MULTILINE), f"{option} is not explained"
+    # Every argument has words of explanation behind it, or on the next line.
+    arguments = re.findall(
+        r"^  ((?:-|\w)[^\s:]*(?: [A-Z]+)?)(?:\s{2,}(\S.*))?$", text, re.MULTILINE
+    )
+    following = text.splitlines()
+    for argument, explained in arguments:
+        line = next(n for n, line in enumerate(following) if line.startswith(f"  {argument}"))
+        assert explained or following[line + 1].startswith(" " * 20), f"{argument} goes unexplained"
+
+
+def test_token_alone_on_stdout_though_all_has_to_be_made_first(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    ran = run("token", "--profile", "guest", "--ttl", "90s", "--data-dir", data_dir)
+    assert ran.returncode == 0, ran.stderr
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", ran.stdout)
+    assert "migrated: model" in ran.stderr
+    secret = data_dir / "token-secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    claims = TokenKeys(secret.read_text().strip()).verify(ran.stdout.strip())
+    assert claims.profile_id == 3
+    assert not postmaster(data_dir), "the server that the command started still runs"
+
+
+def test_migrate_and_demo(postgres: str, database_url: str) -> None:
+    def answer(*arguments: object) -> str:
+        ran = run(*arguments, "--database-url", database_url)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    assert answer("migrate") == "the database is up to date\n"
+    assert answer("demo") == "loaded the demo home\n"
+    assert answer("demo") == "the demo home is loaded already\n"
+    assert answer("demo", "--processes", 1234) == "generated 1,234 processes\n"
+
+
+def test_a_revoked_token_is_refused_at_once(database_url: str) -> None:
+    there = ("--database-url", database_url)
+    with serving(*there, **WITH_SECRET) as server:
+        token, kept = (
+            run("token", "--profile", "admin", *there, variables=WITH_SECRET).stdout.strip()
+            for _ in range(2)
+        )
+        server.ready()
+        assert server.get("/processes", token) == (200, {"processes": []})
+        revoked = run("revoke", token, *there, variables=WITH_SECRET)
+        assert (revoked.returncode, revoked.stdout, revoked.stderr) == (0, "", "")
+        until(lambda: server.get("/processes", token)[0] == 401, "the refusal", 2)
+        assert server.get("/process", token)[1]["code"] == "unauthenticated"
+        _, answer = fetch(f"{server.url}/graphql", token, {"query": "{ viewer { profile } }"})
+        assert answer["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert server.get("/processes", kept)[0] == 200
+        # A second time is no mistake.
+        assert run("revoke", token, *there, variables=WITH_SECRET).returncode == 0
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def nowhere() -> Mapping[str, str]:
+    """Settings of a gateway that could not reach its database, nor make one."""
+    return {"GATEWAY_DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/none"}
+
+
+def test_schema(nowhere: Mapping[str, str]) -> None:
+    ran = run("schema", variables=nowhere)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.rstrip() == compiler_of(Settings()).sdl().rstrip()
+
+
+@pytest.mark.parametrize("dialect", ["process", "processes"])
+def test_openapi(nowhere: Mapping[str, str], dialect: str) -> None:
+    variables = {**nowhere, "GATEWAY_REST_BASE_PATH": "/api/v1"}
+    ran = run("openapi", dialect, variables=variables)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    document = json.loads(ran.stdout)
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+    assert f"/{dialect}" in document["paths"]
+    assert "/api/v1" in json.dumps(document["servers"])
+
+
+def test_routes(nowhere: Mapping[str, str]) -> None:
+    ran = run("routes", variables=nowhere)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    header, *rows = ran.stdout.splitlines()
+    assert header.split() == ["DIALECT", "METHOD", "PATH", "OPERATION", "PERMISSION"]
+    assert len(rows) == 16
+    starts = [header.index(name) for name in header.split()]
+    for row in rows:
+        assert len(row.split()) == 5
+        # A table: each column starts where its name does.
+        assert all(row[start] != " " and row[start - 1] == " " for start in starts[1:])
+    assert re.search(r"process +POST +/process/\{id\}/execute +\w+ +process:execute", ran.stdout)
+
+
+def test_nothing_is_left_behind_by_commands_that_need_no_database(
+    tmp_path: Path, nowhere: Mapping[str, str]
+) -> None:
+    run("routes", "--data-dir", tmp_path / "data", variables=nowhere, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version() -> None:
+    ran = run("--version")
+    assert ran.returncode == 0
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", ran.stdout)
+
+
+# Commands that cannot work -----------------------------------------------------------------------
+
+WRONG: dict[str, tuple[str, str]] = {
+    # name: (variables and arguments, what the one line says)
+    "a variable": (
+        "GATEWAY_PORT=abc routes",
+        'port: expected an integer from 0 to 65535, got "abc" (GATEWAY_PORT)',
+    ),
+    "an unknown variable": (
+        "GATEWAY_PROT=1 routes",
+        "prot: there is no such setting; did you mean port? (GATEWAY_PROT)",
+    ),
+    "an option": (
+        "serve --port 70000",
+        "port: expected an integer from 0 to 65535, got 70000 (--port)",
+    ),
+    "a TOML file": (
+        "schema --config {folder}/wrong.toml",
+        'rate_limit: expected a number of at least 0, got "none" ({folder}/wrong.toml)',
+    ),
+    "a missing TOML file": (
+        "schema --config {folder}/missing.toml",
+        "config: cannot read {folder}/missing.toml: No such file or directory",
+    ),
+    "a short secret": (
+        "GATEWAY_TOKEN_SECRET=sesame token --profile admin",
+        "token_secret: expected text of at least 32 characters (GATEWAY_TOKEN_SECRET)",
+    ),
+    "an unreachable database": (
+        "serve --database-url postgresql://127.0.0.1:{closed}/home",
+        "database_url: the database cannot be used: [Errno {refused}] Connection refused",
+    ),
+    "a database that does not exist": (
+        "migrate --database-url {missing}",
+        'database_url: the database cannot be used: database "missing" does not exist',
+    ),
+    "an address with a slash in its password": (
+        "migrate --database-url postgresql://me:ses/ame@127.0.0.1/home",
+        "database_url: expected an address such as postgresql://user:password@host:5432/name,"
+        " with the special characters of each part percent-encoded",
+    ),
+    "a port that is taken": (
+        "serve --port {taken} --database-url {database}",
+        "port: cannot listen on 127.0.0.1:{taken}: Address already in use",
+    ),
+    "a host that is not here": (
+        "serve --host 192.0.2.1 --port {closed} --database-url {database}",
+        "host: cannot listen on 192.0.2.1:{closed}: Cannot assign requested address",
+    ),
+    "a data folder that is a file": (
+        "migrate --data-dir {folder}/wrong.toml",
+        "data_dir: cannot use {folder}/wrong.toml: File exists",
+    ),
+    "a secret below a file": (
+        "token --profile admin --data-dir {folder}/wrong.toml/data",
+        "data_dir: cannot use {folder}/wrong.toml/data/token-secret: Not a directory",
+    ),
+    "a profile": (
+        "GATEWAY_TOKEN_SECRET={secret} token --profile nobody --database-url {database}",
+        '--profile: there is no profile "nobody"; there are admin, occupant, guest',
+    ),
+    "a time to live": (
+        "token --profile admin --ttl 12",
+        "--ttl: expected a time such as 90s, 30m, 12h or 7d, at most 3650d, got '12'",
+    ),
+    "no token": (
+        "GATEWAY_TOKEN_SECRET={secret} revoke sesame",
+        "TOKEN: this is not a token of this gateway",
+    ),
+    "an expired token": (
+        "GATEWAY_TOKEN_SECRET={secret} revoke {expired}",
+        "TOKEN: the token has expired; ask for a new one",
+    ),
+    "no processes": (
+        "demo --processes 0",
+        "--processes: expected a number from 1, got 0",
+    ),
+    "too many processes": (
+        "demo --processes 10000000 --database-url {database}",
+        "--processes: at most 9,999,999 more processes can be generated",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def places(
+    tmp_path_factory: pytest.TempPathFactory, postgres: str, template: str
+) -> Iterator[Mapping[str, str]]:
+    """What the braces in ``WRONG`` stand for."""
+    folder = tmp_path_factory.mktemp("wrong")
+    (folder / "wrong.toml").write_text('rate_limit = "none"')
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield {
+            "folder": str(folder),
+            "closed": str(free_port()),
+            "refused": "61" if os.uname().sysname == "Darwin" else "111",
+            "taken": str(listening.getsockname()[1]),
+            "database": in_database(postgres, template),
+            "missing": in_database(postgres, "missing"),
+            "secret": "".join(SECRET.split()),
+            "expired": TokenKeys("".join(SECRET.split())).issue(1, "admin", timedelta(seconds=-1)),
+        }
+
+
+Ran = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def refused(places: Mapping[str, str]) -> Iterator[Mapping[str, Future[Ran]]]:
+    """What came of each wrong command; most of a command's time goes into starting Python."""
+
+    def ran(given: str) -> Ran:
+        words = [word.format_map(places) for word in given.split()]
+        variables = dict(word.split("=", 1) for word in words if word.startswith("GATEWAY_"))
+        arguments = [word for word in words if not word.startswith("GATEWAY_")]
+        return run(*arguments, variables=variables, cwd=Path(places["folder"]))
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        yield {name: pool.submit(ran, given) for name, (given, _) in WRONG.items()}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named_in_one_line(
+    name: str, refused: Mapping[str, Future[Ran]], places: Mapping[str, str]
+) -> None:
+    ran = refused[name].result()
+    expected = WRONG[name][1].format_map(places)
+    assert (ran.stdout, ran.stderr) == ("", f"process-gateway: {expected}\n")
+    assert ran.returncode == 1
+
+
+def test_a_read_only_data_folder(tmp_path: Path) -> None:
+    # What a mode forbids, root is allowed all the same, unless it drops that right.
+    ordinary = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o555)
+    for arguments in (["migrate"], ["token", "--profile", "admin"]):
+        ran = run(*arguments, "--data-dir", folder, through=ordinary)
+        assert re.fullmatch(
+            rf"process-gateway: data_dir: cannot use {folder}\S*: Permission denied\n", ran.stderr
+        )
+        assert (ran.returncode, ran.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "COMMAND"),
+        (["sreve"], "COMMAND"),
+        (["serve", "--port", "abc"], "--port"),
+        (["token"], "--profile"),
+        (["openapi", "graphql"], "dialect"),
+        (["demo", "--processes", "many"], "--processes"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert named in printed.err.splitlines()[-1]
