@@ -172,7 +172,9 @@ class Query:
         if nodes:
             place = json.dumps(["database_id", nodes[-1].database_id])
             end = base64.b64encode(place.encode()).decode()
-        return ProcessConnection(nodes=nodes, page_info=PageInfo(len(rows) > first, end))
+        return ProcessConnection(
+            nodes=nodes, page_info=PageInfo(has_next_page=len(rows) > first, end_cursor=end)
+        )
 
     @strawberry.field
     async def process(self, info: Info, reference: str) -> Process | None:
@@ -197,20 +199,37 @@ def _process(row: asyncpg.Record) -> Process:
 
 
 def _espace(row: asyncpg.Record) -> Espace:
-    return Espace(row["id"], row["reference"], row["name"], row["description"], row["icon"])
+    return Espace(
+        database_id=row["id"],
+        reference=row["reference"],
+        name=row["name"],
+        description=row["description"],
+        icon=row["icon"],
+    )
 
 
 def _action(row: asyncpg.Record) -> Action:
-    arguments = [Argument(**argument) for argument in json.loads(row["arguments"])]
-    return Action(row["id"], row["source_name"], row["action"], State(row["enabled"]), arguments)
+    return Action(
+        database_id=row["id"],
+        source_name=row["source_name"],
+        action=row["action"],
+        runs_when=State(row["enabled"]),
+        arguments=[Argument(**argument) for argument in json.loads(row["arguments"])],
+    )
 
 
 def _input(row: asyncpg.Record) -> Input:
-    return Input(row["id"], row["reference"], row["name"], row["type"], State(row["enabled"]))
+    return Input(
+        database_id=row["id"],
+        reference=row["reference"],
+        name=row["name"],
+        type=row["type"],
+        asked_when=State(row["enabled"]),
+    )
 
 
 def _profile(row: asyncpg.Record) -> Profile:
-    return Profile(row["id"], row["name"])
+    return Profile(database_id=row["id"], name=row["name"])
 
 
 class View(GraphQLView[dict[str, Any], None]):

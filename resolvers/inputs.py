@@ -402,14 +402,17 @@ def accept_all(model: type[Model], given: list[Any], argument: str) -> list[Mode
     return accepted
 
 
+def accept_text(given: str, *place: str | int) -> str:
+    """Check a text that stands at this place among the arguments; raises like ``accept``."""
+    try:
+        return storable(given)
+    except ValueError as error:
+        raise bad_value(place, str(error)) from None
+
+
 def accept_texts(given: list[str], argument: str) -> list[str]:
     """Check an argument that is a list of texts; raises like ``accept``."""
-    for place, text in enumerate(given):
-        try:
-            storable(text)
-        except ValueError as error:
-            raise bad_value((argument, place), str(error)) from None
-    return given
+    return [accept_text(text, argument, place) for place, text in enumerate(given)]
 
 
 def _snake(name: str) -> str:

@@ -111,8 +111,9 @@ class _Require(FieldExtension):
     def __init__(self, permission: Permission) -> None:
         self._permission = permission
 
-    async def resolve_async(
-        self, next_: Callable[..., Awaitable[Any]], source: Any, info: Any, **kwargs: Any
+    # By position only: a mutation may have an argument that is called ``source``.
+    async def resolve_async(  # type: ignore[override]
+        self, next_: Callable[..., Awaitable[Any]], source: Any, info: Any, /, **kwargs: Any
     ) -> Any:
         info.context.viewer.require(self._permission, info.field_name)
         return await next_(source, info, **kwargs)
@@ -143,6 +144,11 @@ def _id(text: str, type_name: str, argument: str) -> int:
     if found != type_name:
         raise bad_value((argument,), f"expected the id of a {type_name}, got the id of a {found}")
     return database_id
+
+
+def _optional(value: int | None) -> int | None:
+    """An argument that may be left out or null, which is the same."""
+    return None if value is UNSET else value
 
 
 def _optional_id(text: str | None, type_name: str, argument: str) -> int | None:
@@ -213,7 +219,7 @@ class Mutation:
         async with context.database.transaction() as transaction:
             await writes.require_process(transaction, process_id, context.viewer)
             place = await writes.make_room(
-                transaction, "action", process_id, position or None, ("position",)
+                transaction, "action", process_id, _optional(position), ("position",)
             )
             (created,) = await writes.add_actions(
                 transaction, process_id, place, [new], context.viewer, [("action",)]
@@ -273,7 +279,7 @@ class Mutation:
         async with context.database.transaction() as transaction:
             await writes.require_process(transaction, process_id, context.viewer)
             place = await writes.make_room(
-                transaction, "input", process_id, position or None, ("position",)
+                transaction, "input", process_id, _optional(position), ("position",)
             )
             (created,) = await writes.add_inputs(transaction, process_id, place, [new])
         return await context.payload(info, {"input": created, "process": process_id})
@@ -322,12 +328,13 @@ class Mutation:
         owner = _optional_id(of_process or None, "Process", "ofProcess")
         if (input_id is None) is (not reference):
             raise bad_value(("id",), "expected either id or reference")
+        named = given.accept_text(reference or "", "reference")
         async with context.database.transaction() as transaction:
             if input_id is None:
                 if owner is None:
                     raise bad_value(("ofProcess",), "is required along with reference")
                 await writes.require_process(transaction, owner, context.viewer)
-                input_id = await stored.find_input(transaction, owner, reference or "")
+                input_id = await stored.find_input(transaction, owner, named)
                 if input_id is None:
                     raise not_found("there is no such input")
             process_id = await writes.remove_part(

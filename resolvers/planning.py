@@ -86,7 +86,7 @@ class Limits:
     fields: int = 5000
     """Fields that a plan may have, fragments spread out."""
     depth: int = 20
-    """Levels of objects below each other that a plan may have."""
+    """Fields that may stand below each other, the root field included."""
 
 
 def python_name(field: GraphQLField) -> str:
@@ -300,10 +300,8 @@ class Planner:
         relation = table.relations[name]
         self._path.append(key)
         try:
-            if len(self._path) > self._limits.depth * 2:
-                raise bad_value(
-                    (), f"the operation is nested deeper than {self._limits.depth} objects"
-                )
+            if len(self._path) > self._limits.depth:
+                raise bad_value((), f"fields are nested deeper than {self._limits.depth} levels")
             if "nodes" in target.fields:
                 arguments = self.arguments(definition, nodes[0])
                 page = self._page(target, TABLES[relation.target], arguments, selections)
@@ -492,9 +490,7 @@ class Planner:
             yield self._conditions(table, part)
             self._path.pop()
 
-    def _comparisons(
-        self, table: Table, column: str, op: str, operand: Any
-    ) -> Iterable[Compare]:
+    def _comparisons(self, table: Table, column: str, op: str, operand: Any) -> Iterable[Compare]:
         """What one operator of a filter says of a column."""
         if op == "startsWith":
             # A range of the column's index, whatever the prefix: the plan does not know it.

@@ -11,17 +11,13 @@ from strawberry import UNSET
 from resolvers.context import Info
 from resolvers.enums import Permission
 from resolvers.types import (
+    Connection,
     Espace,
-    EspaceConnection,
     Execution,
-    ExecutionConnection,
     Node,
     Process,
-    ProcessConnection,
     Profile,
-    ProfileConnection,
     Source,
-    SourceConnection,
     Viewer,
     read_espaces,
     read_executions,
@@ -80,21 +76,21 @@ class Query:
     ) -> list[Node | None]:
         return await info.context.read(info)
 
-    espaces: EspaceConnection = strawberry.field(
+    espaces: Connection[Espace] = strawberry.field(
         resolver=read_espaces, description="The espaces of the home."
     )
-    processes: ProcessConnection | None = strawberry.field(
+    processes: Connection[Process] | None = strawberry.field(
         resolver=read_processes,
         description="The processes that the viewer may see. Needs PROCESS_READ.",
         metadata=_READ,
     )
-    profiles: ProfileConnection = strawberry.field(
+    profiles: Connection[Profile] = strawberry.field(
         resolver=read_profiles, description="The profiles."
     )
-    sources: SourceConnection | None = strawberry.field(
+    sources: Connection[Source] | None = strawberry.field(
         resolver=read_sources, description="The sources. Needs ADMIN.", metadata=_ADMIN
     )
-    executions: ExecutionConnection | None = strawberry.field(
+    executions: Connection[Execution] | None = strawberry.field(
         resolver=read_executions,
         description="What happened when processes were executed, the latest first."
         " Needs PROCESS_READ.",

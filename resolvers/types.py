@@ -8,7 +8,7 @@ declare the arguments of connections, at the root and below it alike.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 from strawberry import UNSET
@@ -58,7 +58,7 @@ async def read_espaces(
     after: After = UNSET,
     last: Last = UNSET,
     before: Before = UNSET,
-) -> EspaceConnection:
+) -> Connection[Espace]:
     return await info.context.read(info)
 
 
@@ -72,7 +72,7 @@ async def read_processes(
     after: After = UNSET,
     last: Last = UNSET,
     before: Before = UNSET,
-) -> ProcessConnection:
+) -> Connection[Process]:
     return await info.context.read(info)
 
 
@@ -86,7 +86,7 @@ async def read_profiles(
     after: After = UNSET,
     last: Last = UNSET,
     before: Before = UNSET,
-) -> ProfileConnection:
+) -> Connection[Profile]:
     return await info.context.read(info)
 
 
@@ -100,7 +100,7 @@ async def read_sources(
     after: After = UNSET,
     last: Last = UNSET,
     before: Before = UNSET,
-) -> SourceConnection:
+) -> Connection[Source]:
     return await info.context.read(info)
 
 
@@ -114,7 +114,7 @@ async def read_executions(
     after: After = UNSET,
     last: Last = UNSET,
     before: Before = UNSET,
-) -> ExecutionConnection:
+) -> Connection[Execution]:
     return await info.context.read(info)
 
 
@@ -132,82 +132,25 @@ class PageInfo:
     )
 
 
-_CURSOR = "The item's place, for after and before."
-_NODE = "The item."
-_EDGES = "The items of this page, each with its cursor."
-_NODES = "The items of this page."
-_PAGE_INFO = "Where this page stands in the whole range."
-_TOTAL_COUNT = "How many items there are on all pages; counted only when it is selected."
+NodeType = TypeVar("NodeType", bound=Node)
 
 
-@strawberry.type(description="An espace on a page, and its place.")
-class EspaceEdge:
-    cursor: str = strawberry.field(description=_CURSOR)
-    node: Espace = strawberry.field(description=_NODE)
+@strawberry.type(description="An item of a page, and its place.")
+class Edge(Generic[NodeType]):
+    cursor: str = strawberry.field(description="The item's place, for after and before.")
+    node: NodeType = strawberry.field(description="The item.")
 
 
-@strawberry.type(description="A page of espaces.")
-class EspaceConnection:
-    edges: list[EspaceEdge] = strawberry.field(description=_EDGES)
-    nodes: list[Espace] = strawberry.field(description=_NODES)
-    page_info: PageInfo = strawberry.field(description=_PAGE_INFO)
-    total_count: int = strawberry.field(description=_TOTAL_COUNT)
-
-
-@strawberry.type(description="A process on a page, and its place.")
-class ProcessEdge:
-    cursor: str = strawberry.field(description=_CURSOR)
-    node: Process = strawberry.field(description=_NODE)
-
-
-@strawberry.type(description="A page of processes.")
-class ProcessConnection:
-    edges: list[ProcessEdge] = strawberry.field(description=_EDGES)
-    nodes: list[Process] = strawberry.field(description=_NODES)
-    page_info: PageInfo = strawberry.field(description=_PAGE_INFO)
-    total_count: int = strawberry.field(description=_TOTAL_COUNT)
-
-
-@strawberry.type(description="A profile on a page, and its place.")
-class ProfileEdge:
-    cursor: str = strawberry.field(description=_CURSOR)
-    node: Profile = strawberry.field(description=_NODE)
-
-
-@strawberry.type(description="A page of profiles.")
-class ProfileConnection:
-    edges: list[ProfileEdge] = strawberry.field(description=_EDGES)
-    nodes: list[Profile] = strawberry.field(description=_NODES)
-    page_info: PageInfo = strawberry.field(description=_PAGE_INFO)
-    total_count: int = strawberry.field(description=_TOTAL_COUNT)
-
-
-@strawberry.type(description="A source on a page, and its place.")
-class SourceEdge:
-    cursor: str = strawberry.field(description=_CURSOR)
-    node: Source = strawberry.field(description=_NODE)
-
-
-@strawberry.type(description="A page of sources.")
-class SourceConnection:
-    edges: list[SourceEdge] = strawberry.field(description=_EDGES)
-    nodes: list[Source] = strawberry.field(description=_NODES)
-    page_info: PageInfo = strawberry.field(description=_PAGE_INFO)
-    total_count: int = strawberry.field(description=_TOTAL_COUNT)
-
-
-@strawberry.type(description="An execution on a page, and its place.")
-class ExecutionEdge:
-    cursor: str = strawberry.field(description=_CURSOR)
-    node: Execution = strawberry.field(description=_NODE)
-
-
-@strawberry.type(description="A page of executions.")
-class ExecutionConnection:
-    edges: list[ExecutionEdge] = strawberry.field(description=_EDGES)
-    nodes: list[Execution] = strawberry.field(description=_NODES)
-    page_info: PageInfo = strawberry.field(description=_PAGE_INFO)
-    total_count: int = strawberry.field(description=_TOTAL_COUNT)
+@strawberry.type(description="A page of items: one range of them, in one order.")
+class Connection(Generic[NodeType]):
+    edges: list[Edge[NodeType]] = strawberry.field(
+        description="The items of this page, each with its cursor."
+    )
+    nodes: list[NodeType] = strawberry.field(description="The items of this page.")
+    page_info: PageInfo = strawberry.field(description="Where this page stands in the whole range.")
+    total_count: int = strawberry.field(
+        description="How many items there are on all pages; counted only when it is selected."
+    )
 
 
 # Objects ---------------------------------------------------------------------------------------
@@ -222,7 +165,7 @@ class Espace(Node):
     name: str = strawberry.field(description="The name that people see.")
     description: str = strawberry.field(description="What it is for; may be empty.")
     icon: str = strawberry.field(description="Name of its icon; may be empty.")
-    processes: ProcessConnection = strawberry.field(
+    processes: Connection[Process] = strawberry.field(
         resolver=read_processes, description="The processes in this espace."
     )
 
@@ -265,7 +208,7 @@ class Process(Node):
     used_by: list[Process] = strawberry.field(
         description="The processes with an action that runs this one, by id."
     )
-    executions: ExecutionConnection = strawberry.field(
+    executions: Connection[Execution] = strawberry.field(
         resolver=read_executions,
         description="What happened when it was executed, the latest first.",
     )
@@ -326,7 +269,7 @@ class Profile(Node):
     sees_all: bool = strawberry.field(
         description="Whether it sees every process, or only those that it is authorised on."
     )
-    processes: ProcessConnection = strawberry.field(
+    processes: Connection[Process] = strawberry.field(
         resolver=read_processes, description="The processes that it is authorised on by name."
     )
 
@@ -345,7 +288,7 @@ class Source(Node):
     built_in: bool = strawberry.field(
         description="Whether it is part of the gateway and cannot go."
     )
-    processes: ProcessConnection = strawberry.field(
+    processes: Connection[Process] = strawberry.field(
         resolver=read_processes, description="The processes with an action on this source."
     )
 

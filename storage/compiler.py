@@ -189,6 +189,7 @@ class Compiler:
         """The row at the other end of a to-one relation, or null."""
         target = TABLES[relation.target]
         if target.admin_only and not self.scope.sources:
+            self.aside().object(fields, target, source)
             return ("null",)
         alias = self.alias()
         shown = text_of(self.object(fields, target, alias))
@@ -227,9 +228,10 @@ class Compiler:
         branches = ""
         for type_name, table_name, fields in read.choices:
             table = TABLES[table_name]
-            if table.admin_only and not self.scope.sources:
-                continue
             row = self.alias()
+            if table.admin_only and not self.scope.sources:
+                self.aside().object(fields, table, row)
+                continue
             shown = text_of(self.object(fields, table, row))
             visible = self.seen(table.visible, row)
             where = f" WHERE {row}.id = {alias}.id" + (f" AND {visible}" if visible else "")

@@ -218,14 +218,19 @@ async def find_part(
 ) -> tuple[int, int] | None:
     """The process and the position of an action or input (``table``), the process locked."""
     assert table in ("action", "input")
-    row = await transaction.fetch_row(
-        f"""SELECT process.id, part.position FROM {table} AS part JOIN process
-            ON process.id = part.process_id
+    process_id = await transaction.fetch_value(
+        f"""SELECT process.id FROM {table} AS part JOIN process ON process.id = part.process_id
         WHERE part.id = $1 AND {_VISIBLE} FOR NO KEY UPDATE OF process""",
         part_id,
         only_profile,
     )
-    return (row["id"], row["position"]) if row is not None else None
+    # Read once the lock is held: whoever held it before may have moved or removed the part.
+    position = await transaction.fetch_value(
+        f"SELECT position FROM {table} WHERE id = $1", part_id
+    )
+    if isinstance(process_id, int) and isinstance(position, int):
+        return process_id, position
+    return None
 
 
 async def find_input(transaction: Transaction, process_id: int, reference: str) -> int | None:

@@ -19,14 +19,15 @@ from tests.conftest import Graph
 NOBODY = 2**31 - 1
 """The id of nothing."""
 
+_ACTION = (
+    "id position sourceName action runsWhen arguments { reference value } subprocess { reference }"
+)
+_INPUT = "id position reference name type kind askedWhen"
 _SHOWN = {
     "process": "id databaseId reference name nameEnable nameDisable description icon mode state"
-    " espace { reference } profiles { name }"
-    " actions { id position sourceName action runsWhen arguments { reference value }"
-    " subprocess { reference } }"
-    " inputs { id position reference name type kind askedWhen }",
-    "action": "id position sourceName action runsWhen arguments { reference value }",
-    "input": "id position reference name type askedWhen",
+    f" espace {{ reference }} profiles {{ name }} actions {{ {_ACTION} }} inputs {{ {_INPUT} }}",
+    "action": _ACTION,
+    "input": _INPUT,
     "espace": "id databaseId reference name description icon",
     "profile": "id databaseId name permissions seesAll",
     "source": "id databaseId name kind settings secretSettings builtIn",

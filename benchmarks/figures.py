@@ -1,0 +1,387 @@
+"""In charge of what is measured without a crowd: whole tables, bulk writes, growth, memory, workers."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import asyncpg
+import orjson
+
+from contestants import gateway
+from gateway.services import dialects_of
+from gateway.settings import Settings
+from load import LoadTool, Target
+from resolvers.compiler import OperationCompiler
+from servers import Server
+from storage import processes as stored
+from storage.database import Database, Transaction
+from storage.plan import RunValues
+from work import ADMIN, DOCUMENT, reference, statement
+
+_Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two measurements of the same, and how they compare (by the medians of the rounds)."""
+
+    ours: float
+    theirs: float
+    ratio: float
+
+
+def compared(pairs: Sequence[tuple[float, float]]) -> Compared:
+    """The medians of rounds of (ours, theirs), and of their ratios."""
+    ours, theirs = zip(*pairs, strict=True)
+    ratio = statistics.median(own / other for own, other in pairs)
+    return Compared(statistics.median(ours), statistics.median(theirs), ratio)
+
+
+async def timed(run: Callable[[], Awaitable[object]]) -> float:
+    """How many seconds it takes."""
+    start = time.perf_counter()
+    await run()
+    return time.perf_counter() - start
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[_Connection]:
+    """A connection as the gateway opens them, without what ``Database`` adds to a statement."""
+    database = await Database.connect(url, statement_timeout=0)
+    try:
+        async with database._pool.acquire() as connection:
+            yield connection
+    finally:
+        await database.close()
+
+
+# Whole tables ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A legacy route that answers with all processes, against its SQL through asyncpg alone."""
+
+    route: str
+    size: int
+    """Bytes of the answer."""
+    seconds: Compared
+
+
+async def whole(
+    server: Server, url: str, compiler: OperationCompiler, rounds: int
+) -> list[Whole]:
+    """GET /process and GET /processes of everything."""
+    found = []
+    operations = {
+        str(route.route): route.operation
+        for dialect in dialects_of(Settings(), compiler)
+        for route in dialect.routes
+    }
+    async with connected(url) as connection:
+        for path in ("/process", "/processes"):
+            compiled = operations[f"GET {path}"].statements[ADMIN]
+            parameters = compiled.arguments(RunValues({}, profile_id=1))
+
+            async def through_gateway(path: str = path) -> bytes:
+                return await asyncio.to_thread(server.send, "GET", path)
+
+            async def alone(
+                sql: str = compiled.sql, parameters: Sequence[object] = parameters
+            ) -> bytes:
+                return cast(bytes, await connection.fetchval(sql, *parameters))
+
+            answer, rows = await through_gateway(), await alone()
+            assert rows in answer, f"GET {path} answers something else than its SQL"
+            pairs = [(await timed(through_gateway), await timed(alone)) for _ in range(rounds)]
+            found.append(Whole(f"GET {path}", len(answer), compared(pairs)))
+    return found
+
+
+# Bulk writes -----------------------------------------------------------------------------------
+
+
+async def bulk(server: Server, url: str, count: int, rounds: int) -> Compared:
+    """PUT /processes of all, in seconds, against the same UPDATE alone."""
+    async with connected(url) as connection:
+
+        async def write(body: bytes) -> None:
+            await asyncio.to_thread(server.send, "PUT", "/processes", body)
+
+        async def update(sql: str, parameters: Sequence[object]) -> None:
+            async with connection.transaction():
+                await connection.fetch(sql, *parameters)
+
+        pairs = []
+        for number in range(-1, rounds):  # one to warm up
+            seconds = []
+            for writer in ("gateway", "alone"):
+                # Both find the table as tidy as the other did, and have as many indexes to write.
+                await connection.execute("VACUUM process")
+                names = [f"Process {place} as {writer} {number}" for place in range(1, count + 1)]
+                if writer == "gateway":
+                    body = _put_body(names)
+                    seconds.append(await timed(lambda body=body: write(body)))
+                else:
+                    sql, parameters = await _update(names)
+                    seconds.append(
+                        await timed(lambda sql=sql, given=parameters: update(sql, given))
+                    )
+            pairs.append((seconds[0], seconds[1]))
+    return compared(pairs[1:])
+
+
+def _put_body(names: Sequence[str]) -> bytes:
+    return orjson.dumps(
+        {
+            "processes": [
+                {"id": place, "name": name, "comment": f"Comment on {name}"}
+                for place, name in enumerate(names, 1)
+            ]
+        }
+    )
+
+
+async def _update(names: Sequence[str]) -> tuple[str, tuple[object, ...]]:
+    """The statement that the gateway runs for such a body, with its parameters."""
+    changes = [
+        stored.TextChanges(place, name=name, description=f"Comment on {name}")
+        for place, name in enumerate(names, 1)
+    ]
+    recorder = _Recorder()
+    await stored.update_texts(cast(Transaction, recorder), changes, None)
+    return recorder.statement
+
+
+class _Recorder:
+    """Takes a transaction's place to see what would be run in it."""
+
+    statement: tuple[str, tuple[object, ...]]
+
+    async def fetch(self, sql: str, *parameters: object) -> list[Any]:
+        self.statement = (sql, parameters)
+        return []
+
+
+# Growth ----------------------------------------------------------------------------------------
+
+_PLACES = 12
+"""Pages of each kind that are asked for, spread over the table, so that all of them stay in
+PostgreSQL's memory in the large table as well: growth is about work, not about the disk."""
+_TURNS = 7
+"""How often each is asked for, in turns with the same page of the other table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a page of 50 costs in a small and in a large table, in milliseconds."""
+
+    kind: str
+    small: float
+    large: float
+
+    @property
+    def ratio(self) -> float:
+        """Large to small."""
+        return self.large / self.small
+
+
+_ORDERS = {
+    f"order by {field.lower()} {direction.lower()}": f"{{field: {field}, direction: {direction}}}"
+    for field in ("DATABASE_ID", "REFERENCE", "NAME")
+    for direction in ("ASC", "DESC")
+}
+
+# By what, its condition, the type of its value, and the value for the process with a number.
+_FILTERS: Sequence[tuple[str, str, str, Callable[[int], object]]] = (
+    ("databaseId gte", "{databaseId: {gte: $x}}", "Int!", lambda k: k),
+    ("databaseId in", "{databaseId: {in: $x}}", "[Int!]!", lambda k: list(range(k, k + 50))),
+    ("reference eq", "{reference: {eq: $x}}", "String!", reference),
+    (
+        "reference in",
+        "{reference: {in: $x}}",
+        "[String!]!",
+        lambda k: [reference(k + step) for step in range(50)],
+    ),
+    ("reference startsWith", "{reference: {startsWith: $x}}", "String!", lambda k: reference(k)[:-2]),
+    ("name startsWith", "{name: {startsWith: $x}}", "String!", lambda k: _THINGS[k % len(_THINGS)]),
+    ("espace", "{espace: {reference: {eq: $x}}}", "String!", lambda k: f"load-room-{1 + k % 20:02}"),
+    (
+        "actions' source",
+        "{actions: {sourceName: {eq: $x}}}",
+        "String!",
+        lambda k: f"load-device-{1 + k % 10:02}",
+    ),
+    (
+        "profiles",
+        "{profiles: {name: {eq: $x}}}",
+        "String!",
+        lambda k: f"load-profile-{1 + k % 10:02}",
+    ),
+    (
+        "subprocesses",
+        "{subprocesses: {reference: {eq: $x}}}",
+        "String!",
+        lambda k: reference(1 + k // 10),
+    ),
+    ("usedBy", "{usedBy: {reference: {eq: $x}}}", "String!", lambda k: reference(k - k % 10 + 10)),
+)
+_THINGS = ("Dim the", "Switch the", "Adjust the", "Check the", "Schedule the", "Reset the")
+
+
+async def growth(
+    small_url: str, large_url: str, small: int, compiler: OperationCompiler
+) -> list[Growth]:
+    """A page of 50 trees from two tables, for each order and filter that has an index."""
+    fragment = DOCUMENT[DOCUMENT.index("fragment") :]
+    found = []
+    async with connected(small_url) as few, connected(large_url) as many:
+        for kind, order in _ORDERS.items():
+            document = (
+                "query Page($after: String!) { processes(first: 50, after: $after,"
+                f" orderBy: [{order}]) {{ nodes {{ ...WholeTree }} }} }} {fragment}"
+            )
+            cursors = (
+                "query Cursor($id: Int!) { processes(first: 1, where: {databaseId: {eq: $id}},"
+                f" orderBy: [{order}]) {{ pageInfo {{ endCursor }} }} }}"
+            )
+
+            async def after(
+                connection: _Connection, number: int, document: str = cursors
+            ) -> dict[str, Any]:
+                answer = await _run(compiler, connection, document, {"id": number})
+                return {"after": orjson.loads(answer)["pageInfo"]["endCursor"]}
+
+            found.append(await _grown(kind, document, after, few, many, small, compiler))
+        for kind, condition, type_, value in _FILTERS:
+            for ordered, order in (("", ""), (" in order of name", "NAME")):
+                if order and not kind.startswith("name"):
+                    continue
+                by = f", orderBy: [{{field: {order}}}]" if order else ""
+                document = (
+                    f"query Page($x: {type_}) {{ processes(first: 50, where: {condition}{by})"
+                    f" {{ nodes {{ ...WholeTree }} }} }} {fragment}"
+                )
+
+                async def given(
+                    connection: _Connection,
+                    number: int,
+                    value: Callable[[int], object] = value,
+                ) -> dict[str, Any]:
+                    return {"x": value(number)}
+
+                name = f"where {kind}{ordered}"
+                found.append(await _grown(name, document, given, few, many, small, compiler))
+    return found
+
+
+async def _run(
+    compiler: OperationCompiler, connection: _Connection, document: str, variables: dict[str, Any]
+) -> bytes:
+    compiled = statement(compiler, document, None, variables)
+    parameters = compiled.arguments(RunValues(variables, profile_id=1))
+    return cast(bytes, await connection.fetchval(compiled.sql, *parameters))
+
+
+async def _grown(
+    kind: str,
+    document: str,
+    variables: Callable[[_Connection, int], Awaitable[dict[str, Any]]],
+    few: _Connection,
+    many: _Connection,
+    small: int,
+    compiler: OperationCompiler,
+) -> Growth:
+    costs: dict[bool, list[float]] = {False: [], True: []}
+    for place in range(_PLACES):
+        runs = {}
+        for large, connection in ((False, few), (True, many)):
+            # The same number of rows answers in both: the large table's are numbered likewise.
+            last = await connection.fetchval("SELECT max(id) - 100 FROM process")
+            number = 1 + place * (last - 1) // _PLACES
+            given = await variables(connection, number)
+            compiled = statement(compiler, document, None, given)
+            parameters = compiled.arguments(RunValues(given, profile_id=1))
+
+            async def run(
+                connection: _Connection = connection,
+                sql: str = compiled.sql,
+                parameters: Sequence[object] = parameters,
+            ) -> object:
+                return await connection.fetchval(sql, *parameters)
+
+            runs[large] = run
+        taken: dict[bool, list[float]] = {False: [], True: []}
+        for turn in range(_TURNS + 1):
+            for large, run in runs.items():
+                seconds = await timed(run)
+                if turn:  # the first one warms up
+                    taken[large].append(seconds)
+        for large, times in taken.items():
+            costs[large].append(statistics.median(times))
+    return Growth(kind, *(statistics.fmean(costs[large]) * 1e3 for large in (False, True)))
+
+
+# Memory and workers ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What GET /process of everything costs a worker in memory, in bytes."""
+
+    size: int
+    """Of the answer."""
+    peak: int
+    """Most that the worker held more than before."""
+    kept: int
+    """What it holds more afterwards."""
+
+
+async def memory(url: str, folder: Path) -> Memory:
+    """The growth of a fresh worker, which has answered a small request before."""
+    async with gateway(url, folder) as server:
+        await asyncio.to_thread(server.send, "GET", "/process/1")
+        server.forget_peak()
+        before = server.memory()
+        answer = await asyncio.to_thread(server.send, "GET", "/process")
+        return Memory(len(answer), server.peak_memory() - before, server.memory() - before)
+
+
+_INTROSPECTION = "{ __schema { types { name fields { name args { name } } inputFields { name } } } }"
+
+
+async def workers(
+    url: str, folder: Path, tool: LoadTool, page: bytes, seconds: float, rounds: int
+) -> dict[str, Compared]:
+    """Requests per second of two workers against one.
+
+    Introspection keeps the workers busy and PostgreSQL idle; a small page has all of them, and the
+    load, share the processors.
+    """
+    asked = {
+        "introspection": orjson.dumps({"query": _INTROSPECTION}),
+        "page of 1 tree": page,
+    }
+    async with (
+        gateway(url, folder, "--workers", "2") as two,
+        gateway(url, folder, "--workers", "1") as one,
+    ):
+        found = {}
+        for name, body in asked.items():
+            pairs = []
+            for number in range(-1, rounds):  # one to warm up
+                rates = [
+                    await tool.run(Target(server.url, [body], server.token), seconds)
+                    for server in (two, one)
+                ]
+                if number >= 0:
+                    pairs.append((rates[0].rate, rates[1].rate))
+            found[name] = compared(pairs)
+    return found
