@@ -1,4 +1,4 @@
-"""In charge of the contestants: installing the peers, starting everyone, asking them all the same."""
+"""In charge of the contestants: installing, starting, and comparing what they answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from resolvers.compiler import OperationCompiler
 from servers import Server, ServerError, running
 from work import (
     CASES,
-    DOCUMENT,
+    DOCUMENTS,
     HERE,
     Case,
     LimitWords,
@@ -80,14 +80,24 @@ async def gateway(
     secret = secrets.token_hex(32)
     # 1 is the admin: the first profile of the first migration.
     token = TokenKeys(secret).issue(1, "admin", timedelta(days=1))
-    command = [Path(sys.executable).with_name("process-gateway"), "serve", "--port", "{port}"]
+    program = Path(sys.executable).with_name("process-gateway")
     settings = {
         "GATEWAY_TOKEN_SECRET": secret,
         "GATEWAY_PAGE_SIZE_MAX": str(largest_page),
         "GATEWAY_LOG_LEVEL": "warning",
     }
     async with running(
-        [*command, "--database-url", url, "--data-dir", folder, *arguments],
+        [
+            program,
+            "serve",
+            "--port",
+            "{port}",
+            "--database-url",
+            url,
+            "--data-dir",
+            folder,
+            *arguments,
+        ],
         environment=settings,
         path="/graphql",
         token=token,
@@ -107,11 +117,11 @@ async def the_field(
     found = Field()
     async with AsyncExitStack() as stack:
         own = await stack.enter_async_context(gateway(url, folder / "gateway"))
-        cursors = walk(own, DOCUMENT, "processes", count)
+        cursors = walk(own, DOCUMENTS, "processes", count)
         limit = LimitWords(compiler)
         statements = folder / "statements.json"
         statements.write_bytes(orjson.dumps(limit.statements()))
-        script = [sys.executable, HERE / "limit.py", "{port}", url, statements]
+        script: list[str | Path] = [sys.executable, HERE / "limit.py", "{port}", url, statements]
         bare = await stack.enter_async_context(running(script))
         found.contestants = [
             Contestant("gateway", own, OwnWords(), cursors),
@@ -149,7 +159,7 @@ async def _start_peers(
             )
             words: Words = OwnWords()
             if name == "postgraphile":
-                theirs = walk(server, PostGraphileWords.document, "allProcesses", count)
+                theirs = walk(server, PostGraphileWords.documents, "allProcesses", count)
                 words = PostGraphileWords(dict(zip(cursors, theirs, strict=True)))
         except (OSError, ServerError) as error:
             found.missing[name] = str(error)

@@ -1,7 +1,7 @@
 """A peer: Strawberry with DataLoaders, written as its documentation teaches.
 
-Types with a resolver for each relation, a DataLoader for each relation made anew for each request in
-``get_context``, Strawberry's own view for aiohttp, and asyncpg's pool as it comes.
+Types with a resolver for each relation, a DataLoader for each relation made anew for each request
+in ``get_context``, Strawberry's own view for aiohttp, and asyncpg's pool as it comes.
 
 ``python dataloaders.py PORT DATABASE_URL``
 """

@@ -1,15 +1,16 @@
-"""In charge of what is measured without a crowd: whole tables, bulk writes, growth, memory, workers."""
+"""In charge of what no crowd is needed for: whole tables, bulk writes, growth, memory, workers."""
 
 from __future__ import annotations
 
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeAlias, cast
 
 import asyncpg
 import orjson
@@ -23,9 +24,10 @@ from servers import Server
 from storage import processes as stored
 from storage.database import Database, Transaction
 from storage.plan import RunValues
-from work import ADMIN, DOCUMENT, reference, statement
+from work import ADMIN, reference, statement
 
-_Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+_Parameters = ParamSpec("_Parameters")
+_Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,14 @@ def compared(pairs: Sequence[tuple[float, float]]) -> Compared:
     return Compared(statistics.median(ours), statistics.median(theirs), ratio)
 
 
-async def timed(run: Callable[[], Awaitable[object]]) -> float:
+async def timed(
+    run: Callable[_Parameters, Awaitable[object]],
+    *args: _Parameters.args,
+    **kwargs: _Parameters.kwargs,
+) -> float:
     """How many seconds it takes."""
     start = time.perf_counter()
-    await run()
+    await run(*args, **kwargs)
     return time.perf_counter() - start
 
 
@@ -75,9 +81,7 @@ class Whole:
     seconds: Compared
 
 
-async def whole(
-    server: Server, url: str, compiler: OperationCompiler, rounds: int
-) -> list[Whole]:
+async def whole(server: Server, url: str, compiler: OperationCompiler, rounds: int) -> list[Whole]:
     """GET /process and GET /processes of everything."""
     found = []
     operations = {
@@ -89,18 +93,16 @@ async def whole(
         for path in ("/process", "/processes"):
             compiled = operations[f"GET {path}"].statements[ADMIN]
             parameters = compiled.arguments(RunValues({}, profile_id=1))
-
-            async def through_gateway(path: str = path) -> bytes:
-                return await asyncio.to_thread(server.send, "GET", path)
-
-            async def alone(
-                sql: str = compiled.sql, parameters: Sequence[object] = parameters
-            ) -> bytes:
-                return cast(bytes, await connection.fetchval(sql, *parameters))
-
-            answer, rows = await through_gateway(), await alone()
+            answer = await asyncio.to_thread(server.send, "GET", path)
+            rows = await connection.fetchval(compiled.sql, *parameters)
             assert rows in answer, f"GET {path} answers something else than its SQL"
-            pairs = [(await timed(through_gateway), await timed(alone)) for _ in range(rounds)]
+            pairs = [
+                (
+                    await timed(asyncio.to_thread, server.send, "GET", path),
+                    await timed(connection.fetchval, compiled.sql, *parameters),
+                )
+                for _ in range(rounds)
+            ]
             found.append(Whole(f"GET {path}", len(answer), compared(pairs)))
     return found
 
@@ -112,30 +114,24 @@ async def bulk(server: Server, url: str, count: int, rounds: int) -> Compared:
     """PUT /processes of all, in seconds, against the same UPDATE alone."""
     async with connected(url) as connection:
 
-        async def write(body: bytes) -> None:
-            await asyncio.to_thread(server.send, "PUT", "/processes", body)
-
         async def update(sql: str, parameters: Sequence[object]) -> None:
             async with connection.transaction():
                 await connection.fetch(sql, *parameters)
 
         pairs = []
-        for number in range(-1, rounds):  # one to warm up
-            seconds = []
-            for writer in ("gateway", "alone"):
-                # Both find the table as tidy as the other did, and have as many indexes to write.
-                await connection.execute("VACUUM process")
-                names = [f"Process {place} as {writer} {number}" for place in range(1, count + 1)]
-                if writer == "gateway":
-                    body = _put_body(names)
-                    seconds.append(await timed(lambda body=body: write(body)))
-                else:
-                    sql, parameters = await _update(names)
-                    seconds.append(
-                        await timed(lambda sql=sql, given=parameters: update(sql, given))
-                    )
-            pairs.append((seconds[0], seconds[1]))
-    return compared(pairs[1:])
+        for number in range(rounds + 1):
+            # Both find the table as tidy as the other did, and have as many index entries to write.
+            await connection.execute("VACUUM process")
+            body = _put_body(_names(count, f"gateway {number}"))
+            ours = await timed(asyncio.to_thread, server.send, "PUT", "/processes", body)
+            await connection.execute("VACUUM process")
+            statement = await _update(_names(count, f"alone {number}"))
+            pairs.append((ours, await timed(update, *statement)))
+    return compared(pairs[1:])  # the first one warms up
+
+
+def _names(count: int, suffix: str) -> list[str]:
+    return [f"Process {place} {suffix}" for place in range(1, count + 1)]
 
 
 def _put_body(names: Sequence[str]) -> bytes:
@@ -199,6 +195,9 @@ _ORDERS = {
     for direction in ("ASC", "DESC")
 }
 
+_BEGINNINGS = ("Dim the", "Switch the", "Adjust the", "Check the", "Schedule the", "Reset the")
+"""Of generated names (``storage.demo``)."""
+
 # By what, its condition, the type of its value, and the value for the process with a number.
 _FILTERS: Sequence[tuple[str, str, str, Callable[[int], object]]] = (
     ("databaseId gte", "{databaseId: {gte: $x}}", "Int!", lambda k: k),
@@ -210,9 +209,24 @@ _FILTERS: Sequence[tuple[str, str, str, Callable[[int], object]]] = (
         "[String!]!",
         lambda k: [reference(k + step) for step in range(50)],
     ),
-    ("reference startsWith", "{reference: {startsWith: $x}}", "String!", lambda k: reference(k)[:-2]),
-    ("name startsWith", "{name: {startsWith: $x}}", "String!", lambda k: _THINGS[k % len(_THINGS)]),
-    ("espace", "{espace: {reference: {eq: $x}}}", "String!", lambda k: f"load-room-{1 + k % 20:02}"),
+    (
+        "reference startsWith",
+        "{reference: {startsWith: $x}}",
+        "String!",
+        lambda k: reference(k)[:-2],
+    ),
+    (
+        "name startsWith",
+        "{name: {startsWith: $x}}",
+        "String!",
+        lambda k: _BEGINNINGS[k % len(_BEGINNINGS)],
+    ),
+    (
+        "espace",
+        "{espace: {reference: {eq: $x}}}",
+        "String!",
+        lambda k: f"load-room-{1 + k % 20:02}",
+    ),
     (
         "actions' source",
         "{actions: {sourceName: {eq: $x}}}",
@@ -233,91 +247,79 @@ _FILTERS: Sequence[tuple[str, str, str, Callable[[int], object]]] = (
     ),
     ("usedBy", "{usedBy: {reference: {eq: $x}}}", "String!", lambda k: reference(k - k % 10 + 10)),
 )
-_THINGS = ("Dim the", "Switch the", "Adjust the", "Check the", "Schedule the", "Reset the")
+
+
+_Values = Callable[[_Connection, int], Awaitable[dict[str, Any]]]
+"""The variables of an operation, for the process with a number."""
 
 
 async def growth(
-    small_url: str, large_url: str, small: int, compiler: OperationCompiler
-) -> list[Growth]:
+    small_url: str, large_url: str, compiler: OperationCompiler
+) -> AsyncIterator[Growth]:
     """A page of 50 trees from two tables, for each order and filter that has an index."""
-    fragment = DOCUMENT[DOCUMENT.index("fragment") :]
-    found = []
     async with connected(small_url) as few, connected(large_url) as many:
-        for kind, order in _ORDERS.items():
-            document = (
-                "query Page($after: String!) { processes(first: 50, after: $after,"
-                f" orderBy: [{order}]) {{ nodes {{ ...WholeTree }} }} }} {fragment}"
-            )
-            cursors = (
-                "query Cursor($id: Int!) { processes(first: 1, where: {databaseId: {eq: $id}},"
-                f" orderBy: [{order}]) {{ pageInfo {{ endCursor }} }} }}"
-            )
-
-            async def after(
-                connection: _Connection, number: int, document: str = cursors
-            ) -> dict[str, Any]:
-                answer = await _run(compiler, connection, document, {"id": number})
-                return {"after": orjson.loads(answer)["pageInfo"]["endCursor"]}
-
-            found.append(await _grown(kind, document, after, few, many, small, compiler))
-        for kind, condition, type_, value in _FILTERS:
-            for ordered, order in (("", ""), (" in order of name", "NAME")):
-                if order and not kind.startswith("name"):
-                    continue
-                by = f", orderBy: [{{field: {order}}}]" if order else ""
-                document = (
-                    f"query Page($x: {type_}) {{ processes(first: 50, where: {condition}{by})"
-                    f" {{ nodes {{ ...WholeTree }} }} }} {fragment}"
-                )
-
-                async def given(
-                    connection: _Connection,
-                    number: int,
-                    value: Callable[[int], object] = value,
-                ) -> dict[str, Any]:
-                    return {"x": value(number)}
-
-                name = f"where {kind}{ordered}"
-                found.append(await _grown(name, document, given, few, many, small, compiler))
-    return found
+        for kind, document, values in _kinds(compiler):
+            yield await _grown(kind, document, values, few, many, compiler)
 
 
-async def _run(
-    compiler: OperationCompiler, connection: _Connection, document: str, variables: dict[str, Any]
-) -> bytes:
-    compiled = statement(compiler, document, None, variables)
-    parameters = compiled.arguments(RunValues(variables, profile_id=1))
-    return cast(bytes, await connection.fetchval(compiled.sql, *parameters))
+def _kinds(compiler: OperationCompiler) -> Iterator[tuple[str, str, _Values]]:
+    """Each kind of page: its name, its operation, and where the operation's variables come from."""
+    tree = "{ nodes { ...WholeTree } } } " + FRAGMENT
+    for kind, order in _ORDERS.items():
+        document = (
+            "query ($after: String!) {"
+            f" processes(first: 50, after: $after, orderBy: [{order}]) {tree}"
+        )
+        yield kind, document, partial(_after, compiler, order)
+    for kind, condition, type_, value in _FILTERS:
+        where = f"query ($x: {type_}) {{ processes(first: 50, where: {condition}"
+        values = partial(_filtered, value)
+        yield f"where {kind}", f"{where}) {tree}", values
+        if kind.startswith("name"):
+            by_name = f"{where}, orderBy: [{{field: NAME}}]) {tree}"
+            yield f"where {kind}, order by name", by_name, values
+
+
+async def _after(
+    compiler: OperationCompiler, order: str, connection: _Connection, number: int
+) -> dict[str, Any]:
+    document = (
+        "query ($id: Int!) { processes(first: 1, where: {databaseId: {eq: $id}},"
+        f" orderBy: [{order}]) {{ pageInfo {{ endCursor }} }} }}"
+    )
+    answer = await connection.fetchval(*_prepared(compiler, document, {"id": number}))
+    return {"after": orjson.loads(answer)["pageInfo"]["endCursor"]}
+
+
+async def _filtered(
+    value: Callable[[int], object], connection: _Connection, number: int
+) -> dict[str, Any]:
+    return {"x": value(number)}
+
+
+def _prepared(
+    compiler: OperationCompiler, document: str, variables: dict[str, Any]
+) -> tuple[str, *tuple[object, ...]]:
+    """The SQL that the gateway runs for an operation, and its parameters."""
+    compiled = statement(compiler, document, variables)
+    return compiled.sql, *compiled.arguments(RunValues(variables, profile_id=1))
 
 
 async def _grown(
     kind: str,
     document: str,
-    variables: Callable[[_Connection, int], Awaitable[dict[str, Any]]],
+    values: _Values,
     few: _Connection,
     many: _Connection,
-    small: int,
     compiler: OperationCompiler,
 ) -> Growth:
     costs: dict[bool, list[float]] = {False: [], True: []}
     for place in range(_PLACES):
         runs = {}
         for large, connection in ((False, few), (True, many)):
-            # The same number of rows answers in both: the large table's are numbered likewise.
             last = await connection.fetchval("SELECT max(id) - 100 FROM process")
-            number = 1 + place * (last - 1) // _PLACES
-            given = await variables(connection, number)
-            compiled = statement(compiler, document, None, given)
-            parameters = compiled.arguments(RunValues(given, profile_id=1))
-
-            async def run(
-                connection: _Connection = connection,
-                sql: str = compiled.sql,
-                parameters: Sequence[object] = parameters,
-            ) -> object:
-                return await connection.fetchval(sql, *parameters)
-
-            runs[large] = run
+            given = await values(connection, 1 + place * last // _PLACES)
+            runs[large] = partial(connection.fetchval, *_prepared(compiler, document, given))
         taken: dict[bool, list[float]] = {False: [], True: []}
         for turn in range(_TURNS + 1):
             for large, run in runs.items():
@@ -354,7 +356,9 @@ async def memory(url: str, folder: Path) -> Memory:
         return Memory(len(answer), server.peak_memory() - before, server.memory() - before)
 
 
-_INTROSPECTION = "{ __schema { types { name fields { name args { name } } inputFields { name } } } }"
+_INTROSPECTION = (
+    "{ __schema { types { name fields { name args { name } } inputFields { name } } } }"
+)
 
 
 async def workers(

@@ -1,8 +1,8 @@
 """The limit: the least that an HTTP server in Python can do around the gateway's own SQL.
 
-A bare aiohttp handler on uvloop that reads the POSTed parameters with orjson, runs the statement and
-sends the bytes. It knows no GraphQL, no token and no limit. Connections are opened as the gateway
-opens them, so that PostgreSQL plans and runs the statements in the same way.
+A bare aiohttp handler on uvloop that reads the POSTed parameters with orjson, runs the statement
+and sends the bytes. It knows no GraphQL, no token and no limit. Connections are opened as the
+gateway opens them, so that PostgreSQL plans and runs the statements in the same way.
 
 ``python limit.py PORT DATABASE_URL STATEMENTS``: the last is a JSON file of SQL by name.
 """

@@ -43,7 +43,7 @@ class Server:
         return self.send("POST", self.path, body)
 
     def send(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """The body of the response to any request; raises ``ServerError`` where it is no success."""
+        """The body of the answer to any request; raises ``ServerError`` where it is no success."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER)
         headers = {"Content-Type": "application/json"}
         if self.token:

@@ -1,7 +1,7 @@
 """In charge of what is asked: the operations, their SQL, and the same request for each contestant.
 
-Every contestant has the same data in its own words. ``Words`` says which: how it puts a request, and
-how its answer reads in the gateway's words, so that the answers can be compared.
+Every contestant has the same data in its own words. ``Words`` says which: how it puts a request,
+and how its answer reads in the gateway's words, so that the answers can be compared.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
+from graphql import parse, print_ast, separate_operations
 
 from resolvers.compiler import OperationCompiler
 from servers import Server, ServerError
@@ -19,7 +20,6 @@ from storage.compiler import Statement
 from storage.plan import RunValues, Scope, Visibility
 
 HERE = Path(__file__).parent
-DOCUMENT = (HERE / "work.graphql").read_text("utf-8")
 PAGES = (1, 10, 50, 200)
 """Whole trees on a page."""
 ADMIN = Scope(Visibility.ALL, sources=True)
@@ -27,6 +27,20 @@ ADMIN = Scope(Visibility.ALL, sources=True)
 
 _STARTS = 200
 """Rows from the start of one page that is asked for to the start of the next."""
+
+
+def documents(path: Path) -> dict[str, str]:
+    """The operations of a file, each with the fragments that it needs, by their names.
+
+    Clients send one operation at a time, and Mercurius keeps one compiled operation a document.
+    """
+    operations = separate_operations(parse(path.read_text("utf-8")))
+    return {name: print_ast(document) for name, document in operations.items()}
+
+
+DOCUMENTS = documents(HERE / "work.graphql")
+FRAGMENT = DOCUMENTS["Page"][DOCUMENTS["Page"].index("fragment") :]
+"""All of a tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +88,12 @@ def reference(number: int) -> str:
     return f"load-{number:07}"
 
 
-def walk(server: Server, document: str, field: str, count: int) -> list[str]:
+def walk(server: Server, documents: Mapping[str, str], field: str, count: int) -> list[str]:
     """The cursors of every so many rows of ``count``, as a client finds them: page by page."""
     found: list[str] = []
     after: str | None = None
     for _ in range(_STARTS, count, _STARTS):
-        body = _body(document, "Page", {"first": _STARTS, "after": after})
+        body = _body(documents, "Page", {"first": _STARTS, "after": after})
         page = orjson.loads(server.ask(body))["data"][field]
         after = page["pageInfo"]["endCursor"]
         if after is None:
@@ -88,8 +102,8 @@ def walk(server: Server, document: str, field: str, count: int) -> list[str]:
     return found
 
 
-def _body(document: str, operation: str, variables: Mapping[str, object]) -> bytes:
-    return orjson.dumps({"query": document, "operationName": operation, "variables": variables})
+def _body(documents: Mapping[str, str], name: str, variables: Mapping[str, object]) -> bytes:
+    return orjson.dumps({"query": documents[name], "operationName": name, "variables": variables})
 
 
 class OwnWords:
@@ -97,11 +111,11 @@ class OwnWords:
 
     def page(self, first: int, after: str) -> bytes:
         """The operation of ``work.graphql``."""
-        return _body(DOCUMENT, "Page", {"first": first, "after": after})
+        return _body(DOCUMENTS, "Page", {"first": first, "after": after})
 
     def one(self, reference: str) -> bytes:
         """The operation of ``work.graphql``."""
-        return _body(DOCUMENT, "One", {"reference": reference})
+        return _body(DOCUMENTS, "One", {"reference": reference})
 
     def read(self, answer: bytes) -> object:
         """As it is, but for the cursor."""
@@ -114,8 +128,8 @@ class LimitWords(OwnWords):
     """Of the limit: the parameters of the very statements that the gateway runs."""
 
     def __init__(self, compiler: OperationCompiler) -> None:
-        self._page = statement(compiler, DOCUMENT, "Page", {"first": 1, "after": _ANY_CURSOR})
-        self._one = statement(compiler, DOCUMENT, "One", {"reference": ""})
+        self._page = statement(compiler, DOCUMENTS["Page"], {"first": 1, "after": _ANY_CURSOR})
+        self._one = statement(compiler, DOCUMENTS["One"], {"reference": ""})
 
     def statements(self) -> dict[str, str]:
         """Their SQL, by name."""
@@ -138,11 +152,9 @@ class LimitWords(OwnWords):
 _ANY_CURSOR = "WyJkYXRhYmFzZV9pZCIsIDFd"  # ["database_id", 1]
 
 
-def statement(
-    compiler: OperationCompiler, document: str, operation: str | None, variables: dict[str, Any]
-) -> Statement:
+def statement(compiler: OperationCompiler, document: str, variables: dict[str, Any]) -> Statement:
     """The statement that the gateway runs for an operation of one root field."""
-    (field,) = compiler.query(document, operation, variables, ADMIN)
+    (field,) = compiler.query(document, None, variables, ADMIN)
     assert field.statement is not None, field.error
     return field.statement
 
@@ -150,7 +162,7 @@ def statement(
 class PostGraphileWords:
     """Of a schema that follows from the tables."""
 
-    document = (HERE / "peers" / "postgraphile.graphql").read_text("utf-8")
+    documents = documents(HERE / "peers" / "postgraphile.graphql")
 
     def __init__(self, cursors: Mapping[str, str]) -> None:
         """``cursors`` has PostGraphile's for each of the gateway's."""
@@ -158,11 +170,11 @@ class PostGraphileWords:
 
     def page(self, first: int, after: str) -> bytes:
         """The operation of ``peers/postgraphile.graphql``."""
-        return _body(self.document, "Page", {"first": first, "after": self._cursors[after]})
+        return _body(self.documents, "Page", {"first": first, "after": self._cursors[after]})
 
     def one(self, reference: str) -> bytes:
         """The operation of ``peers/postgraphile.graphql``."""
-        return _body(self.document, "One", {"reference": reference})
+        return _body(self.documents, "One", {"reference": reference})
 
     def read(self, answer: bytes) -> object:
         """The same trees in the gateway's words."""

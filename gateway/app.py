@@ -16,6 +16,7 @@ from gateway.pages import add_pages, page, wants_page
 from gateway.services import Services
 from gateway.tokens import bearer
 from resolvers.access import Viewer
+from resolvers.errors import GatewayError
 from resolvers.failures import as_gateway_error
 from rest_compat import CompiledDialect, Request, Response, openapi_document
 from storage.database import DatabaseUnavailableError
@@ -87,9 +88,14 @@ class _Endpoint:
         """GraphQL over HTTP; to a browser that only looks, GraphiQL."""
         if self._settings.graphiql and wants_page(request):
             return await self._graphiql(request)
-        asked = await graphql_http.read_request(request, self._settings.max_body_bytes)
         header = request.headers.get(hdrs.AUTHORIZATION)
         viewer = None if header is None else await self._viewer(request)
+        try:
+            asked = await graphql_http.read_request(request, self._settings.max_body_bytes)
+        except GatewayError:
+            if viewer is None:  # The token is judged before the shape (CONTRACT.md §2).
+                await self._services.authenticate(None)
+            raise
         answer = await self._services.operations.answer(asked, viewer)
         return graphql_http.respond(request, answer)
 

@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     serving = command("serve", _serve, "Serve until Ctrl-C or SIGTERM.")
     serving.add_argument("--host", help="address to listen on (127.0.0.1)")
     serving.add_argument("--port", type=int, help="port to listen on (8080); 0 for any free one")
+    serving.add_argument("--workers", type=int, metavar="N", help="processes that share it (1)")
     serving.add_argument(
         "--demo", action="store_true", default=None, help="load the demo home first"
     )

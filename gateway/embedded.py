@@ -223,6 +223,7 @@ def _run(program: str, pgdata: Path, *arguments: str) -> str | None:
         extra_groups=[] if user else None,
         cwd="/",
         env=environment | {"LC_ALL": "C"},
+        start_new_session=True,  # a Ctrl-C in our terminal is for us to act on
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from gateway.limits import read_body
 from resolvers import strict_json
-from resolvers.errors import GatewayError, bad_value
+from resolvers.errors import ErrorKind, GatewayError, bad_value
 from resolvers.operations import Answer, GraphQLRequest, refusal
 from resolvers.validation import describe
 
@@ -56,6 +56,8 @@ def respond(request: web.Request, answer: Answer) -> web.Response:
         hdrs.CACHE_CONTROL: "private, no-store",
         **answer.headers,
     }
+    if answer.status == ErrorKind.UNAUTHENTICATED.words.status:
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 

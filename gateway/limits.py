@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from resolvers.errors import ErrorKind, GatewayError, bad_value
 
@@ -53,15 +54,25 @@ class RateLimiter:
 
 
 async def read_body(request: web.Request, largest: int) -> bytes:
-    """The request's body; raises ``BAD_USER_INPUT`` where it has more than ``largest`` bytes."""
+    """The request's body.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``; it has more than ``largest`` bytes, or is not what the
+            request's head says.
+    """
     if not request.body_exists:
         return b""
     too_long = f"the body is longer than {largest:,} bytes"
     if request.content_length is not None and request.content_length > largest:
         raise bad_value((), too_long)
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > largest:
-            raise bad_value((), too_long)
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > largest:
+                raise bad_value((), too_long)
+    except (web.RequestPayloadError, HttpProcessingError) as error:
+        raise bad_value((), "the body is not encoded as the request's head says") from error
+    except ConnectionError as error:
+        raise bad_value((), "the body ended early") from error  # told to nobody: they are gone
     return bytes(body)

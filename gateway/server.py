@@ -1,18 +1,15 @@
-"""In charge of serving: from the open port to the last answer."""
+"""In charge of ``serve``: what comes before the first request and after the last."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 from datetime import timedelta
 
-from aiohttp import web
-
-from gateway.app import create_app
-from gateway.services import Services, open_services
-from gateway.settings import Settings, SettingsError
+from gateway.services import Services
+from gateway.serving import serving
+from gateway.settings import Settings
+from gateway.workers import further_workers
 from storage.access import load_profiles
 from storage.database import Database
 from storage.demo import load_home
@@ -31,36 +28,16 @@ async def serve(settings: Settings, database: Database) -> None:
     """
     if settings.demo and await load_home(database):
         logger.info("loaded the demo home")
-    async with open_services(settings, database) as services:
-        runner = web.AppRunner(
-            create_app(services),
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=settings.shutdown_grace,
-        )
-        await runner.setup()
+    further = settings.workers - 1
+    async with (
+        serving(settings, database, shared=further > 0) as (services, port),
+        further_workers(settings, database.url, port, further),
+    ):
+        print(await _greeting(services, port), flush=True)
         try:
-            await _listen(runner, settings)
-            print(await _greeting(services, runner.addresses[0][1]), flush=True)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                logger.info("stopping")
+            await asyncio.Event().wait()
         finally:
-            await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, settings: Settings) -> None:
-    try:
-        await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
-    except OSError as error:
-        name = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
-        # Event loops put long words of their own here; resolvers of names count from -1 down.
-        number = error.errno or 0
-        reason = os.strerror(number) if number > 0 else error.strerror
-        raise SettingsError(
-            f"{name}: cannot listen on {settings.host}:{settings.port}: {reason}"
-        ) from error
+            logger.info("stopping")
 
 
 async def _greeting(services: Services, port: int) -> str:

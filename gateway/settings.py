@@ -64,6 +64,9 @@ class Settings(BaseModel):
     port: int = Field(
         default=8080, ge=0, le=65535, description="The port to listen on; 0 takes any free one."
     )
+    workers: int = Field(
+        default=1, ge=1, le=64, description="Processes that serve the port together."
+    )
     database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] | None = Field(
         default=None,
         description="The PostgreSQL (15 or later) to use, as `postgresql://user:password@host/name`"

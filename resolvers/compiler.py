@@ -27,6 +27,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 from strawberry.printer import print_schema
 
+from resolvers.budget import introspects_too_much, refuse_long_numbers, reworded
 from resolvers.context import permission_of
 from resolvers.enums import Permission
 from resolvers.errors import GatewayError, bad_value
@@ -82,8 +83,12 @@ class Document:
         return names
 
     def introspects(self, operation: OperationDefinitionNode) -> bool:
-        """Whether the operation asks for the schema."""
-        return not self.root_names(operation).isdisjoint({"__schema", "__type"})
+        """Whether the operation asks for the schema; raises ``BAD_USER_INPUT`` if too often."""
+        if self.root_names(operation).isdisjoint({"__schema", "__type"}):
+            return False
+        if introspects_too_much(operation.selection_set, self.fragments):
+            raise bad_value((), "the operation asks for the schema too often")
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,8 @@ class OperationCompiler:
     def _parse(self, text: str) -> Document:
         try:
             ast = parse(text, max_tokens=self._max_tokens)
-            errors = validate(self.schema, ast)
+            refuse_long_numbers(text, ast)
+            errors = [reworded(error) for error in validate(self.schema, ast)]
         except GraphQLError as error:
             return Document(None, {}, {}, (error,))
         except RecursionError:
@@ -186,8 +192,12 @@ class OperationCompiler:
         operation = document.operation(operation_name)
         root = cast(GraphQLObjectType, self.schema.query_type)
         planner = self._planner(document, shape)
+        fields = planner.collect(root, [operation.selection_set])
+        if len(fields) > self.limits.root_fields:
+            most = self.limits.root_fields
+            raise bad_value((), f"the operation has more than {most} fields at its root")
         compiled = []
-        for key, nodes in planner.collect(root, [operation.selection_set]).items():
+        for key, nodes in fields.items():
             node = nodes[0]
             if node.name.value == "__typename":
                 typename = orjson.dumps(root.name)

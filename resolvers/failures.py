@@ -12,6 +12,8 @@ from storage.database import AlreadyExistsError, DatabaseUnavailableError, Still
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_MESSAGE = 1000
+
 _TAKEN = {
     "process_reference_key": "a process with this reference exists already",
     "espace_reference_key": "an espace with this reference exists already",
@@ -54,7 +56,10 @@ def from_graphql(error: GraphQLError) -> GatewayError:
     """The catalogue's error behind a GraphQL error: what a resolver raised, or bad input."""
     if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
         return as_gateway_error(error.original_error)
-    return GatewayError(ErrorKind.BAD_USER_INPUT, error.message)
+    message = error.message
+    if len(message) > _LONGEST_MESSAGE:  # it repeats what the client sent
+        message = f"{message[:_LONGEST_MESSAGE]}…"
+    return GatewayError(ErrorKind.BAD_USER_INPUT, message)
 
 
 def entry(

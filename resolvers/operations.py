@@ -132,7 +132,11 @@ class Operations:
         """Whether the operation may run without a token."""
         if self._introspection != "public" or document.errors:
             return False
-        return document.root_names(document.operation(operation_name)) <= INTROSPECTION_FIELDS
+        try:
+            operation = document.operation(operation_name)
+        except GatewayError:
+            return False
+        return document.root_names(operation) <= INTROSPECTION_FIELDS
 
     # Queries -----------------------------------------------------------------------------------
 

@@ -83,6 +83,8 @@ class Limits:
 
     default_page: int = 20
     largest_page: int = 100
+    root_fields: int = 100
+    """Fields at the root of a query, each of them a statement."""
     fields: int = 5000
     """Fields that a plan may have, fragments spread out."""
     depth: int = 20

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from resolvers.access import Viewer
 from resolvers.enums import Permission, ProcessMode, ProcessState
@@ -30,6 +30,7 @@ from resolvers.inputs import (
     ProcessTextsModel,
     ProfileKey,
 )
+from resolvers.strict_json import find_nul
 from resolvers.validation import problems
 from storage import processes as stored
 from storage.database import Row, Transaction
@@ -182,7 +183,7 @@ async def add_actions(
         for part, target in zip(actions, targets, strict=True)
     ]
     ids = await stored.insert_actions(transaction, process_id, position, new)
-    await _refuse_cycle(transaction, process_id, targets, at)
+    await _refuse_cycle(transaction, process_id, targets, viewer, at)
     return ids
 
 
@@ -214,7 +215,7 @@ async def change_action(
     if changes.arguments is not None:
         values["arguments"] = arguments_json([(a.reference, a.value) for a in changes.arguments])
     await update_row(transaction, "action", action_id, values)
-    await _refuse_cycle(transaction, process_id, targets, [at])
+    await _refuse_cycle(transaction, process_id, targets, viewer, [at])
     return process_id
 
 
@@ -310,7 +311,11 @@ def _target(
 
 
 async def _refuse_cycle(
-    transaction: Transaction, process_id: int, targets: Sequence[_Target], at: Sequence[Path]
+    transaction: Transaction,
+    process_id: int,
+    targets: Sequence[_Target],
+    viewer: Viewer,
+    at: Sequence[Path],
 ) -> None:
     """Refuse the calls that were just written if a process would come to run itself."""
     calls = [
@@ -318,7 +323,9 @@ async def _refuse_cycle(
         for target, place in zip(targets, at, strict=False)
         if target.subprocess_id is not None
     ]
-    cycle = await stored.find_cycle(transaction, process_id) if calls else None
+    if not calls:
+        return
+    cycle = await stored.find_cycle(transaction, process_id, viewer.only_profile)
     if cycle is not None:
         place = next((place for called, place in calls if called == cycle[1]), calls[0][1])
         raise bad_value(place, f"a process must not run itself: {' -> '.join(cycle)}")
@@ -463,21 +470,31 @@ def check_settings(
         )
     model = kinds[kind].settings
     secrets = secret_names(model)
-    settings = kept | given
-    settings = {name: value for name, value in settings.items() if value is not None}
+    place = (*at, "settings")
+    nul = find_nul(given)
+    if nul is not None:
+        raise bad_value((*place, *nul), "must not contain the NUL character")
+    settings = {name: value for name, value in (kept | given).items() if value is not None}
     try:
         checked: BaseModel = model.model_validate(settings)
     except ValidationError as error:
-        raise bad_input(*problems(error, (*at, "settings"))) from None
-    plain = {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in checked
-        if name in checked.model_fields_set
-    }
-    return {
-        "settings": orjson.dumps({n: v for n, v in plain.items() if n not in secrets}),
-        "secrets": orjson.dumps({n: v for n, v in plain.items() if n in secrets}),
-    }
+        raise bad_input(
+            *(
+                FieldProblem(problem.path, "does not fit")  # and is not repeated
+                if secrets.intersection(problem.path[len(place) : len(place) + 1])
+                else problem
+                for problem in problems(error, place)
+            )
+        ) from None
+    shown = checked.model_dump(mode="json", exclude=secrets, exclude_unset=True)
+    hidden = {name: getattr(checked, name) for name in sorted(secrets & checked.model_fields_set)}
+    try:
+        return {
+            "settings": orjson.dumps(shown),
+            "secrets": orjson.dumps({n: v.get_secret_value() for n, v in hidden.items() if v}),
+        }
+    except TypeError:  # what the model let pass: a lone surrogate, or a number beyond 64 bits
+        raise bad_value(place, "holds a number or a text that JSON cannot hold") from None
 
 
 def permission_words(permissions: Sequence[Permission]) -> list[str]:

@@ -165,6 +165,12 @@ def graphql_fields(model: type[Body]) -> dict[str, FieldInfo]:
     }
 
 
+def required_members(model: type[Body]) -> list[str]:
+    """The names of what a body has to have."""
+    names = [_client_names(info)[0] for info in model.model_fields.values() if info.is_required()]
+    return list(dict.fromkeys(names))
+
+
 def client_path(
     model: type[Body], path: Sequence[str | int], given: object
 ) -> tuple[str | int, ...]:

@@ -35,7 +35,14 @@ from resolvers.ids import shorten
 from resolvers.operations import Operations
 from resolvers.strict_json import loads
 from resolvers.validation import validate
-from rest_compat.bodies import Body, client_path, field_misfits, graphql_fields, misfits
+from rest_compat.bodies import (
+    Body,
+    client_path,
+    field_misfits,
+    graphql_fields,
+    misfits,
+    required_members,
+)
 from rest_compat.dialect import BodyRule, Dialect, Route, RouteError, database_id
 from rest_compat.http import Authenticate, Request, Response
 
@@ -121,9 +128,10 @@ class CompiledDialect:
 
     def _match(self, method: str, path: str) -> _Matched | Response:
         """The route that a request is for, or the refusal where there is none."""
-        segments = [_decoded(part) for part in path.removesuffix("/").split("/")[1:]]
+        parts = path.removesuffix("/").split("/")[1:]
+        segments = [_decoded(part) for part in parts]
         allowed: list[str] = []
-        for compiled in self.routes:
+        for compiled in self.routes if all(parts) else ():
             values = _values(compiled.segments, segments)
             if values is None:
                 continue
@@ -181,7 +189,8 @@ async def _read(rule: BodyRule | None, request: Request) -> _Given:
     if text.strip():
         raw = loads(text)
     elif rule.required:
-        raise bad_value((), f"a JSON body is required: {_expected(rule.model)}")
+        expected = ", ".join(required_members(rule.model))
+        raise bad_value((), f"a JSON body is required: an object with {expected}")
     else:
         raw = {}
     if isinstance(raw, dict):
@@ -191,13 +200,6 @@ async def _read(rule: BodyRule | None, request: Request) -> _Given:
                     raise bad_value((name,), "is given twice, in the query and in the body")
                 raw[name] = request.query[name]
     return _Given(raw, validate(rule.model, raw))
-
-
-def _expected(model: type[Body]) -> str:
-    required = [
-        str(info.validation_alias) for info in model.model_fields.values() if info.is_required()
-    ]
-    return "an object" + (f" with {', '.join(dict.fromkeys(required))}" if required else "")
 
 
 async def _run(

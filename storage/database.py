@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 
@@ -58,6 +58,15 @@ def _failures_named() -> Iterator[None]:
         raise DatabaseUnavailableError("the database did not answer") from error
 
 
+def _cut_if_hung(connection: _Connection, error: BaseException) -> None:
+    """Cut a connection whose statement was given up: whatever is done with it next, even giving it
+    back to the pool, would first wait for PostgreSQL to cancel that statement.
+    """
+    given_up = (TimeoutError, asyncio.CancelledError)
+    if isinstance(error, given_up) or isinstance(error.__cause__, given_up):
+        connection.terminate()
+
+
 async def _keep_session(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Reset nothing at release: nothing in the gateway changes a session's state, and asyncpg's
     reset query would cost each request another round trip.
@@ -71,12 +80,13 @@ async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     )
 
 
+_Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+
 class Transaction:
     """A connection inside one transaction; whatever leaves with an exception is rolled back."""
 
-    def __init__(
-        self, database: Database, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    ) -> None:
+    def __init__(self, database: Database, connection: _Connection) -> None:
         self._database = database
         self._connection = connection
 
@@ -111,9 +121,12 @@ class Database:
     rows and depth.
     """
 
-    def __init__(self, url: str, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        self._url = url
+    def __init__(
+        self, url: str, pool: asyncpg.Pool[asyncpg.Record], patience: float | None
+    ) -> None:
+        self.url = url
         self._pool = pool
+        self._patience = patience
         self.statements = 0
 
     @classmethod
@@ -154,7 +167,7 @@ class Database:
                 min_size=pool_min,
                 max_size=pool_max,
                 # A statement that PostgreSQL does not even cancel (a dead network) ends as well.
-                command_timeout=statement_timeout + 5 if statement_timeout else None,
+                command_timeout=statement_timeout + 1 if statement_timeout else None,
                 timeout=10,
                 statement_cache_size=statement_cache_size,
                 max_cached_statement_lifetime=0,
@@ -163,7 +176,7 @@ class Database:
                 init=_prepare,
                 reset=_keep_session,
             )
-        return cls(url, pool)
+        return cls(url, pool, statement_timeout or None)
 
     async def close(self) -> None:
         """Close all connections once they are idle; those that are not within 5 s are cut."""
@@ -176,27 +189,39 @@ class Database:
         """The one JSON value that the statement answers with, as PostgreSQL wrote it."""
         self.statements += 1
         with _failures_named():
-            async with self._pool.acquire() as connection:
+            async with self._connection() as connection:
                 answer: bytes | None = await connection.fetchval(sql, *args)
         return answer
 
     async def ping(self) -> None:
         """Ask for nothing; raises ``DatabaseUnavailableError`` where even that fails."""
         with _failures_named():
-            await self._pool.fetchval("SELECT 1")
+            async with self._connection() as connection:
+                await connection.fetchval("SELECT 1")
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[_Connection]:
+        """A connection of the pool, waited for no longer than for a statement."""
+        async with self._pool.acquire(timeout=self._patience) as connection:
+            try:
+                yield connection
+            except BaseException as error:
+                _cut_if_hung(connection, error)
+                raise
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction on a connection of its own."""
         async with contextlib.AsyncExitStack() as stack:
             with _failures_named():
-                connection = await stack.enter_async_context(self._pool.acquire())
+                connection = await stack.enter_async_context(self._connection())
             transaction = connection.transaction()
             with _failures_named():
                 await transaction.start()
             try:
                 yield Transaction(self, connection)
-            except BaseException:
+            except BaseException as error:
+                _cut_if_hung(connection, error)
                 with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     await transaction.rollback()
                 raise
@@ -217,7 +242,7 @@ class Database:
             heard()
 
         with _failures_named():
-            connection = await asyncpg.connect(self._url, timeout=5, statement_cache_size=0)
+            connection = await asyncpg.connect(self.url, timeout=5, statement_cache_size=0)
             try:
                 await connection.add_listener(channel, hear)
                 await self._pool.execute("SELECT pg_notify($1, '')", channel)

@@ -15,6 +15,9 @@ _CALLS_LOCK = 0x63616C6C
 """Key of the advisory lock under which calls between processes are added: two that are harmless
 alone could close a cycle together."""
 
+_HIDDEN = "…"
+"""What stands for processes that the viewer may not see."""
+
 _VISIBLE = """($2::integer IS NULL OR EXISTS (
     SELECT FROM authorisation WHERE process_id = process.id AND profile_id = $2))"""
 
@@ -225,9 +228,7 @@ async def find_part(
         only_profile,
     )
     # Read once the lock is held: whoever held it before may have moved or removed the part.
-    position = await transaction.fetch_value(
-        f"SELECT position FROM {table} WHERE id = $1", part_id
-    )
+    position = await transaction.fetch_value(f"SELECT position FROM {table} WHERE id = $1", part_id)
     if isinstance(process_id, int) and isinstance(position, int):
         return process_id, position
     return None
@@ -280,19 +281,25 @@ async def lock_calls(transaction: Transaction) -> None:
     await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _CALLS_LOCK)
 
 
-async def find_cycle(transaction: Transaction, process_id: int) -> list[str] | None:
+async def find_cycle(
+    transaction: Transaction, process_id: int, only_profile: int | None
+) -> list[str] | None:
     """The references along a way from a process through its calls back to it; None if there is
-    none. Whoever added calls has to hold ``lock_calls``.
+    none. Whoever added calls has to hold ``lock_calls``. Processes that the profile may not see
+    show as one "…", however many they are.
     """
     rows = await transaction.fetch(
-        """WITH RECURSIVE reached (id) AS (
+        f"""WITH RECURSIVE reached (id) AS (
             SELECT $1::integer
             UNION SELECT subprocess_id FROM reached JOIN action ON process_id = reached.id
             WHERE subprocess_id IS NOT NULL
         )
-        SELECT DISTINCT process_id, subprocess_id, action AS reference
-        FROM reached JOIN action ON process_id = reached.id WHERE subprocess_id IS NOT NULL""",
+        SELECT DISTINCT process_id, subprocess_id,
+            CASE WHEN {_VISIBLE} THEN process.reference ELSE '{_HIDDEN}' END AS reference
+        FROM reached JOIN action ON process_id = reached.id
+            JOIN process ON process.id = subprocess_id""",
         process_id,
+        only_profile,
     )
     calls: dict[int, list[tuple[int, str]]] = {}
     for row in rows:
@@ -302,10 +309,12 @@ async def find_cycle(transaction: Transaction, process_id: int) -> list[str] | N
     pending = [process_id]
     for caller in pending:
         for called, reference in calls.get(caller, ()):
+            way = ways[caller]
             if called == process_id:
-                return [reference, *ways[caller], reference]
+                return [reference, *way, reference]
             if called not in ways:
-                ways[called] = [*ways[caller], reference]
+                hidden_again = reference == _HIDDEN and way[-1:] == [_HIDDEN]
+                ways[called] = way if hidden_again else [*way, reference]
                 pending.append(called)
     return None
 

@@ -27,6 +27,10 @@ _HEADERS = MappingProxyType(
         "X-Content-Type-Options": "nosniff",
     }
 )
+# Not as the system has it: some say application/javascript, and none says the charset.
+_TYPES = MappingProxyType(
+    {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+)
 _CACHED = MappingProxyType({**_HEADERS, hdrs.CACHE_CONTROL: "public, max-age=3600"})
 
 
@@ -41,15 +45,9 @@ def add_pages(app: web.Application, settings: Settings, openapi: Mapping[str, by
             f"/openapi/{name}.json", _fixed(document, "application/json; charset=utf-8")
         )
     own = resources.files(__package__)
-    for name, content_type in (
-        ("docs.js", "text/javascript"),
-        ("graphiql.js", "text/javascript"),
-        ("index.css", "text/css"),
-    ):
-        app.router.add_get(
-            f"/static/pages/{name}",
-            _fixed((own / name).read_bytes(), f"{content_type}; charset=utf-8"),
-        )
+    for name in ("docs.js", "graphiql.js", "index.css"):
+        content_type = _TYPES[Path(name).suffix]
+        app.router.add_get(f"/static/pages/{name}", _fixed((own / name).read_bytes(), content_type))
     app.router.add_get("/", page("index.html"))
     app.router.add_get("/docs", page("docs.html"))
     _add_static(app, "/static/swagger-ui/", _package("swagger_ui_bundle") / "vendor", "*/")
@@ -75,13 +73,13 @@ def _package(name: str) -> Path:
 def _add_static(app: web.Application, prefix: str, folder: Path, pattern: str) -> None:
     """Serve the files of the one folder below ``folder`` that fits, whatever version it names."""
     (found,) = (path for path in folder.glob(pattern) if path.is_dir())
-    served = {path.name: path for path in found.iterdir() if path.suffix in (".js", ".css")}
+    served = {path.name: path for path in found.iterdir() if path.suffix in _TYPES}
 
     async def file(request: web.Request) -> web.StreamResponse:
         path = served.get(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
-        return web.FileResponse(path, headers=_CACHED)
+        return web.FileResponse(path, headers={**_CACHED, hdrs.CONTENT_TYPE: _TYPES[path.suffix]})
 
     app.router.add_get(f"{prefix}{{name}}", file)
 

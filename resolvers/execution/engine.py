@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ from storage.executions import (
 
 logger = logging.getLogger(__name__)
 
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
+"""Characters that a source may send and the database cannot hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutionLimits:
@@ -44,6 +48,8 @@ class ExecutionLimits:
     steps: int = 1000
     """Steps that it may have, those of sub-processes included."""
     seconds: float = 60.0
+    depth: int = 50
+    """Processes that may run below each other. Their results nest as deep."""
 
 
 @dataclass(slots=True)
@@ -52,6 +58,7 @@ class _Run:
 
     viewer: Viewer
     steps_left: int
+    depth: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,26 +212,27 @@ class ExecutionEngine:
             async with self._database.transaction() as transaction:
                 step_id = await start_step(transaction, execution_id, position, action, arguments)
             result: Any = None
+            answer: bytes | None = None
             failure: str | None = None
             try:
                 result = await self._run_action(run, step_id, action, arguments)
+                answer = _as_json(result)
             except ActionFailedError as error:
-                failure = str(error)
+                failure = _NOT_STORABLE.sub("\ufffd", str(error))
             except asyncio.CancelledError:
                 await asyncio.shield(self._finish_step(step_id, None, "it was interrupted"))
                 raise
             except Exception:
                 logger.exception("source kind %s failed", action.source_kind)
                 failure = "the source failed in a way that it should not"
-            await self._finish_step(step_id, result, failure)
+            await self._finish_step(step_id, answer, failure)
             if failure is not None:
                 raise _FailedError(f'action {position} ("{action.source_name}") failed: {failure}')
             yield result
 
-    async def _finish_step(self, step_id: int, result: Any, failure: str | None) -> None:
-        answer = orjson.dumps(result) if failure is None else None
+    async def _finish_step(self, step_id: int, result: bytes | None, failure: str | None) -> None:
         async with self._database.transaction() as transaction:
-            await finish_step(transaction, step_id, result=answer, error=failure)
+            await finish_step(transaction, step_id, result=result, error=failure)
 
     async def _run_action(
         self, run: _Run, step_id: int, action: ActionRow, arguments: Sequence[Argument]
@@ -245,10 +253,13 @@ class ExecutionEngine:
     ) -> Any:
         """Run the process that an action calls, its arguments being that process's inputs."""
         assert action.subprocess_id is not None
+        if run.depth >= self._limits.depth:
+            raise ActionFailedError(f"it is nested deeper than {self._limits.depth} processes")
         failed = f'the process "{action.action}" failed'
         async with self._program(action.subprocess_id, None) as program:
             if program is None:
                 raise ActionFailedError(f'there is no process "{action.action}"')
+            run.depth += 1
             try:
                 outcome = await self._run(run, program, arguments, step_id)
             except GatewayError as error:
@@ -256,4 +267,14 @@ class ExecutionEngine:
                     raise ActionFailedError(f"{failed}: {error.message}") from error
                 # What went wrong inside is on record there, for those who may see it.
                 raise ActionFailedError(failed) from error
+            finally:
+                run.depth -= 1
         return {"execution": outcome.execution_id, "results": outcome.results}
+
+
+def _as_json(result: Any) -> bytes:
+    """A source's answer as it is stored; raises ``ActionFailedError``."""
+    try:
+        return orjson.dumps(result)
+    except TypeError:
+        raise ActionFailedError("the source answered with what is not JSON") from None

@@ -136,9 +136,7 @@ def _arguments(value: object) -> object:
     if not isinstance(value, list):
         return value
     return [
-        {"reference": str(place), "value": item}
-        if isinstance(item, Scalar)
-        else item
+        {"reference": str(place), "value": item} if isinstance(item, Scalar) else item
         for place, item in enumerate(value)
     ]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from resolvers.errors import PROCESSES_MESSAGES, ErrorKind
+from resolvers.errors import PROCESSES_MESSAGES, ErrorKind, GatewayError
 from tests.conftest import Gateway, Reply
 
 ENVELOPE = {"error": False, "code": "ok", "message": ""}
@@ -141,7 +142,18 @@ class Api:
             {"p": {"name": name, "permissions": list(words)}},
         )
         found: int = data["createProfile"]["profile"]["databaseId"]
+        async with asyncio.timeout(5):
+            while not await self._knows(name):
+                await asyncio.sleep(0.01)
         return found
+
+    async def _knows(self, profile: str) -> bool:
+        """Whether the gateway was told of a new profile; the database notifies it."""
+        try:
+            await self.gateway.viewer(profile)
+        except GatewayError:
+            return False
+        return True
 
 
 def say(text: str = "hello", **members: Any) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def document(name: str, given: Iterable[str]) -> str:
     selected = " ".join(
         f"{field} {{ {_SHOWN[field]} }}" if field in _SHOWN else field for field in payload.fields
     )
+    if not types:
+        return f"mutation {{ {name} {{ {selected} }} }}"
     declared = ", ".join(f"${key}: {type_}" for key, type_ in types.items())
     passed = ", ".join(f"{key}: ${key}" for key in types)
     return f"mutation({declared}) {{ {name}({passed}) {{ {selected} }} }}"

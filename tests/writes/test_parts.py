@@ -246,7 +246,7 @@ async def test_what_is_left_out_of_an_input_stays(home: Home) -> None:
         assert (await home.read(process))["inputs"] == [before]
     changes = {"reference": " tempo ", "name": " T ", "type": "color", "askedWhen": "ENABLED"}
     answer = await home.do("updateInput", id=id_, changes=changes)
-    assert answer["input"] == {"id": id_, "position": 1, **changes, "reference": "tempo"}
+    assert answer["input"] == {**before, **changes, "reference": "tempo", "kind": "COLOR"}
 
 
 async def test_the_reference_of_an_input_is_unique_in_its_process(home: Home) -> None:

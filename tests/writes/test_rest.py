@@ -190,12 +190,14 @@ async def test_sources_that_do_not_fit(home: Home) -> None:
         ({"address": None}, "address", "is required"),
         ({"address": 5}, "address", "expected text, got 5"),
         ({"brightness": "bright"}, "brightness", 'expected an integer, got "bright"'),
-        ({"brightness": 10**30}, "brightness", ""),
         ({"address": "a\0"}, "address", "must not contain the NUL character"),
+        ({"password": 12345}, "password", "does not fit"),
     ]
     for settings, name, message in wrong:
         error = await home.refused("createSource", "BAD_USER_INPUT", source=lamp(**settings))
         assert message in problems(error)["source", "settings", name]
+    for beyond in ({"brightness": 10**30}, {"address": "\ud800"}):
+        await home.refused("createSource", "BAD_USER_INPUT", source=lamp(**beyond))
     echo_with = {"name": "x", "kind": "echo", "settings": {"volume": 1}}
     error = await home.refused("createSource", "BAD_USER_INPUT", source=echo_with)
     assert problems(error) == {("source", "settings", "volume"): "is not a known field"}

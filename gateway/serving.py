@@ -1,0 +1,59 @@
+"""In charge of the open port: a gateway that answers on it, until it is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from gateway.app import create_app
+from gateway.services import Services, open_services
+from gateway.settings import Settings, SettingsError
+from storage.database import Database
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    settings: Settings, database: Database, *, shared: bool
+) -> AsyncIterator[tuple[Services, int]]:
+    """The gateway, answering on a port; at the end, requests in flight are finished.
+
+    Args:
+        shared: whether other processes listen on the same port.
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+        RouteError: a legacy route does not fit the schema.
+    """
+    async with open_services(settings, database) as services:
+        runner = web.AppRunner(
+            create_app(services),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=settings.shutdown_grace,
+        )
+        await runner.setup()
+        try:
+            await _listen(runner, settings, shared=shared)
+            yield services, runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings, *, shared: bool) -> None:
+    site = web.TCPSite(
+        runner, settings.host, settings.port, backlog=1024, reuse_port=shared or None
+    )
+    try:
+        await site.start()
+    except OSError as error:
+        name = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
+        # Event loops put long words of their own here; resolvers of names count from -1 down.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
+        raise SettingsError(
+            f"{name}: cannot listen on {settings.host}:{settings.port}: {reason}"
+        ) from error

@@ -1,0 +1,478 @@
+"""In charge of the audits of what the /process dialect says when it refuses, of what it takes for
+granted about HTTP, and of who sees what (docs/process-audits.md, 053 on).
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from resolvers.errors import ErrorKind
+from rest_compat import Request
+from storage.access import revoke_token
+from tests.conftest import Gateway, Reply, StartGateway
+from tests.rest_compat.api import BAD_BODIES, NOBODY, Api, run, say
+
+ROUTES: list[tuple[str, str, str]] = [
+    ("GET", "/process", "process:read"),
+    ("POST", "/process", "process:write"),
+    ("GET", "/process/{process}", "process:read"),
+    ("DELETE", "/process/{process}", "process:write"),
+    ("POST", "/process/{process}/actions", "process:write"),
+    ("DELETE", "/process/{process}/actions/{action}", "process:write"),
+    ("POST", "/process/{process}/inputs", "process:write"),
+    ("DELETE", "/process/{process}/inputs/{input}", "process:write"),
+    ("POST", "/process/{process}/execute", "process:execute"),
+    ("POST", "/process/{process}/profiles", "process:write"),
+    ("DELETE", "/process/{process}/profiles", "process:write"),
+    ("DELETE", "/process/{process}/profiles/3", "process:write"),
+]
+"""Every route but GET /espaces, which needs no more than a token."""
+BODIES: dict[str, Any] = {
+    "/process": {"reference": "new", "name": "New"},
+    "/actions": say(),
+    "/inputs": {"name": "new"},
+    "/execute": {"inputs": []},
+    "/profiles": {"idProfile": 3},
+}
+
+
+def body_of(method: str, path: str) -> Any:
+    """A body that the route takes."""
+    return BODIES.get("/" + path.rpartition("/")[2]) if method == "POST" else None
+
+
+def fill(path: str, process: object, action: object = 1, asked: object = 1) -> str:
+    """A route's path with these ids."""
+    return path.format(process=process, action=action, input=asked)
+
+
+# The catalogue ---------------------------------------------------------------------------------
+
+
+async def test_proc_053_succeeds_in_the_envelope(api: Api) -> None:
+    reply = await api.call("POST", "/process", {"reference": "a", "name": "A"})
+    process = reply.json["data"]["id"]
+    created = b'{"error":false,"code":"ok","message":"","data":{"id":%d}}' % process
+    assert reply.body == created
+    deleted = await api.call("DELETE", f"/process/{process}")
+    assert deleted.body == b'{"error":false,"code":"ok","message":""}'
+
+
+async def test_proc_054_fails_in_the_envelope(api: Api) -> None:
+    for method, path, _ in ROUTES:
+        reply = await api.call(method, fill(path, NOBODY), b"{", profile=None)
+        assert list(reply.json) == ["error", "code", "message"]
+        assert reply.json["error"] is True
+        assert reply.json["code"] == "unauthenticated"
+
+
+async def test_proc_055_needs_a_token(api: Api) -> None:
+    await api.refused(ErrorKind.UNAUTHENTICATED, "GET", "/espaces", profile=None)
+    expired = await api.gateway.token("admin", timedelta(hours=-1))
+    await api.refused(ErrorKind.TOKEN_EXPIRED, "GET", "/espaces", token=expired)
+    token = await api.gateway.token()
+    head, claims, _ = token.split(".")
+    for wrong in ("x", "Bearer", f"{head}.{claims}.", f"{head}.{claims}.AAAA", "Basic eDp5"):
+        reply = await api.call("GET", "/process", token=wrong)
+        assert (reply.status, reply.json["code"]) == (401, "unauthenticated")
+        assert reply.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_proc_056_refuses_a_revoked_token(api: Api) -> None:
+    token = await api.gateway.token()
+    await api.ok("GET", "/process", token=token)
+    claims = api.gateway.services.keys.verify(token)
+    async with api.gateway.database.transaction() as transaction:
+        rows = await transaction.fetch("SELECT now() + interval '1 hour' AS later")
+        await revoke_token(transaction, claims.token_id, rows[0]["later"])
+    await api.gateway.run("SELECT pg_sleep(0.2)")  # the gateway is told by a notification
+    await api.refused(ErrorKind.UNAUTHENTICATED, "GET", "/process", token=token)
+
+
+async def test_proc_057_forbids_what_the_profile_may_not(api: Api) -> None:
+    process = await api.process(profiles=["guest"])
+    everything = await api.everything()
+    await api.profile("nobody", "PROCESS_READ")
+    await api.profile("writer", "PROCESS_WRITE")
+    for method, path, permission in ROUTES:
+        profile = "writer" if permission == "process:read" else "nobody"
+        message = await api.refused(
+            ErrorKind.FORBIDDEN, method, fill(path, process), body_of(method, path), profile=profile
+        )
+        assert f"needs the permission {permission}" in message
+    assert (await api.everything()) | {"profile": []} == everything | {"profile": []}
+    assert await api.ok("GET", "/espaces", profile="writer") == []
+
+
+async def test_proc_058_judges_in_order(api: Api) -> None:
+    path = f"/process/{NOBODY}/actions"
+    await api.refused(ErrorKind.UNAUTHENTICATED, "POST", path, b"{", profile=None)
+    await api.refused(ErrorKind.FORBIDDEN, "POST", path, b"{", profile="guest")
+    await api.invalid("POST", path, b"{")
+    await api.invalid("POST", "/process/x/actions", b"{")
+    await api.missing("POST", path, say())
+
+
+async def test_proc_059_finds_nothing_for_unknown_ids(api: Api) -> None:
+    process = await api.process(sources=[say()], inputs=[{"name": "x"}])
+    for method, path, _ in ROUTES:
+        if "{" in path:
+            asked = (method, fill(path, NOBODY), body_of(method, path))
+            message = await api.missing(*asked)
+            assert "there is no" in message
+    await api.missing("DELETE", f"/process/{process}/actions/{NOBODY}")
+    await api.missing("DELETE", f"/process/{process}/inputs/{NOBODY}")
+
+
+async def test_proc_060_finds_nothing_for_what_is_no_id(api: Api) -> None:
+    process = await api.process(sources=[say()], inputs=[{"name": "x"}], profiles=["guest"])
+    wrong = ["0", "-1", "2147483648", "4294967297", "9" * 5000, "1.5", "1e0", "abc", "٣", "%201"]
+    wrong += ["%00", "1%00", "%FF", "%ED%A0%80", "%zz", "+1", "0x1", "_", "1_0"]
+    for text in wrong:
+        await api.missing("GET", f"/process/{text}")
+        await api.missing("DELETE", f"/process/{process}/actions/{text}")
+        await api.missing("DELETE", f"/process/{process}/inputs/{text}")
+        await api.missing("DELETE", f"/process/{process}/profiles/{text}")
+    for method, path, _ in ROUTES:
+        if "{" in path:
+            await api.missing(method, fill(path, "1a"), body_of(method, path))
+
+
+async def test_proc_061_refuses_what_is_no_id_in_a_body(api: Api) -> None:
+    process = await api.process()
+    for wrong in (0, -1, 2**31, 2**63, 1.5, "0", "2147483648", "9" * 5000, True, []):
+        path = f"/process/{process}/profiles"
+        assert "idProfile: " in await api.invalid("POST", path, {"idProfile": wrong})
+        for source, action in (({"id": wrong}, "a"), ("process", {"id": wrong})):
+            body = {"source": source, "action": action}
+            message = await api.invalid("POST", f"/process/{process}/actions", body)
+            assert "expected an id from 1 to 2147483647" in message
+
+
+async def test_proc_062_says_when_the_database_fails(gateway: Gateway) -> None:
+    api = Api(gateway)
+    process = await api.process()
+    await gateway.run("ALTER TABLE process RENAME TO gone")
+    for method, path in (("GET", "/process"), ("DELETE", f"/process/{process}")):
+        message = await api.refused(ErrorKind.DATABASE_UNAVAILABLE, method, path)
+        assert message == "the database is out of reach or failed; try again later"
+
+
+async def test_proc_063_limits_the_rate(start_gateway: StartGateway) -> None:
+    async with start_gateway(rate_limit=0.01, rate_burst=2) as gateway:
+        api = Api(gateway)
+        replies = [await api.call("GET", "/process") for _ in range(3)]
+        assert [reply.status for reply in replies] == [200, 200, 429]
+        assert replies[2].json["code"] == "rate_limited"
+        assert int(replies[2].headers["Retry-After"]) >= 1
+        # It is judged before the token and the path.
+        await api.refused(ErrorKind.RATE_LIMITED, "GET", "/process/x/y/z", profile=None)
+
+
+async def test_proc_064_tells_nothing_of_what_is_unexpected(api: Api) -> None:
+    async def broken() -> Any:
+        raise RuntimeError("SELECT secret FROM /etc/passwd")
+
+    dialect = api.gateway.services.dialects[0]
+    request = Request("GET", "/process", {}, broken)
+    response = await dialect.respond(request, api.gateway.services.operations, broken)
+    assert response.status == 500
+    assert orjson.loads(response.body or b"") == {
+        "error": True,
+        "code": "internal",
+        "message": "something went wrong in the gateway",
+    }
+
+
+async def test_proc_065_can_always_answer_with_200(start_gateway: StartGateway) -> None:
+    async with start_gateway(
+        process_dialect_status="always-200", rate_limit=0.01, rate_burst=11
+    ) as gateway:
+        api = Api(gateway)
+        process = await api.process()
+
+        async def code(method: str, path: str, body: Any = None, **asked: Any) -> str:
+            reply = await api.call(method, path, body, **asked)
+            assert reply.status == 200
+            assert list(reply.json)[:3] == ["error", "code", "message"]
+            found: str = reply.json["code"]
+            return found
+
+        assert await code("GET", f"/process/{process}") == "ok"
+        assert await code("GET", "/process", profile=None) == "unauthenticated"
+        assert await code("POST", "/process", {}, profile="guest") == "forbidden"
+        assert await code("POST", "/process", {}) == "invalid"
+        assert await code("POST", "/process", {"reference": "lamp", "name": "x"}) == "conflict"
+        assert await code("GET", "/process/0") == "not_found"
+        assert await code("GET", "/process/1/2/3/4") == "not_found"
+        assert (await api.call("PUT", "/process")).headers["Allow"] == "GET, HEAD, POST"
+        assert await code("PUT", "/process") == "invalid"
+        # The other dialect keeps HTTP's statuses.
+        assert (await api.call("GET", "/processes/x")).status == 405
+        limited = await api.call("GET", "/process")
+        assert (limited.status, limited.json["code"]) == (200, "rate_limited")
+        assert int(limited.headers["Retry-After"]) >= 1
+
+
+# Bad bodies ------------------------------------------------------------------------------------
+
+
+async def test_proc_066_refuses_bad_bodies(api: Api) -> None:
+    for body, message in BAD_BODIES.values():
+        assert message in await api.invalid("POST", "/process", body)
+
+
+async def test_proc_067_refuses_bad_bodies_on_every_route(api: Api) -> None:
+    process = await api.process(profiles=["guest"])
+    names = (
+        "broken",
+        "not_utf8",
+        "null",
+        "list",
+        "nul",
+        "surrogate",
+        "duplicate",
+        "deep",
+        "digits",
+    )
+    paths = [("POST", part) for part in ("actions", "inputs", "execute", "profiles")]
+    for method, part in [*paths, ("DELETE", "profiles")]:
+        for name in names:
+            body, message = BAD_BODIES[name]
+            refused = await api.invalid(method, f"/process/{process}/{part}", body)
+            assert message in refused, (part, name)
+
+
+async def test_proc_068_needs_a_body_where_there_is_one(api: Api) -> None:
+    process = await api.process()
+    for path, expected in (
+        ("/process", "reference, name"),
+        (f"/process/{process}/actions", "source, action"),
+        (f"/process/{process}/inputs", "name"),
+        (f"/process/{process}/profiles", "idProfile"),
+    ):
+        for body in (None, b"", b"  \n"):
+            message = await api.invalid("POST", path, body)
+            assert message == f"a JSON body is required: an object with {expected}"
+
+
+async def test_proc_069_refuses_texts_that_cannot_be_stored(api: Api) -> None:
+    process = await api.process(sources=[say()], inputs=[{"name": "x"}])
+    texts: list[tuple[str, dict[str, Any]]] = [
+        ("description", {"reference": "a", "name": "b", "description": "\0"}),
+        ("sources[0].arguments[0].value", {"reference": "a", "name": "b", "sources": [say("\0")]}),
+        (
+            "inputs[0].type",
+            {"reference": "a", "name": "b", "inputs": [{"name": "x", "type": "\0"}]},
+        ),
+    ]
+    for place, body in texts:
+        message = await api.invalid("POST", "/process", body)
+        assert message == f"{place}: holds a NUL character (\\u0000)"
+        lone = json.dumps(body).replace("\\u0000", "\\udfff").encode()
+        assert "surrogate" in await api.invalid("POST", "/process", lone)
+    path = f"/process/{process}/execute"
+    assert "NUL" in await api.invalid("POST", path, {"inputs": {"x": "\0"}})
+    assert "NUL" in await api.invalid("POST", path, {"inputs": {"x\0": "a"}})
+
+
+async def test_proc_070_limits_lengths(api: Api) -> None:
+    longest = {
+        "reference": "r" * 255,
+        "name": "é" * 255,
+        "nameEnable": "n" * 255,
+        "nameDisable": "n" * 255,
+        "description": "d" * 4000,
+        "icon": "i" * 255,
+    }
+    process = await api.ok("POST", "/process", longest)
+    assert (await api.shown(process["id"])) | longest == await api.shown(process["id"])
+    for name, text in longest.items():
+        body = longest | {"reference": "other"} | {name: text + "x"}
+        message = await api.invalid("POST", "/process", body)
+        assert message.startswith(f"{name}: expected at most {len(text):,} characters")
+    many = {"reference": "a", "name": "b", "sources": [say()] * 1001}
+    assert await api.invalid("POST", "/process", many) == "sources: expected at most 1,000 items"
+
+
+async def test_proc_071_refuses_a_body_past_the_limit(start_gateway: StartGateway) -> None:
+    async with start_gateway(max_body_bytes=1000) as gateway:
+        api = Api(gateway)
+        body = {"reference": "a", "name": "A", "ignored": "x" * 1000}
+        message = await api.invalid("POST", "/process", body)
+        assert message == "the body is longer than 1,000 bytes"
+        # What may be asked is judged before what is sent.
+        await api.refused(ErrorKind.FORBIDDEN, "POST", "/process", body, profile="guest")
+
+
+async def test_proc_072_keeps_blanks_but_not_in_references(api: Api) -> None:
+    texts = {"name": " a ", "nameEnable": " b ", "description": "\n c\t", "icon": " d "}
+    process = await api.process(
+        "lamp",
+        **texts,
+        inputs=[{"name": " x ", "reference": " y "}],
+        sources=[say(" z ")],
+    )
+    shown = await api.shown(process)
+    assert {name: shown[name] for name in texts} == texts
+    assert (shown["inputs"][0]["name"], shown["inputs"][0]["reference"]) == (" x ", "y")
+    assert shown["actions"][0]["arguments"][0]["value"] == " z "
+
+
+# HTTP ------------------------------------------------------------------------------------------
+
+
+async def test_proc_073_says_that_it_answers_with_private_json(api: Api) -> None:
+    process = await api.process()
+    asked: list[tuple[str, str, Any]] = [
+        ("GET", "/espaces", None),
+        ("GET", f"/process/{process}", None),
+        ("POST", f"/process/{process}/execute", {}),
+        ("DELETE", f"/process/{process}", None),
+        ("GET", "/process/0", None),
+        ("GET", "/process/a/b/c/d", None),
+        ("PATCH", "/process", None),
+        ("POST", "/process", b"{"),
+    ]
+    for method, path, body in asked:
+        reply = await api.call(method, path, body)
+        assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert reply.headers["Cache-Control"] == "private, no-store"
+
+
+async def test_proc_074_reads_json_whatever_it_is_called(api: Api) -> None:
+    for place, type_ in enumerate(("text/plain", "application/x-www-form-urlencoded", "x/y; z=1")):
+        body = {"reference": f"p{place}", "name": "Lumière"}
+        await api.ok("POST", "/process", body, headers={"Content-Type": type_})
+
+
+async def test_proc_075_accepts_a_trailing_slash(api: Api) -> None:
+    process = await api.process(inputs=[{"name": "x"}])
+    assert await api.ok("GET", "/espaces/") == []
+    assert len(await api.ok("GET", "/process/")) == 1
+    assert await api.ok("GET", f"/process/{process}/") == await api.shown(process)
+    await api.ok("DELETE", f"/process/{process}/inputs/x/")
+    await api.missing("GET", f"/process/{process}//")
+    await api.missing("GET", "/process//")
+
+
+async def test_proc_076_names_the_methods_of_a_path(api: Api) -> None:
+    allowed = {
+        "/espaces": "GET, HEAD",
+        "/process": "GET, HEAD, POST",
+        "/process/1": "GET, HEAD, DELETE",
+        "/process/1/actions": "POST",
+        "/process/1/actions/1": "DELETE",
+        "/process/1/inputs": "POST",
+        "/process/1/inputs/1": "DELETE",
+        "/process/1/execute": "POST",
+        "/process/1/profiles": "POST, DELETE",
+        "/process/1/profiles/1": "DELETE",
+    }
+    for path, methods in allowed.items():
+        reply = await api.call("PATCH", path)
+        assert (reply.status, reply.json["code"]) == (405, "invalid")
+        assert reply.headers["Allow"] == methods
+
+
+async def test_proc_077_finds_nothing_at_unknown_paths(api: Api) -> None:
+    for path in (
+        "/process/1/nothing",
+        "/espaces/1",
+        "/process/1/actions/1/2",
+        "/process/1/Actions",
+    ):
+        for method in ("GET", "POST"):
+            assert await api.missing(method, path) == "there is no such path in this API"
+
+
+async def test_proc_078_answers_head_like_get(api: Api) -> None:
+    process = await api.process()
+    for path in ("/espaces", "/process", f"/process/{process}", "/process/0"):
+        got, head = await api.call("GET", path), await api.call("HEAD", path)
+        assert (head.status, head.body) == (got.status, b"")
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+        assert int(head.headers["Content-Length"]) == len(got.body)
+
+
+async def test_proc_079_takes_a_token_bare_or_as_bearer(api: Api) -> None:
+    token = await api.gateway.token()
+    for header in (token, f"Bearer {token}", f"bearer {token}"):
+        assert await api.ok("GET", "/process", token=header) == []
+
+
+async def test_proc_080_is_mounted_at_the_base_path_too(start_gateway: StartGateway) -> None:
+    async with start_gateway(rest_base_path="/api/v1") as gateway:
+        api = Api(gateway)
+        process = await api.process()
+        assert await api.ok("GET", f"/api/v1/process/{process}") == await api.shown(process)
+        assert await api.ok("GET", "/api/v1/espaces/") == []
+        await api.missing("GET", "/api/v1/process/0")
+
+
+# Who sees what ---------------------------------------------------------------------------------
+
+
+async def test_proc_081_shows_a_profile_its_own_processes(api: Api) -> None:
+    await api.espace("light")
+    hidden = await api.process("hidden", sources=[say()], inputs=[{"name": "x"}])
+    part = await api.shown(hidden)
+    action, asked = part["actions"][0]["id"], part["inputs"][0]["id"]
+    await api.profile("kid")
+    seen = await api.process("seen", profiles=["kid"])
+    assert [p["id"] for p in await api.ok("GET", "/process", profile="kid")] == [seen]
+    assert await api.shown(seen, profile="kid") == await api.shown(seen)
+    assert len(await api.ok("GET", "/espaces", profile="kid")) == 1
+    for method, path, _ in ROUTES:
+        if "{" in path:
+            wanted = fill(path, hidden, action, asked)
+            await api.missing(method, wanted, body_of(method, path), profile="kid")
+            # It could as well not be there.
+            body = body_of(method, path)
+            assert await answer(api, method, wanted, body) == await answer(
+                api, method, fill(path, NOBODY, NOBODY, NOBODY), body
+            )
+
+
+async def answer(api: Api, method: str, path: str, body: Any) -> tuple[int, Any]:
+    """What a profile with no process of its own is told, ids left out."""
+    reply: Reply = await api.call(method, path, body, profile="kid")
+    ids = [part for part in path.split("/") if part.isdigit()]
+    text = reply.body.decode()
+    for number in ids:
+        text = text.replace(number, "#")
+    return reply.status, text
+
+
+async def test_proc_082_shows_no_more_than_the_reference_of_a_hidden_process(api: Api) -> None:
+    await api.profile("kid")
+    hidden = await api.process("hidden", name="Secret")
+    seen = await api.process("seen", sources=[run("hidden")], profiles=["kid"])
+    shown = await api.shown(seen, profile="kid")
+    (action,) = shown["actions"]
+    assert (action["source"], action["action"]) == ("process", "hidden")
+    assert "Secret" not in json.dumps(shown)
+    for form in ("hidden", {"id": hidden}):
+        message = await api.invalid("POST", f"/process/{seen}/actions", run(form), profile="kid")
+        assert message.startswith("action: there is no ")
+
+
+async def test_proc_083_does_not_name_hidden_callers(api: Api) -> None:
+    await api.profile("kid")
+    used = await api.process("used", profiles=["kid"])
+    await api.process("hidden", sources=[run("used")])
+    message = await api.refused(ErrorKind.CONFLICT, "DELETE", f"/process/{used}", profile="kid")
+    assert message == "the process is still run by other processes"
+
+
+async def test_proc_084_authorises_whoever_creates(api: Api) -> None:
+    await api.profile("kid")
+    created = await api.ok("POST", "/process", {"reference": "own", "name": "Own"}, profile="kid")
+    shown = await api.shown(created["id"], profile="kid")
+    assert [profile["name"] for profile in shown["profiles"]] == ["kid"]
+    ran = await api.ok("POST", f"/process/{created['id']}/execute", profile="kid")
+    assert ran["status"] == "succeeded"

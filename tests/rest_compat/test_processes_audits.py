@@ -1,0 +1,401 @@
+"""In charge of the audits of the /processes dialect (docs/processes-audits.md)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from resolvers.errors import ErrorKind, GatewayError, conflict
+from rest_compat import Request
+from tests.conftest import Gateway, StartGateway
+from tests.rest_compat.api import BAD_BODIES, NOBODY, Api
+
+WHOLE_ID = "expected a whole number from 1 to 2147483647, got "
+
+
+async def listed(api: Api, **asked: Any) -> list[dict[str, Any]]:
+    """What GET /processes shows."""
+    reply = await api.call("GET", "/processes", **asked)
+    assert reply.status == 200
+    assert reply.json.keys() == {"processes"}
+    found: list[dict[str, Any]] = reply.json["processes"]
+    return found
+
+
+async def two(api: Api) -> tuple[int, int]:
+    """Two processes to change."""
+    first = await api.process("a", name="A", description="first")
+    return first, await api.process("b", name="B", description="second")
+
+
+# Reading ---------------------------------------------------------------------------------------
+
+
+async def test_prcs_001_lists_processes(api: Api) -> None:
+    assert await listed(api) == []
+    first, second = await two(api)
+    await api.put(f"/processes/{first}", {"name": "Z"})
+    assert await listed(api) == [
+        {"id": first, "name": "Z", "comment": "first"},
+        {"id": second, "name": "B", "comment": "second"},
+    ]
+
+
+async def test_prcs_002_calls_the_description_comment(api: Api) -> None:
+    first, _ = await two(api)
+    await api.put(f"/processes/{first}", {"comment": "new"})
+    assert (await api.shown(first))["description"] == "new"
+
+
+async def test_prcs_003_reads_and_writes_with_one_statement(gateway: Gateway) -> None:
+    api, database, token = Api(gateway), gateway.database, await gateway.token()
+
+    async def statements(method: str, body: Any = None) -> int:
+        before = database.statements
+        assert (await api.call(method, "/processes", body, token=token)).status == 200
+        return database.statements - before
+
+    first = await api.process("a")
+    body = {"processes": [{"id": first, "name": "x"}]}
+    few = (await statements("GET"), await statements("PUT", body))
+    await api.gateway.run(
+        "INSERT INTO process (reference, name) SELECT 'p' || n, 'p' FROM generate_series(1, 999) n"
+    )
+    body = {"processes": [{"id": row["id"], "name": "y"} for row in await listed(api)]}
+    assert (await statements("GET"), await statements("PUT", body)) == few == (1, 1)
+    assert {row["name"] for row in await listed(api)} == {"y"}
+
+
+# PUT /processes --------------------------------------------------------------------------------
+
+
+async def test_prcs_004_updates_many(api: Api) -> None:
+    first, second = await two(api)
+    rows = [
+        {"id": second, "name": " B2 ", "comment": "Лампа\n"},
+        {"id": first, "name": "A2", "comment": ""},
+    ]
+    await api.put("/processes", {"processes": rows})
+    assert await listed(api) == [rows[1], rows[0]]
+
+
+async def test_prcs_005_takes_back_what_get_answers(api: Api) -> None:
+    await two(api)
+    before = (await api.call("GET", "/processes")).json
+    await api.put("/processes", before)
+    assert (await api.call("GET", "/processes")).json == before
+
+
+async def test_prcs_006_leaves_what_is_left_out(api: Api) -> None:
+    first, second = await two(api)
+    rows = [{"id": first, "name": "A2"}, {"id": second, "name": None, "comment": "new", "icon": 3}]
+    await api.put("/processes", {"processes": rows})
+    assert await listed(api) == [
+        {"id": first, "name": "A2", "comment": "first"},
+        {"id": second, "name": "B", "comment": "new"},
+    ]
+    await api.put("/processes", {"processes": []})
+
+
+async def test_prcs_007_refuses_an_id_twice(api: Api) -> None:
+    first, second = await two(api)
+    ids = [first, second, first, second, first]
+    body = {"processes": [{"id": number, "name": "x"} for number in ids]}
+    assert await api.details(1001, "PUT", "/processes", body) == [
+        (["processes", 2, "id"], f"the id {first} is given twice"),
+        (["processes", 3, "id"], f"the id {second} is given twice"),
+        (["processes", 4, "id"], f"the id {first} is given twice"),
+    ]
+
+
+async def test_prcs_008_refuses_an_unknown_id(api: Api) -> None:
+    first, _ = await two(api)
+    ids = [first, NOBODY, 12345]
+    body = {"processes": [{"id": number, "name": "x"} for number in ids]}
+    assert await api.details(1001, "PUT", "/processes", body) == [
+        (["processes", 1, "id"], f"there is no process with the id {NOBODY}"),
+        (["processes", 2, "id"], "there is no process with the id 12345"),
+    ]
+
+
+async def test_prcs_009_refuses_what_is_no_id(api: Api) -> None:
+    for wrong in (0, -1, 2**31, 2**63, 1.0, "1", True, []):
+        body = {"processes": [{"id": wrong, "name": "x"}]}
+        ((path, message),) = await api.details(1001, "PUT", "/processes", body)
+        assert path == ["processes", 0, "id"]
+        assert message.startswith(WHOLE_ID)
+    for body in ({"processes": [{"name": "x"}]}, {"processes": [{"id": None, "name": "x"}]}):
+        found = await api.details(1001, "PUT", "/processes", body)
+        assert found == [(["processes", 0, "id"], "is required")]
+
+
+async def test_prcs_010_names_every_wrong_place(api: Api) -> None:
+    first, _ = await two(api)
+    rows = [
+        {"id": first, "name": ""},
+        {"id": first, "name": "x" * 256, "comment": "y" * 4001},
+        {"id": first},
+        {"id": first, "name": 5, "comment": ["c"]},
+        7,
+    ]
+    assert await api.details(1001, "PUT", "/processes", {"processes": rows}) == [
+        (["processes", 0, "name"], "must not be empty"),
+        (["processes", 1, "name"], "expected at most 255 characters, got 256"),
+        (["processes", 1, "comment"], "expected at most 4,000 characters, got 4,001"),
+        (["processes", 2], "expected name, comment or both"),
+        (["processes", 3, "name"], "expected text, got 5"),
+        (["processes", 3, "comment"], "expected text, got a list"),
+        (["processes", 4], "expected an object, got 7"),
+    ]
+
+
+async def test_prcs_011_needs_a_list(api: Api) -> None:
+    for body in ({}, {"processes": None}):
+        assert await api.details(1001, "PUT", "/processes", body) == [
+            (["processes"], "is required")
+        ]
+    for wrong in ({"1": {}}, "x", 5):
+        ((path, message),) = await api.details(1001, "PUT", "/processes", {"processes": wrong})
+        assert path == ["processes"]
+        assert message.startswith("expected a list, got ")
+
+
+# The client's warning, about its own event loop.
+@pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
+async def test_prcs_012_takes_a_long_list(api: Api) -> None:
+    await api.gateway.run(
+        "INSERT INTO process (reference, name)"
+        " SELECT 'p' || n, 'p' FROM generate_series(1, 10000) n"
+    )
+    rows = [
+        {"id": row["id"], "name": f"P{row['id']}", "comment": "c" * 200}
+        for row in await listed(api)
+    ]
+    assert len(orjson.dumps(rows)) > 2 * 1024 * 1024
+    await api.put("/processes", {"processes": rows})
+    assert await listed(api) == rows
+    rows[9999]["id"] = NOBODY
+    body = {"processes": rows}
+    ((path, _),) = await api.details(1001, "PUT", "/processes", body)
+    assert path == ["processes", 9999, "id"]
+
+
+async def test_prcs_013_refuses_a_body_past_its_limit(start_gateway: StartGateway) -> None:
+    async with start_gateway(max_body_bytes=1000, max_bulk_body_bytes=2000) as gateway:
+        api = Api(gateway)
+        first = await api.process("a")
+        row = {"id": first, "name": "x"}
+        await api.put("/processes", {"processes": [row], "ignored": "x" * 1500})
+        body = {"processes": [row], "ignored": "x" * 2000}
+        found = await api.details(1001, "PUT", "/processes", body)
+        assert found == [([], "the body is longer than 2,000 bytes")]
+        body = {"name": "y", "ignored": "x" * 1000}
+        found = await api.details(1001, "PUT", f"/processes/{first}", body)
+        assert found == [([], "the body is longer than 1,000 bytes")]
+
+
+# PUT /processes/{id} ---------------------------------------------------------------------------
+
+
+async def test_prcs_014_updates_one(api: Api) -> None:
+    first, second = await two(api)
+    await api.put(f"/processes/{first}", {"name": "A2", "comment": "new", "unknown": 1})
+    await api.put(f"/processes/{second}", {"name": "B2", "comment": None})
+    assert await listed(api) == [
+        {"id": first, "name": "A2", "comment": "new"},
+        {"id": second, "name": "B2", "comment": "second"},
+    ]
+
+
+async def test_prcs_015_needs_name_or_comment(api: Api) -> None:
+    first, _ = await two(api)
+    for body in ({}, {"id": first}, {"name": None}, {"title": "x"}):
+        found = await api.details(1001, "PUT", f"/processes/{first}", body)
+        assert found == [([], "expected name, comment or both")]
+
+
+async def test_prcs_016_needs_the_id_of_the_path(api: Api) -> None:
+    first, second = await two(api)
+    await api.put(f"/processes/{first}", {"id": first, "name": "x"})
+    body = {"id": second, "name": "y"}
+    found = await api.details(1001, "PUT", f"/processes/{first}", body)
+    assert found == [(["id"], f"expected {first} as in the path, got {second}")]
+    for wrong in (0, 2**31, str(first), True):
+        body = {"id": wrong, "name": "y"}
+        ((path, message),) = await api.details(1001, "PUT", f"/processes/{first}", body)
+        assert path == ["id"]
+        assert message.startswith(WHOLE_ID)
+
+
+async def test_prcs_017_finds_nothing_for_an_unknown_id(api: Api) -> None:
+    for wrong in (str(NOBODY), "0", "-1", str(2**31), "9" * 5000, "abc", "1.0", "%FF", "%00"):
+        ((path, _),) = await api.details(1005, "PUT", f"/processes/{wrong}", {"name": "x"})
+        assert path == []
+
+
+async def test_prcs_018_refuses_wrong_texts(api: Api) -> None:
+    first, _ = await two(api)
+    body = {"name": "", "comment": 5}
+    assert await api.details(1001, "PUT", f"/processes/{first}", body) == [
+        (["name"], "must not be empty"),
+        (["comment"], "expected text, got 5"),
+    ]
+
+
+# Errors ----------------------------------------------------------------------------------------
+
+
+async def test_prcs_019_needs_a_token(api: Api) -> None:
+    first, _ = await two(api)
+    expired = await api.gateway.token("admin", timedelta(hours=-1))
+    for method, path in (("GET", ""), ("PUT", ""), ("PUT", f"/{first}")):
+        await api.details(2004, method, f"/processes{path}", profile=None)
+        await api.details(2004, method, f"/processes{path}", token="Bearer x.y.z")
+        await api.details(2002, method, f"/processes{path}", token=expired)
+
+
+async def test_prcs_020_forbids_what_the_profile_may_not(api: Api) -> None:
+    first, _ = await two(api)
+    await api.profile("blind", "PROCESS_WRITE")
+    body = {"name": "x"}
+    ((_, message),) = await api.details(3001, "PUT", f"/processes/{first}", body, profile="guest")
+    assert "needs the permission process:write" in message
+    await api.details(3001, "PUT", "/processes", {"processes": []}, profile="occupant")
+    await api.details(3001, "GET", "/processes", profile="blind")
+
+
+async def test_prcs_021_says_when_the_database_fails(gateway: Gateway) -> None:
+    api = Api(gateway)
+    first, _ = await two(api)
+    await gateway.run("ALTER TABLE process RENAME TO gone")
+    for method, path, body in (
+        ("GET", "/processes", None),
+        ("PUT", "/processes", {"processes": [{"id": first, "name": "x"}]}),
+        ("PUT", f"/processes/{first}", {"name": "x"}),
+    ):
+        reply = await api.call(method, path, body)
+        message = "the database is out of reach or failed; try again later"
+        assert (reply.status, reply.json) == (
+            503,
+            {
+                "code": 1006,
+                "message": "Error access to database",
+                "details": [{"path": [], "message": message}],
+            },
+        )
+
+
+async def test_prcs_022_limits_the_rate(start_gateway: StartGateway) -> None:
+    async with start_gateway(rate_limit=0.01, rate_burst=1) as gateway:
+        api = Api(gateway)
+        assert await listed(api) == []
+        reply = await api.call("PUT", "/processes", b"{", profile=None)
+        assert (reply.status, reply.json["code"]) == (429, 6001)
+        assert reply.json["message"] == "Too many requests. Try again later"
+        assert int(reply.headers["Retry-After"]) >= 1
+
+
+async def test_prcs_023_has_words_for_everything(api: Api) -> None:
+    async def broken() -> Any:
+        raise RuntimeError("SELECT secret")
+
+    dialect = api.gateway.services.dialects[1]
+    request = Request("GET", "/processes", {}, broken)
+    response = await dialect.respond(request, api.gateway.services.operations, broken)
+    assert response.status == 500
+    assert orjson.loads(response.body or b"") == {
+        "code": 1006,
+        "message": "Error access to database",
+        "details": [{"path": [], "message": "something went wrong in the gateway"}],
+    }
+    assert dialect.refuse(conflict("x")).status == 400
+    failed = orjson.loads(dialect.refuse(GatewayError(ErrorKind.EXECUTION_FAILED, "x")).body or b"")
+    assert failed["code"] == 1006
+
+
+async def test_prcs_024_judges_in_order(api: Api) -> None:
+    path = f"/processes/{NOBODY}"
+    await api.details(2004, "PUT", path, b"{", profile=None)
+    await api.details(3001, "PUT", path, b"{", profile="guest")
+    await api.details(1001, "PUT", path, b"{")
+    await api.details(1001, "PUT", "/processes/x", {})
+    await api.details(1005, "PUT", path, {"name": "x"})
+
+
+async def test_prcs_025_refuses_bad_bodies(api: Api) -> None:
+    first, _ = await two(api)
+    for path in ("/processes", f"/processes/{first}"):
+        for name, (body, message) in BAD_BODIES.items():
+            if name == "long_text" and path == "/processes":
+                continue
+            found = await api.details(1001, "PUT", path, body)
+            assert message in found[0][1], name
+        for body in (b"", b" ", None):
+            ((place, message),) = await api.details(1001, "PUT", path, body)
+            assert place == []
+            assert message.startswith("a JSON body is required: an object")
+    bad = b'{"processes": [{"id": 1, "name": "a"}, {"id": 2, "comment": "\\u0000"}]}'
+    ((place, _),) = await api.details(1001, "PUT", "/processes", bad)
+    assert place == ["processes", 1, "comment"]
+
+
+# HTTP, and who sees what -----------------------------------------------------------------------
+
+
+async def test_prcs_026_speaks_http(api: Api) -> None:
+    first, _ = await two(api)
+    token = await api.gateway.token()
+    for header in (token, f"Bearer {token}"):
+        assert len(await listed(api, token=header)) == 2
+    got, slash = await api.call("GET", "/processes"), await api.call("GET", "/processes/")
+    assert got.body == slash.body
+    head = await api.call("HEAD", "/processes")
+    assert (head.status, head.body) == (200, b"")
+    assert int(head.headers["Content-Length"]) == len(got.body)
+    await api.put(f"/processes/{first}/", {"name": "x"}, headers={"Content-Type": "text/plain"})
+    for reply in (got, head, await api.call("PUT", "/processes", b"{")):
+        assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert reply.headers["Cache-Control"] == "private, no-store"
+    done = await api.call("PUT", f"/processes/{first}", {"name": "x"})
+    assert done.headers["Cache-Control"] == "private, no-store"
+    assert done.headers["Content-Length"] == "0"
+
+
+async def test_prcs_027_names_the_methods_of_a_path(api: Api) -> None:
+    for path, methods in (("/processes", "GET, HEAD, PUT"), ("/processes/1", "PUT")):
+        reply = await api.call("DELETE", path)
+        assert (reply.status, reply.json["code"]) == (405, 1001)
+        assert reply.headers["Allow"] == methods
+
+
+async def test_prcs_028_finds_nothing_at_unknown_paths(api: Api) -> None:
+    for path in ("/processes/1/actions", "/processes//"):
+        found = await api.details(1005, "GET", path)
+        assert found == [([], "there is no such path in this API")]
+
+
+async def test_prcs_029_is_mounted_at_the_base_path_too(start_gateway: StartGateway) -> None:
+    async with start_gateway(rest_base_path="/api/v1") as gateway:
+        api = Api(gateway)
+        first, _ = await two(api)
+        await api.put(f"/api/v1/processes/{first}", {"name": "x"})
+        reply = await api.call("GET", "/api/v1/processes")
+        assert reply.json["processes"] == await listed(api)
+
+
+async def test_prcs_030_shows_a_profile_its_own_processes(api: Api) -> None:
+    await api.profile("kid")
+    hidden = await api.process("hidden")
+    seen = await api.process("seen", profiles=["kid"])
+    assert [row["id"] for row in await listed(api, profile="kid")] == [seen]
+    await api.put(f"/processes/{seen}", {"comment": "mine"}, profile="kid")
+    unknown = await api.details(1005, "PUT", f"/processes/{NOBODY}", {"name": "x"}, profile="kid")
+    found = await api.details(1005, "PUT", f"/processes/{hidden}", {"name": "x"}, profile="kid")
+    assert found == unknown
+    body = {"processes": [{"id": seen, "name": "x"}, {"id": hidden, "name": "x"}]}
+    assert await api.details(1001, "PUT", "/processes", body, profile="kid") == [
+        (["processes", 1, "id"], f"there is no process with the id {hidden}")
+    ]
