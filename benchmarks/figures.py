@@ -24,7 +24,7 @@ from servers import Server
 from storage import processes as stored
 from storage.database import Database, Transaction
 from storage.plan import RunValues
-from work import ADMIN, reference, statement
+from work import ADMIN, FRAGMENT, reference, statement
 
 _Parameters = ParamSpec("_Parameters")
 _Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"

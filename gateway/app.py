@@ -12,10 +12,12 @@ from aiohttp import hdrs, web
 
 from gateway import graphql_http
 from gateway.limits import RateLimiter, read_body
+from gateway.metrics import Metrics
 from gateway.pages import add_pages, page, wants_page
 from gateway.services import Services
 from gateway.tokens import bearer
 from resolvers.access import Viewer
+from resolvers.enums import Permission
 from resolvers.errors import GatewayError
 from resolvers.failures import as_gateway_error
 from rest_compat import CompiledDialect, Request, Response, openapi_document
@@ -39,6 +41,7 @@ def create_app(services: Services) -> web.Application:
     app.router.add_post("/graphql", endpoint.graphql)
     app.router.add_get("/health", endpoint.health)
     app.router.add_get("/health/ready", endpoint.ready)
+    app.router.add_get("/metrics", endpoint.metrics)
     add_pages(app, services.settings, _openapi(services))
     return app
 
@@ -63,6 +66,7 @@ class _Endpoint:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings
+        self._metrics = Metrics(services)
         self._limiter = RateLimiter(self._settings.rate_limit, self._settings.rate_burst)
         self._graphiql = page("graphiql.html")
 
@@ -123,6 +127,13 @@ class _Endpoint:
 
     async def _viewer(self, request: web.Request) -> Viewer:
         return await self._services.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """The numbers of this process, for admins."""
+        viewer = await self._viewer(request)
+        viewer.require(Permission.ADMIN, "metrics")
+        headers = {hdrs.CONTENT_TYPE: self._metrics.content_type, hdrs.CACHE_CONTROL: "no-store"}
+        return web.Response(body=self._metrics.text(), headers=headers)
 
     async def health(self, request: web.Request) -> web.Response:
         """Whether the gateway runs."""

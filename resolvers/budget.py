@@ -23,7 +23,7 @@ overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 50_000
 
 _LONGEST_NUMBER = 400
 """Digits of a number, more than a double can have before its point."""
-_LONG_NUMBER = re.compile(r"[0-9]{%d}" % (_LONGEST_NUMBER + 1))
+_LONG_NUMBER = re.compile(rf"[0-9]{{{_LONGEST_NUMBER}}}")
 
 _INTROSPECTED = 200_000
 """Values that an introspection may answer with, by the estimate below: several whole schemas."""

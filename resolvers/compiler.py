@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 import strawberry
@@ -121,6 +121,14 @@ class LegacyOperation:
     """Of a query, for each scope that a viewer can have; empty for a mutation."""
 
 
+class CacheInfo(NamedTuple):
+    """The cache of compiled operations, since the start."""
+
+    hits: int
+    misses: int
+    size: int
+
+
 class OperationCompiler:
     """Compiles operations against one schema.
 
@@ -147,6 +155,11 @@ class OperationCompiler:
     def sdl(self) -> str:
         """The schema, printed."""
         return print_schema(self._strawberry)
+
+    def cache_info(self) -> CacheInfo:
+        """How well the compiled operations serve again."""
+        info = self._kept_query.cache_info()
+        return CacheInfo(info.hits, info.misses, info.currsize)
 
     def document(self, text: str) -> Document:
         """A document, parsed and validated; its errors are part of it."""

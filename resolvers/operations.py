@@ -90,10 +90,14 @@ class Operations:
         *,
         introspection: Introspection = "public",
     ) -> None:
-        self._compiler = compiler
+        self.compiler = compiler
         self._database = database
         self._executions = executions
         self._introspection = introspection
+        self.compiled = 0
+        """Operations that went from their variables straight to SQL."""
+        self.executed = 0
+        """Operations that Strawberry's executor ran."""
 
     # GraphQL -----------------------------------------------------------------------------------
 
@@ -104,7 +108,7 @@ class Operations:
             viewer: who asks; None without a token, which is enough for introspection alone.
         """
         try:
-            document = self._compiler.document(request.query)
+            document = self.compiler.document(request.query)
             if viewer is None and not self._open_to_all(document, request.operation_name):
                 raise GatewayError(
                     ErrorKind.UNAUTHENTICATED,
@@ -150,8 +154,9 @@ class Operations:
         variables = self._variables(operation, request.variables)
         if isinstance(variables, list):
             return self._refused_variables(document, operation, viewer, variables)
+        self.compiled += 1
         scope = viewer.scope(Permission.PROCESS_READ)
-        fields = self._compiler.query(request.query, request.operation_name, variables, scope)
+        fields = self.compiler.query(request.query, request.operation_name, variables, scope)
         values = RunValues(variables, viewer.profile_id)
         if len(fields) == 1:
             return _data(fields, [await self._run_field(fields[0], values, viewer)])
@@ -165,7 +170,7 @@ class Operations:
         if not operation.variable_definitions:
             return {}
         coerced = get_variable_values(
-            self._compiler.schema, operation.variable_definitions, dict(given), max_errors=10
+            self.compiler.schema, operation.variable_definitions, dict(given), max_errors=10
         )
         return coerced if isinstance(coerced, list) else coerced.coerced
 
@@ -180,7 +185,7 @@ class Operations:
 
         Permission is judged before the shape of the input (CONTRACT.md §2).
         """
-        root = self._compiler.schema.get_root_type(operation.operation)
+        root = self.compiler.schema.get_root_type(operation.operation)
         assert root is not None
         for name in document.root_names(operation) - INTROSPECTION_FIELDS:
             viewer.require(permission_of(root.fields[name]), name)
@@ -232,13 +237,14 @@ class Operations:
     ) -> ExecutionResult:
         """What Strawberry's executor makes of the operation."""
         assert document.ast is not None
+        self.executed += 1
         context = None
         if viewer is not None:
             context = RequestContext(
-                viewer, self._database, self._executions, self._compiler.limits, rendering
+                viewer, self._database, self._executions, self.compiler.limits, rendering
             )
         result: Any = execute(
-            self._compiler.schema,
+            self.compiler.schema,
             document.ast,
             context_value=context,
             variable_values=dict(variables),
@@ -260,6 +266,7 @@ class Operations:
         """
         try:
             if operation.statements:
+                self.compiled += 1
                 viewer.require(operation.permission, operation.path[0])
                 statement = operation.statements[viewer.scope(Permission.PROCESS_READ)]
                 arguments = statement.arguments(RunValues(variables, viewer.profile_id))

@@ -156,13 +156,16 @@ def _text(value: object) -> str:
 # From a body to an operation and back ----------------------------------------------------------
 
 
-def graphql_fields(model: type[Body]) -> dict[str, FieldInfo]:
-    """The fields of a model that an operation takes, by GraphQL's names."""
-    return {
-        info.serialization_alias or name: info
+def graphql_fields(model: type[Body]) -> list[tuple[str, FieldInfo]]:
+    """The fields of a model that an operation takes, each with GraphQL's name for it.
+
+    Two fields may have one name: each takes another form of the same member.
+    """
+    return [
+        (info.serialization_alias or name, info)
         for name, info in model.model_fields.items()
         if not info.exclude
-    }
+    ]
 
 
 def required_members(model: type[Body]) -> list[str]:
@@ -187,12 +190,12 @@ def client_path(
         if isinstance(part, str) and inside is not None:
             if isinstance(inside, KeyForms):
                 break  # the value is the client's own, the key in it is not
-            info = graphql_fields(inside).get(part)
-            if info is None:
-                break
-            names, inside = _client_names(info), _inside(info)
-            known = given if isinstance(given, dict) else {}
-            part = next((name for name in names if name in known), names[0])
+            info = dict(graphql_fields(inside)).get(part)
+            # A key that is no field's is the client's own, such as the reference of an input.
+            if info is not None:
+                names, inside = _client_names(info), _inside(info)
+                known = given if isinstance(given, dict) else {}
+                part = next((name for name in names if name in known), names[0])
         found.append(part)
         if isinstance(given, dict):
             given = given.get(part)
@@ -206,13 +209,13 @@ def misfits(model: type[Body], type_: GraphQLInputType) -> Iterator[str]:
     named = get_named_type(type_)
     known = named.fields if isinstance(named, GraphQLInputObjectType) else {}
     fields = graphql_fields(model)
-    for name, info in fields.items():
+    for name, info in fields:
         if name in known:
             yield from field_misfits(info, known[name].type)
         else:
             yield f"{named} has no field {name}"
     for name, wanted in known.items():
-        if is_required_input_field(wanted) and name not in fields:
+        if is_required_input_field(wanted) and name not in dict(fields):
             yield f"the body has nothing for {name} of {named}"
 
 

@@ -336,7 +336,7 @@ def _variable_misfits(
         if rule.variable in wanted:
             yield from misfits(rule.model, wanted[rule.variable])
     elif rule is not None:
-        for name, info in graphql_fields(rule.model).items():
+        for name, info in graphql_fields(rule.model):
             if name in wanted:
                 yield from field_misfits(info, wanted[name])
                 if is_non_null_type(wanted[name]) and not info.is_required():

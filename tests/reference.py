@@ -583,14 +583,14 @@ class Reference:
             for name in ("after", "before")
         )
 
-        def past(bound: Sequence[Any] | None, direction: int) -> list[Row]:
-            """The rows that come after the bound (1), before it (-1), or at it (both)."""
+        def beyond(bound: Sequence[Any] | None, side: int) -> list[Row]:
+            """The rows at a bound and on this side of it (-1: before, 1: after)."""
             if bound is None:
                 return []
-            return [row for row in rows if compare(place_of(row, order), bound, order) != -direction]
+            return [row for row in rows if compare(place_of(row, order), bound, order) != -side]
 
         # What a bound leaves out lies beyond the page, as does what the size cuts off.
-        left_out_before, left_out_after = past(after, -1), past(before, 1)
+        left_out_before, left_out_after = beyond(after, -1), beyond(before, 1)
         left = [row for row in rows if row not in left_out_before and row not in left_out_after]
         first, last = arguments.get("first"), arguments.get("last")
         if last is None:
@@ -736,7 +736,7 @@ class _Judge:
     def roots(self) -> dict[str, FieldNode]:
         """The first field of each key, in order."""
         found: dict[str, FieldNode] = {}
-        for _, _, field in self.selected:
+        for _, field in self.selected:
             found.setdefault(_key(field), field)
         return {key: field for key, field in found.items() if field.name.value != "__typename"}
 
@@ -748,15 +748,17 @@ class _Judge:
         type_: GraphQLObjectType | GraphQLInterfaceType,
         possible: set[str],
         selection_set: SelectionSetNode,
-    ) -> Iterator[tuple[GraphQLObjectType | GraphQLInterfaceType, set[str], FieldNode]]:
-        """The fields selected, each with the type that it is selected of and the names of the
-        object types that this can be here.
+    ) -> Iterator[tuple[GraphQLObjectType | GraphQLInterfaceType, FieldNode]]:
+        """The fields selected, each with the type that it is selected of.
+
+        Args:
+            possible: the names of the object types that objects can have here.
         """
         for selection in selection_set.selections:
             if not self.included(selection):
                 continue
             if isinstance(selection, FieldNode):
-                yield type_, possible, selection
+                yield type_, selection
                 continue
             inner: Any = (
                 selection
@@ -782,16 +784,12 @@ class _Judge:
 
     def wrong(self, key: str) -> Iterator[Path]:
         """Where the arguments of a root field, and of all below it, are wrong."""
-        for type_, possible, field in self.selected:
+        for type_, field in self.selected:
             if _key(field) == key:
-                yield from self._wrong(type_, possible, field, ())
+                yield from self._wrong(type_, field, ())
 
     def _wrong(
-        self,
-        type_: GraphQLObjectType | GraphQLInterfaceType,
-        possible: set[str],
-        field: FieldNode,
-        above: Path,
+        self, type_: GraphQLObjectType | GraphQLInterfaceType, field: FieldNode, above: Path
     ) -> Iterator[Path]:
         if field.name.value == "__typename":
             return
@@ -807,8 +805,8 @@ class _Judge:
             yield from wrong_lookup(target.name, arguments, path)
         if field.selection_set is not None:
             inner = self.fields(target, self.object_types(target), field.selection_set)
-            for inner_type, inner_possible, selected in inner:
-                yield from self._wrong(inner_type, inner_possible, selected, path)
+            for inner_type, selected in inner:
+                yield from self._wrong(inner_type, selected, path)
 
 
 def _key(field: FieldNode) -> str:

@@ -43,7 +43,9 @@ class Api:
         headers: dict[str, str] | None = None,
     ) -> Reply:
         """Send a request: ``body`` as it is where it is bytes, else as JSON."""
-        sent = dict(headers or {}) | ({} if token is None else {"Authorization": token})
+        sent = dict(headers or {})
+        if token is not None:
+            profile, sent["Authorization"] = None, token
         return await self.gateway.call(method, path, body, profile=profile, headers=sent)
 
     async def ok(self, method: str, path: str, body: Any = None, **asked: Any) -> Any:
@@ -142,9 +144,10 @@ class Api:
             {"p": {"name": name, "permissions": list(words)}},
         )
         found: int = data["createProfile"]["profile"]["databaseId"]
-        async with asyncio.timeout(5):
-            while not await self._knows(name):
-                await asyncio.sleep(0.01)
+        for _ in range(500):
+            if await self._knows(name):
+                break
+            await asyncio.sleep(0.01)
         return found
 
     async def _knows(self, profile: str) -> bool:

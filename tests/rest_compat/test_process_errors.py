@@ -144,7 +144,8 @@ async def test_proc_060_finds_nothing_for_what_is_no_id(api: Api) -> None:
 
 async def test_proc_061_refuses_what_is_no_id_in_a_body(api: Api) -> None:
     process = await api.process()
-    for wrong in (0, -1, 2**31, 2**63, 1.5, "0", "2147483648", "9" * 5000, True, []):
+    wrongs: list[Any] = [0, -1, 2**31, 2**63, 1.5, "0", "2147483648", "9" * 5000, True, []]
+    for wrong in wrongs:
         path = f"/process/{process}/profiles"
         assert "idProfile: " in await api.invalid("POST", path, {"idProfile": wrong})
         for source, action in (({"id": wrong}, "a"), ("process", {"id": wrong})):

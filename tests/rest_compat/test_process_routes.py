@@ -235,7 +235,8 @@ async def test_proc_012_refuses_an_unknown_espace(api: Api) -> None:
 async def test_proc_013_knows_three_words_for_two_modes(api: Api) -> None:
     for word, meant in (("simple", "simple"), ("button", "simple"), ("switch", "switch")):
         assert (await api.shown(await api.process(word, mode=word)))["mode"] == meant
-    for wrong in ("SIMPLE", "toggle", "", 1, True, []):
+    wrongs: list[Any] = ["SIMPLE", "toggle", "", 1, True, []]
+    for wrong in wrongs:
         body = {"reference": "a", "name": "A", "mode": wrong}
         message = await api.invalid("POST", "/process", body)
         assert message.startswith("mode: expected one of simple, button, switch, got ")
@@ -256,7 +257,8 @@ async def test_proc_014_takes_a_state_in_every_form(api: Api) -> None:
 
 
 async def test_proc_015_refuses_any_other_state(api: Api) -> None:
-    for wrong in (2, -1, 1.0, "2", "true", "", [], {}):
+    wrongs: list[Any] = [2, -1, 1.0, "2", "true", "", [], {}]
+    for wrong in wrongs:
         body = {
             "reference": "a",
             "name": "A",
@@ -323,7 +325,8 @@ async def test_proc_020_takes_numbers_and_booleans_as_texts(api: Api) -> None:
     (action,) = (await api.shown(process))["actions"]
     values = [argument["value"] for argument in action["arguments"]]
     assert values == ["21.5", "3", "true", "false", ""]
-    for wrong in ({"reference": "a"}, {"reference": "a", "value": {}}, {"value": "a"}, [], None):
+    wrongs: list[Any] = [{"reference": "a"}, {"reference": "a", "value": {}}, {"value": "a"}, []]
+    for wrong in [*wrongs, None]:
         body = say() | {"arguments": [wrong]}
         message = await api.invalid("POST", f"/process/{process}/actions", body)
         assert message.startswith("arguments[0]")
@@ -351,7 +354,8 @@ async def test_proc_023_gives_back_any_type(api: Api) -> None:
     inputs = [{"name": f"i{place}", "type": word} for place, word in enumerate(words)]
     shown = await api.shown(await api.process(inputs=inputs))
     assert [asked["type"] for asked in shown["inputs"]] == words
-    for wrong in ("x" * 65, "", 5):
+    wrongs: list[Any] = ["x" * 65, "", 5]
+    for wrong in wrongs:
         body = {"reference": "b", "name": "B", "inputs": [{"name": "x", "type": wrong}]}
         assert (await api.invalid("POST", "/process", body)).startswith("inputs[0].type: ")
 

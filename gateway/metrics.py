@@ -1,0 +1,59 @@
+"""In charge of the numbers that an operator watches, in the format of Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from gateway.services import Services
+
+
+class Metrics:
+    """The metrics of this process, read where they arise when they are asked for."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, services: Services) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_GatewayCollector(services))
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """All of them, in the text format."""
+        return generate_latest(self._registry)
+
+
+class _GatewayCollector(Collector):
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        operations = self._services.operations
+        runs = CounterMetricFamily(
+            "gateway_operations",
+            "Operations that were run, legacy routes included, by the path that they took.",
+            labels=["path"],
+        )
+        runs.add_metric(["compiled"], operations.compiled)
+        runs.add_metric(["executor"], operations.executed)
+        yield runs
+        cache = operations.compiler.cache_info()
+        yield CounterMetricFamily(
+            "gateway_compiled_hits", "Queries whose compiled operation was kept.", cache.hits
+        )
+        yield CounterMetricFamily(
+            "gateway_compiled_misses", "Queries that had to be compiled.", cache.misses
+        )
+        yield GaugeMetricFamily(
+            "gateway_compiled_kept", "Compiled operations that are kept.", cache.size
+        )
+        yield CounterMetricFamily(
+            "gateway_statements",
+            "SQL statements that were run.",
+            self._services.database.statements,
+        )

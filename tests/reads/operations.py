@@ -1,0 +1,323 @@
+"""Writes operations for the proof: what hypothesis-graphql drew, made sensible and then awkward.
+
+hypothesis-graphql gives every field every argument and knows no fragments, aliases, directives or
+variables. Here the arguments get values that mean something in the database at hand, and the rest
+is worked in. All choices come from one seed; a ``Twists`` that is off leaves its kind of choice out,
+so that a failure shrinks to the kinds that it needs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    ArgumentNode,
+    BooleanValueNode,
+    DirectiveNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInputType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    NamedTypeNode,
+    NameNode,
+    ObjectFieldNode,
+    ObjectValueNode,
+    ListValueNode,
+    NullValueNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionNode,
+    SelectionSetNode,
+    StringValueNode,
+    ValueNode,
+    VariableDefinitionNode,
+    VariableNode,
+    get_named_type,
+    is_non_null_type,
+    parse_type,
+    value_from_ast_untyped,
+)
+from graphql.type import GraphQLInputObjectType, GraphQLList, get_nullable_type
+
+from tests.reads.rows import Rows
+from tests.reference import TABLES, cursor_of, global_id, order_of
+
+Composite = GraphQLObjectType | GraphQLInterfaceType
+
+
+@dataclass(frozen=True)
+class Twists:
+    """Which kinds of awkwardness an operation has."""
+
+    aliases: bool
+    fragments: bool
+    directives: bool
+    variables: bool
+    typenames: bool
+    repeats: bool
+    mistakes: bool
+    """Arguments that are to be refused."""
+
+
+@dataclass
+class Operation:
+    """A document with one query, and the values of its variables."""
+
+    document: DocumentNode
+    variables: dict[str, Any]
+
+
+def write(
+    schema: GraphQLSchema, drawn: DocumentNode, rows: Rows, twists: Twists, seed: int
+) -> Operation:
+    """The operation that these choices make of what hypothesis-graphql drew."""
+    return _Writer(schema, rows, twists, random.Random(seed)).write(drawn)
+
+
+@dataclass
+class _Writer:
+    schema: GraphQLSchema
+    rows: Rows
+    twists: Twists
+    chance: random.Random
+    declared: list[VariableDefinitionNode] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+    fragments: list[FragmentDefinitionNode] = field(default_factory=list)
+    aliases: int = 0
+
+    def write(self, drawn: DocumentNode) -> Operation:
+        (operation,) = drawn.definitions
+        assert isinstance(operation, OperationDefinitionNode)
+        query = self.schema.query_type
+        assert query is not None
+        written = OperationDefinitionNode(
+            operation=OperationType.QUERY,
+            selection_set=self.selections(query, operation.selection_set),
+            variable_definitions=tuple(self.declared),
+        )
+        return Operation(DocumentNode(definitions=(written, *self.fragments)), self.values)
+
+    def happens(self, probability: float, twist: bool = True) -> bool:
+        return twist and self.chance.random() < probability
+
+    # Selections --------------------------------------------------------------------------------
+
+    def selections(self, type_: Composite, drawn: SelectionSetNode) -> SelectionSetNode:
+        written: list[SelectionNode] = [
+            self.field(type_, selection)
+            if isinstance(selection, FieldNode)
+            else self.narrowed(selection)
+            for selection in drawn.selections
+        ]
+        if self.happens(0.2, self.twists.typenames):
+            place = self.chance.randint(0, len(written))
+            written.insert(place, FieldNode(name=_name("__typename"), directives=()))
+        if self.happens(0.15, self.twists.repeats):
+            written.append(self.chance.choice(written))
+        if self.happens(0.25, self.twists.fragments):
+            start = self.chance.randrange(len(written))
+            end = self.chance.randint(start + 1, len(written))
+            written[start:end] = self.wrapped(type_, written[start:end])
+        return SelectionSetNode(selections=tuple(written))
+
+    def narrowed(self, drawn: SelectionNode) -> InlineFragmentNode:
+        assert isinstance(drawn, InlineFragmentNode)
+        assert drawn.type_condition is not None
+        type_: Any = self.schema.type_map[drawn.type_condition.name.value]
+        return InlineFragmentNode(
+            type_condition=drawn.type_condition,
+            directives=self.directives(),
+            selection_set=self.selections(type_, drawn.selection_set),
+        )
+
+    def wrapped(self, type_: Composite, inner: list[SelectionNode]) -> list[SelectionNode]:
+        """The same selections in a fragment, inline or named, which may stand there twice."""
+        selection_set = SelectionSetNode(selections=tuple(inner))
+        condition = NamedTypeNode(name=_name(type_.name))
+        if self.happens(0.5):
+            inline = InlineFragmentNode(
+                type_condition=condition if self.happens(0.5) else None,
+                directives=self.directives(),
+                selection_set=selection_set,
+            )
+            return [inline]
+        name = _name(f"F{len(self.fragments)}")
+        self.fragments.append(
+            FragmentDefinitionNode(
+                name=name, type_condition=condition, directives=(), selection_set=selection_set
+            )
+        )
+        return [
+            FragmentSpreadNode(name=name, directives=self.directives())
+            for _ in range(self.chance.choice((1, 1, 2)))
+        ]
+
+    def field(self, type_: Composite, drawn: FieldNode) -> FieldNode:
+        definition = type_.fields[drawn.name.value]
+        arguments = self.arguments(type_, drawn, definition)
+        target: Any = get_named_type(definition.type)
+        alias = drawn.alias
+        if self.happens(0.2, self.twists.aliases):
+            self.aliases += 1
+            # As long as no name in PostgreSQL can be, and alike as far as they can be.
+            alias = _name("a" * self.chance.choice((1, 1, 70)) + str(self.aliases))
+        return FieldNode(
+            name=drawn.name,
+            alias=alias,
+            arguments=tuple(
+                ArgumentNode(name=_name(name), value=self.value(definition.args[name].type, value))
+                for name, value in arguments.items()
+            ),
+            directives=self.directives(),
+            selection_set=self.selections(target, drawn.selection_set)
+            if drawn.selection_set
+            else None,
+        )
+
+    def directives(self) -> tuple[DirectiveNode, ...]:
+        if not self.happens(0.12, self.twists.directives):
+            return ()
+        names = self.chance.choice((["skip"], ["include"], ["skip", "include"]))
+        return tuple(
+            DirectiveNode(
+                name=_name(name),
+                arguments=(ArgumentNode(name=_name("if"), value=self.condition(name)),),
+            )
+            for name in names
+        )
+
+    def condition(self, directive: str) -> ValueNode:
+        # Mostly such that the selection stays.
+        stays = self.happens(0.7)
+        value = stays is (directive == "include")
+        if self.happens(0.3):
+            return BooleanValueNode(value=value)
+        return self.variable("Boolean!", BooleanValueNode(value=value))
+
+    # Arguments ---------------------------------------------------------------------------------
+
+    def arguments(
+        self, type_: Composite, drawn: FieldNode, definition: GraphQLField
+    ) -> Mapping[str, ValueNode]:
+        given = {argument.name.value: argument.value for argument in drawn.arguments or ()}
+        if "first" in definition.args:
+            connection: Any = get_named_type(definition.type)
+            return self.page(get_named_type(connection.fields["nodes"].type).name, given)
+        if type_ is not self.schema.query_type or drawn.name.value in ("node", "nodes"):
+            return given
+        given = {
+            name: value for name, value in given.items() if not isinstance(value, NullValueNode)
+        } or given
+        if given and not self.happens(0.1, self.twists.mistakes):
+            name = self.chance.choice(list(given))
+            if isinstance(given[name], NullValueNode):
+                target = get_named_type(definition.type).name
+                return {"id": self.id(target)} if name == "id" else self.first_key(target)
+            if name == "id":
+                return {name: self.id(get_named_type(definition.type).name)}
+            return {name: given[name]}
+        return given
+
+    def id(self, type_name: str) -> ValueNode:
+        known = self.rows[TABLES[type_name]]
+        number = self.chance.choice(known)["id"] if known else 1
+        return StringValueNode(value=global_id(type_name, number))
+
+    def first_key(self, type_name: str) -> Mapping[str, ValueNode]:
+        known = self.rows[TABLES[type_name]]
+        number = self.chance.choice(known)["id"] if known else 1
+        return {"databaseId": IntValueNode(value=str(number))}
+
+    def page(self, type_name: str, drawn: Mapping[str, ValueNode]) -> Mapping[str, ValueNode]:
+        given = {
+            name: value
+            for name, value in drawn.items()
+            if name in ("where", "orderBy") and self.happens(0.6)
+        }
+        order = order_of(type_name, self.orders(given.get("orderBy")))
+        mistaken = self.happens(0.05, self.twists.mistakes)
+        for name in self.chance.choice((["first"], ["first"], ["last"], ["last"], [])):
+            given[name] = _int(self.chance.choice((0, 1, 1, 2, 3, 5, 100)))
+        if mistaken and self.happens(0.5):
+            given["first"] = _int(self.chance.choice((101, -1, 5)))
+        rows = self.rows[TABLES[type_name]]
+        for name in ("after", "before"):
+            if rows and self.happens(0.25):
+                place: dict[str, Any] = dict(self.chance.choice(rows))
+                if self.happens(0.2):
+                    # Of a row that is gone, between those that are there.
+                    place["id"] += self.chance.choice((-1, 1))
+                if mistaken:
+                    other = [{"field": "DATABASE_ID", "direction": "DESC"}]
+                    text = self.chance.choice(("", "x", cursor_of(place, order_of("", other))))
+                else:
+                    text = cursor_of(place, order)
+                given[name] = StringValueNode(value=text)
+        shuffled = list(given.items())
+        self.chance.shuffle(shuffled)
+        return dict(shuffled)
+
+    def orders(self, drawn: ValueNode | None) -> Sequence[Mapping[str, str]]:
+        """What an ``orderBy`` says."""
+        value = None if drawn is None else value_from_ast_untyped(drawn)
+        keys = [value] if isinstance(value, dict) else value or []
+        return [{"direction": "ASC"} | key for key in keys]
+
+    # Values and variables ------------------------------------------------------------------------
+
+    def value(self, type_: GraphQLInputType, drawn: ValueNode) -> ValueNode:
+        """The value itself, a variable that has it, or such inside of it."""
+        if self.happens(0.15, self.twists.variables):
+            return self.variable(str(type_), drawn)
+        bare: Any = get_nullable_type(type_)
+        if isinstance(drawn, ObjectValueNode) and isinstance(bare, GraphQLInputObjectType):
+            return ObjectValueNode(
+                fields=tuple(
+                    ObjectFieldNode(
+                        name=part.name,
+                        value=self.value(bare.fields[part.name.value].type, part.value),
+                    )
+                    for part in drawn.fields
+                )
+            )
+        if isinstance(drawn, ListValueNode) and isinstance(bare, GraphQLList):
+            return ListValueNode(
+                values=tuple(self.value(bare.of_type, part) for part in drawn.values)
+            )
+        return drawn
+
+    def variable(self, type_: str, value: ValueNode) -> VariableNode:
+        """A new variable of this type and value, given or by default."""
+        name = f"v{len(self.declared)}"
+        plain = value_from_ast_untyped(value)
+        by_default = not isinstance(value, NullValueNode) and self.happens(0.2)
+        if not by_default and (type_.endswith("!") or plain is not None or self.happens(0.5)):
+            # Not given at all is another thing than null.
+            self.values[name] = plain
+        self.declared.append(
+            VariableDefinitionNode(
+                variable=VariableNode(name=_name(name)),
+                type=parse_type(type_),
+                default_value=value if by_default else None,
+                directives=(),
+            )
+        )
+        return VariableNode(name=_name(name))
+
+
+def _name(value: str) -> NameNode:
+    return NameNode(value=value)
+
+
+def _int(value: int) -> IntValueNode:
+    return IntValueNode(value=str(value))
