@@ -4,13 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Hashes are checked for every package, so an install takes exactly what the lock names.
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --group build pyproject.toml
+PIP_INSTALL := python -m pip --disable-pip-version-check install --quiet
+INSTALL := $(BIN)/$(PIP_INSTALL)
+COMPILE_ANY := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header
+COMPILE := $(COMPILE_ANY) --group build pyproject.toml
+# The load of the benchmark, apart from what the project itself needs.
+BENCH := .venv-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check format lock upgrade schema clean
+.PHONY: help serve test check bench format lock upgrade schema clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,8 +29,12 @@ check: $(VENV)/dev ## Format, lint, types, imports, tests: all that a change mus
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+bench: $(VENV)/runtime $(BENCH)/ready ## Measure the speed beside others, into docs/; QUICK=1 for a short run
+	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(ARGS)
 
 format: $(VENV)/dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format
@@ -35,6 +43,7 @@ format: $(VENV)/dev ## Format the code and mend what ruff can mend
 lock: $(VENV)/dev ## Write the lock files anew, keeping every version that still fits
 	$(COMPILE) $(UPGRADE) --output-file requirements.lock
 	$(COMPILE) $(UPGRADE) --output-file requirements-dev.lock --group dev --constraint requirements.lock
+	$(COMPILE_ANY) $(UPGRADE) --output-file benchmarks/requirements.lock benchmarks/requirements.in
 
 upgrade: UPGRADE := --upgrade
 upgrade: lock ## Write the lock files anew with the newest versions
@@ -44,7 +53,7 @@ schema: $(VENV)/runtime ## Write schema.graphql
 	mv $(VENV)/schema.graphql schema.graphql
 
 clean: ## Remove what the tools made; the data in .gateway stays
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each file below stands for a finished step, so that a second `make` has nothing to do.
@@ -61,4 +70,9 @@ $(VENV)/runtime: $(VENV)/created requirements.lock pyproject.toml
 
 $(VENV)/dev: $(VENV)/runtime requirements-dev.lock
 	$(INSTALL) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+$(BENCH)/ready: $(VENV)/created benchmarks/requirements.lock
+	$(PYTHON) -m venv --clear $(BENCH)
+	$(BENCH)/bin/$(PIP_INSTALL) --require-hashes --requirement benchmarks/requirements.lock
 	@touch $@

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "--keep", type=Path, metavar="DIR", help="keep databases and peers there for the next run"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", default=HERE.parent / "docs", help="(docs)"
+        "--output", type=Path, metavar="DIR", help="where to write (docs; build/bench if quick)"
     )
     return parser
 
@@ -88,11 +88,12 @@ async def _bench(asked: argparse.Namespace, folder: Path) -> None:
         await _Run(results, tool, compiler, server.url, folder).measure(asked.only)
     finally:
         await asyncio.to_thread(server.stop)
-    report.write(results, asked.output)
+    output = asked.output or HERE.parent / ("build/bench" if asked.quick else "docs")
+    report.write(results, output)
     for goal in report.goals(results):
         found = "-" if goal.found is None else f"{goal.found:.2f}"
         print(f"{goal.verdict.strip('*'):8} {found:>7}  {goal.title}")
-    print(f"written to {asked.output}")
+    print(f"written to {output}")
 
 
 class _Run:
@@ -122,8 +123,8 @@ class _Run:
             "whole": self._whole,
             "memory": self._memory,
             "workers": self._workers,
+            "bulk": self._bulk,
             "growth": self._growth,
-            "bulk": self._bulk,  # the last, because it writes
         }
         for part, measure in measures.items():
             if part not in parts:
@@ -182,10 +183,20 @@ class _Run:
             )
 
     async def _bulk(self, url: str) -> None:
-        async with gateway(url, self._folder / "gateway") as server:
-            self._results.bulk = await figures.bulk(
-                server, url, self._results.count, 3 * self._results.rounds
-            )
+        name = f"bench_{self._results.count}"
+        copied = url.replace(name, f"{name}_written")
+        connection = await asyncpg.connect(self._server_url)
+        try:
+            await connection.execute(f"DROP DATABASE IF EXISTS {name}_written")
+            await connection.execute(f"CREATE DATABASE {name}_written TEMPLATE {name}")
+            await connection.execute(f"ALTER DATABASE {name}_written SET jit = off")
+            async with gateway(copied, self._folder / "gateway") as server:
+                self._results.bulk = await figures.bulk(
+                    server, copied, self._results.count, 3 * self._results.rounds
+                )
+            await connection.execute(f"DROP DATABASE {name}_written WITH (FORCE)")
+        finally:
+            await connection.close()
 
     async def _memory(self, url: str) -> None:
         self._results.memory = await figures.memory(url, self._folder / "gateway")

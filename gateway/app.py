@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import orjson
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import graphql_http
 from gateway.limits import RateLimiter, read_body
@@ -37,6 +38,7 @@ def create_app(services: Services) -> web.Application:
     endpoint = _Endpoint(services)
     app = web.Application(middlewares=[endpoint.judge])
     app.on_response_prepare.append(_hide_versions)
+    logging.getLogger("aiohttp.server").addFilter(_is_our_affair)
     app.router.add_get("/graphql", endpoint.graphql)
     app.router.add_post("/graphql", endpoint.graphql)
     app.router.add_get("/health", endpoint.health)
@@ -149,6 +151,12 @@ class _Endpoint:
             return web.Response(status=503, body=body, headers={hdrs.CONTENT_TYPE: _JSON})
         body = b'{"status":"ok","database":"ok"}'
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: _JSON})
+
+
+def _is_our_affair(record: logging.LogRecord) -> bool:
+    """Whether a log record is more than that somebody sent what is not HTTP."""
+    of_client = (HttpProcessingError, web.RequestPayloadError)
+    return not (record.exc_info and isinstance(record.exc_info[1], of_client))
 
 
 async def _hide_versions(_: web.Request, response: web.StreamResponse) -> None:

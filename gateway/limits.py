@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import OrderedDict
@@ -12,6 +13,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from resolvers.errors import ErrorKind, GatewayError, bad_value
 
+_BODY_TIMEOUT = 30.0
+"""Seconds without a byte after which a body that was announced is given up."""
 _REMEMBERED = 10_000
 """Addresses that are kept track of; the one that asked longest ago is forgotten first."""
 
@@ -66,11 +69,16 @@ async def read_body(request: web.Request, largest: int) -> bytes:
     if request.content_length is not None and request.content_length > largest:
         raise bad_value((), too_long)
     body = bytearray()
+    loop = asyncio.get_running_loop()
     try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > largest:
-                raise bad_value((), too_long)
+        async with asyncio.timeout(_BODY_TIMEOUT) as timeout:
+            async for chunk in request.content.iter_any():
+                timeout.reschedule(loop.time() + _BODY_TIMEOUT)
+                body += chunk
+                if len(body) > largest:
+                    raise bad_value((), too_long)
+    except TimeoutError as error:
+        raise bad_value((), f"nothing of the body came for {_BODY_TIMEOUT:g} s") from error
     except (web.RequestPayloadError, HttpProcessingError) as error:
         raise bad_value((), "the body is not encoded as the request's head says") from error
     except ConnectionError as error:

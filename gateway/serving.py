@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 from collections.abc import AsyncIterator
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.app import create_app
 from gateway.services import Services, open_services
@@ -30,7 +28,6 @@ async def serving(
         SettingsError: the address cannot be listened on.
         RouteError: a legacy route does not fit the schema.
     """
-    logging.getLogger("aiohttp.server").addFilter(_is_not_of_client)
     async with open_services(settings, database) as services:
         runner = web.AppRunner(
             create_app(services),
@@ -44,11 +41,6 @@ async def serving(
             yield services, runner.addresses[0][1]
         finally:
             await runner.cleanup()
-
-
-def _is_not_of_client(record: logging.LogRecord) -> bool:
-    """Whether a log record is more than that somebody sent what is not HTTP."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _listen(runner: web.AppRunner, settings: Settings, *, shared: bool) -> None:

@@ -27,7 +27,12 @@ from graphql import (
 from graphql.execution.values import VariableValues
 from strawberry.printer import print_schema
 
-from resolvers.budget import introspects_too_much, refuse_long_numbers, reworded
+from resolvers.budget import (
+    introspects_too_much,
+    refuse_long_documents,
+    refuse_long_numbers,
+    reworded,
+)
 from resolvers.context import permission_of
 from resolvers.enums import Permission
 from resolvers.errors import GatewayError, bad_value
@@ -57,7 +62,7 @@ class Document:
         if name is None and len(self.operations) == 1:
             return next(iter(self.operations.values()))
         if name is None or name not in self.operations:
-            known = ", ".join(known for known in self.operations if known)
+            known = ", ".join(list(filter(None, self.operations))[:10])
             raise bad_value(
                 ("operationName",),
                 f"expected one of the document's operations: {known}"
@@ -180,8 +185,12 @@ class OperationCompiler:
         return compile_(text, operation_name, shape_of(variables), scope)
 
     def _parse(self, text: str) -> Document:
+        return self._read(text, self._max_tokens)
+
+    def _read(self, text: str, max_tokens: int | None = None) -> Document:
         try:
-            ast = parse(text, max_tokens=self._max_tokens)
+            refuse_long_documents(text)
+            ast = parse(text, max_tokens=max_tokens)
             refuse_long_numbers(text, ast)
             errors = [reworded(error) for error in validate(self.schema, ast)]
         except GraphQLError as error:
@@ -238,7 +247,9 @@ class OperationCompiler:
 
     def _planner(self, document: Document, shape: Hashable, *, unpaged: bool = False) -> Planner:
         variables = VariableValues({}, marked(shape))
-        return Planner(self.schema, document.fragments, variables, self.limits, unpaged=unpaged)
+        # What limits clients does not limit the gateway's own operations.
+        limits = Limits() if unpaged else self.limits
+        return Planner(self.schema, document.fragments, variables, limits, unpaged=unpaged)
 
     def prepare(self, text: str, name: str, path: Sequence[str]) -> LegacyOperation:
         """Validate and compile an operation of a legacy dialect.
@@ -251,7 +262,7 @@ class OperationCompiler:
         Raises:
             ValueError: the operation does not fit the schema; the message names the field.
         """
-        document = self._parse(text)
+        document = self._read(text)
         if document.errors:
             raise ValueError("; ".join(error.message for error in document.errors))
         if name not in document.operations:

@@ -462,6 +462,8 @@ class Planner:
 
     def _conditions(self, table: Table, where: Mapping[str, Any]) -> Condition:
         found: list[Condition] = []
+        if len(self._path) > 2 * self._limits.depth:
+            raise bad_value((), f"filters are nested deeper than {2 * self._limits.depth} levels")
         for name, value in where.items():
             self._count()
             if value is None:

@@ -49,9 +49,9 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _leave_out_null(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: member for key, member in value.items() if member is not None}
-        return value
+        if not isinstance(value, dict) or None not in value.values():
+            return value
+        return {key: member for key, member in value.items() if member is not None}
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -82,6 +83,7 @@ PROFILES: dict[str, set[str]] = {
 """The last two are made by the tests, and so see only what they are authorised on."""
 
 
+@cache
 def roots() -> dict[str, GraphQLObjectType]:
     schema = build_schema()._schema
     assert schema.query_type

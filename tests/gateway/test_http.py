@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import logging
 import socket
 import struct
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 
+from gateway import limits
 from gateway.limits import RateLimiter
 from resolvers.errors import GatewayError
 from storage.demo import generate
@@ -30,15 +33,32 @@ def code(reply: Reply) -> Any:
     return body["errors"][0]["extensions"]["code"] if "errors" in body else body["code"]
 
 
-async def raw(gateway: Gateway, request: bytes, *, half_closed: bool = False) -> bytes:
+async def raw(gateway: Gateway, *parts: bytes) -> bytes:
     """All that comes back for these bytes, until the gateway closes the connection."""
+    async with sending(gateway, *parts) as reader:
+        return await reader.read()
+
+
+async def first(gateway: Gateway, *parts: bytes) -> Reply:
+    """The first answer to these bytes."""
+    async with sending(gateway, *parts) as reader:
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines[1:-2])
+        body = await reader.readexactly(int(headers["Content-Length"]))
+        return Reply(int(lines[0].split()[1]), headers, body)
+
+
+@contextlib.asynccontextmanager
+async def sending(gateway: Gateway, *parts: bytes) -> AsyncIterator[asyncio.StreamReader]:
+    """What comes back for these bytes, sent so that the parts arrive one by one."""
     at = urlsplit(gateway.url)
     reader, writer = await asyncio.open_connection(at.hostname, at.port)
     try:
-        writer.write(request)
-        if half_closed:
-            writer.write_eof()
-        return await asyncio.wait_for(reader.read(), 10)
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0.02)
+        async with asyncio.timeout(10):
+            yield reader
     finally:
         writer.close()
 
@@ -105,7 +125,8 @@ async def test_an_answer_without_a_body(gateway: Gateway) -> None:
         ("/openapi/processes.json", JSON),
         ("/static/pages/index.css", "text/css; charset=utf-8"),
         ("/static/pages/docs.js", "text/javascript; charset=utf-8"),
-        ("/static/swagger-ui/swagger-ui-bundle.js", "text/javascript"),
+        ("/static/swagger-ui/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+        ("/static/graphiql/graphiql.min.css", "text/css; charset=utf-8"),
         ("/health", JSON),
         ("/health/ready", JSON),
     ],
@@ -119,8 +140,15 @@ async def test_what_needs_no_token(gateway: Gateway, path: str, content_type: st
 
 @pytest.mark.parametrize(
     "path",
-    ["/nonsense", "/processs", "/static/pages/x", "/static/swagger-ui/..%2f__init__.py"]
-    + ["/openapi/graphql.json", "//process", "/graphql/x", "/PROCESS"],
+    [
+        "/nonsense",
+        "/processs",
+        "/PROCESS",
+        "//process",
+        "/graphql/x",
+        "/openapi/graphql.json",
+        "/static/swagger-ui/..%2f__init__.py",
+    ],
 )
 async def test_unknown_paths(gateway: Gateway, path: str) -> None:
     reply = await gateway.call("GET", path)
@@ -150,8 +178,8 @@ async def test_methods_that_a_path_does_not_take(
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/docs", "/health", "/health/ready", "/openapi/process.json", "/process", "/processes"]
-    + ["/process/1", "/espaces", "/nonsense", f"/graphql?query={quote(COUNT['query'])}"],
+    "/ /docs /health /health/ready /openapi/process.json /process /processes /process/1 /espaces"
+    f" /nonsense /graphql?query={quote(COUNT['query'])}".split(),
 )
 async def test_head_is_get_without_the_body(gateway: Gateway, path: str) -> None:
     get, head = [await gateway.call(method, path) for method in ("GET", "HEAD")]
@@ -209,10 +237,8 @@ async def test_graphql_by_get(gateway: Gateway) -> None:
 
 
 async def test_a_mutation_is_not_for_get(gateway: Gateway) -> None:
-    mutation = "mutation { deleteProcess(by: {databaseId: 1}) { __typename } }"
+    mutation = 'mutation { deleteProcess(id: "x") { __typename } }'
     reply = await gateway.call("GET", f"/graphql?query={quote(mutation)}")
-    if reply.status == 400:  # the schema has moved on: the mutation has to be a valid one
-        pytest.fail(reply.json["errors"][0]["message"])
     assert (reply.status, reply.headers["Allow"]) == (405, "POST")
     assert code(reply) == "BAD_USER_INPUT"
 
@@ -268,14 +294,14 @@ async def test_how_long_a_body_may_be(start_gateway: StartGateway) -> None:
 
 async def test_a_body_that_is_too_long_is_not_waited_for(gateway: Gateway) -> None:
     announced = await head(gateway, "POST", "/graphql", "Content-Length: 10000000000")
-    answer = await raw(gateway, announced, half_closed=True)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"1,048,576 bytes" in answer
+    answer = await first(gateway, announced)
+    assert (answer.status, code(answer)) == (400, "BAD_USER_INPUT")
+    assert b"1,048,576 bytes" in answer.body
     chunked = await head(gateway, "POST", "/graphql", "Transfer-Encoding: chunked")
     chunk = b"80000\r\n" + b" " * 0x80000 + b"\r\n"
-    answer = await raw(gateway, chunked + 3 * chunk, half_closed=True)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"1,048,576 bytes" in answer
+    answer = await first(gateway, chunked, 3 * chunk)
+    assert (answer.status, code(answer)) == (400, "BAD_USER_INPUT")
+    assert b"1,048,576 bytes" in answer.body
 
 
 async def test_a_chunked_body(gateway: Gateway) -> None:
@@ -293,7 +319,6 @@ async def test_a_chunked_body(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("header", "sent"),
     [
-        ("Transfer-Encoding: chunked", b"nonsense\r\n{}\r\n0\r\n\r\n"),
         ("Content-Encoding: gzip\r\nContent-Length: 8", b"nonsense"),
         ("Content-Encoding: deflate\r\nContent-Length: 8", b"nonsense"),
     ],
@@ -308,12 +333,20 @@ async def test_a_body_that_is_not_what_its_header_says(
 ) -> None:
     method = "PUT" if path == "/processes" else "POST"
     caplog.set_level(logging.WARNING)
-    answer = await raw(gateway, await head(gateway, method, path, header) + sent, half_closed=True)
-    status, _, rest = answer.partition(b"\r\n")
-    assert status == b"HTTP/1.1 400 Bad Request"
-    reply = Reply(400, {}, rest.partition(b"\r\n\r\n")[2])
-    assert code(reply) == expected
+    reply = await first(gateway, await head(gateway, method, path, header), sent)
+    assert (reply.status, code(reply)) == (400, expected)
+    assert "head says" in reply.body.decode()
     assert caplog.messages == []
+
+
+async def test_a_body_that_does_not_come_is_given_up(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_BODY_TIMEOUT", 0.1)
+    announced = await head(gateway, "POST", "/graphql", "Content-Length: 100")
+    reply = await first(gateway, announced, b'{"query":', b'"{')
+    assert (reply.status, code(reply)) == (400, "BAD_USER_INPUT")
+    assert "nothing of the body came for 0.1 s" in reply.body.decode()
 
 
 async def test_a_compressed_body_is_limited_as_it_unfolds(gateway: Gateway) -> None:
@@ -501,11 +534,11 @@ async def test_slow_clients_keep_nobody_waiting(gateway: Gateway) -> None:
     "sent",
     [
         b"nonsense\r\n\r\n",
-        b"GET /process\r\n\r\n",
         b"GET /process HTTP/9.9\r\nHost: gateway\r\n\r\n",
         b"GET /process HTTP/1.1\r\nno colon\r\n\r\n",
         b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Length: many\r\n\r\n",
         b"GET /process HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"POST /process HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # somebody speaks TLS
     ],
 )
@@ -513,24 +546,16 @@ async def test_what_is_not_http(
     gateway: Gateway, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
     caplog.set_level(logging.WARNING)
-    answer = await raw(gateway, sent, half_closed=True)
-    assert answer.startswith(
-        (b"HTTP/1.1 400 Bad Request\r\n", b"HTTP/1.0 400 Bad Request\r\n", b"")
-    )
-    for word in (b"aiohttp", b"Python", b"Traceback"):
-        assert word not in answer
+    answer = await raw(gateway, sent)
+    assert answer.startswith((b"HTTP/1.1 400 Bad Request\r\n", b"HTTP/1.0 400 Bad Request\r\n"))
+    assert b"Traceback" not in answer
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/process/%00", "/process/%FF", "/process/%zz", "/process/1%2F2", "/processes/%00", "/%00"]
-    + [
-        "/process/" + "9" * 5000,
-        "/processes/-1",
-        "/process/?" + "a=" * 1000,
-        "/process/../process",
-    ],
+    "/process/%00 /process/%FF /process/%zz /process/1%2F2 /processes/%00 /%00 /processes/-1"
+    f" /process/{'9' * 5000} /process/?{'a=' * 1000} /process/../process".split(),
 )
 async def test_odd_paths(gateway: Gateway, path: str) -> None:
     sent = await head(gateway, "GET", path, "Connection: close")

@@ -11,20 +11,19 @@ TESTS = Path(__file__).parent
 DOCS = TESTS.parents[1] / "docs"
 
 
-def documented(name: str) -> list[str]:
+def documented(page: str) -> list[str]:
     """The ids of a table of audits, in its order."""
-    return re.findall(
-        r"^\| ([A-Z]+-\d{3}) \| \S.*\S \|$", (DOCS / name).read_text("utf-8"), re.MULTILINE
-    )
+    line = re.compile(r"^\| ([A-Z]+-\d{3}) \| \S.*\S \|$", re.MULTILINE)
+    return line.findall((DOCS / page).read_text("utf-8"))
 
 
-def tested(prefix: str) -> list[str]:
+def named_in_tests(prefix: str) -> list[str]:
     """The ids that tests are named after."""
-    named = rf"^async def test_{prefix.lower()}_(\d{{3}})_\w+\("
+    line = re.compile(rf"^async def test_{prefix.lower()}_(\d{{3}})_\w+\(", re.MULTILINE)
     return sorted(
         f"{prefix}-{number}"
         for path in TESTS.glob("test_*.py")
-        for number in re.findall(named, path.read_text("utf-8"), re.MULTILINE)
+        for number in line.findall(path.read_text("utf-8"))
     )
 
 
@@ -35,4 +34,4 @@ def test_every_audit_has_its_test_and_every_test_its_audit(page: str, prefix: st
     audits = documented(page)
     assert audits
     assert audits == sorted(set(audits))
-    assert audits == tested(prefix)
+    assert audits == named_in_tests(prefix)

@@ -122,8 +122,9 @@ async def test_prcs_008_refuses_an_unknown_id(api: Api) -> None:
 
 
 async def test_prcs_009_refuses_what_is_no_id(api: Api) -> None:
-    for wrong in (0, -1, 2**31, 2**63, 1.0, "1", True, []):
-        body = {"processes": [{"id": wrong, "name": "x"}]}
+    wrongs: list[Any] = [0, -1, 2**31, 2**63, 1.0, "1", True, []]
+    for wrong in wrongs:
+        body: Any = {"processes": [{"id": wrong, "name": "x"}]}
         ((path, message),) = await api.details(1001, "PUT", "/processes", body)
         assert path == ["processes", 0, "id"]
         assert message.startswith(WHOLE_ID)
@@ -157,7 +158,8 @@ async def test_prcs_011_needs_a_list(api: Api) -> None:
         assert await api.details(1001, "PUT", "/processes", body) == [
             (["processes"], "is required")
         ]
-    for wrong in ({"1": {}}, "x", 5):
+    wrongs: list[Any] = [{"1": {}}, "x", 5]
+    for wrong in wrongs:
         ((path, message),) = await api.details(1001, "PUT", "/processes", {"processes": wrong})
         assert path == ["processes"]
         assert message.startswith("expected a list, got ")
@@ -333,8 +335,8 @@ async def test_prcs_025_refuses_bad_bodies(api: Api) -> None:
                 continue
             found = await api.details(1001, "PUT", path, body)
             assert message in found[0][1], name
-        for body in (b"", b" ", None):
-            ((place, message),) = await api.details(1001, "PUT", path, body)
+        for nothing in (b"", b" ", None):
+            ((place, message),) = await api.details(1001, "PUT", path, nothing)
             assert place == []
             assert message.startswith("a JSON body is required: an object")
     bad = b'{"processes": [{"id": 1, "name": "a"}, {"id": 2, "comment": "\\u0000"}]}'
