@@ -20,6 +20,9 @@ async def read_request(request: web.Request, largest_body: int) -> GraphQLReques
     """The operation that a GET or POST request asks for; raises ``BAD_USER_INPUT``."""
     if request.method == hdrs.METH_POST:
         return _from_members(strict_json.loads(await read_body(request, largest_body)))
+    for name in request.query:
+        if len(request.query.getall(name)) > 1:
+            raise bad_value((name,), "is given more than once")
     members: dict[str, Any] = dict(request.query)
     for name in ("variables", "extensions"):
         if members.get(name):

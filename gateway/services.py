@@ -81,8 +81,14 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
         installed_kinds(),
         ExecutionLimits(settings.execution_max_steps, settings.execution_timeout),
     )
-    operations = Operations(compiler, database, engine, introspection=settings.introspection)
     directory = AccessDirectory(database)
+    operations = Operations(
+        compiler,
+        database,
+        engine,
+        access_changed=directory.changed,
+        introspection=settings.introspection,
+    )
     await directory.start()
     try:
         yield Services(settings, database, keys, directory, operations, dialects)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 from collections.abc import AsyncIterator
 
@@ -38,6 +39,10 @@ async def serving(
         await runner.setup()
         try:
             await _listen(runner, settings, shared=shared)
+            # What is there now stays. Without this, a full collection goes through the whole schema
+            # whenever a large request has made many objects: 0.1 s for 10,000 rows.
+            gc.collect()
+            gc.freeze()
             yield services, runner.addresses[0][1]
         finally:
             await runner.cleanup()

@@ -106,7 +106,12 @@ class AccessDirectory:
             )
         return viewer
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Read anew before the next token is judged.
+
+        What this process has written is told here at once; other processes hear of it a moment
+        after it is committed.
+        """
         self._stale = True
 
     @property
@@ -149,7 +154,7 @@ class AccessDirectory:
         if time.monotonic() < self._listen_after:
             return
         try:
-            self._listener = await self._database.listen(ACCESS_CHANNEL, self._changed)
+            self._listener = await self._database.listen(ACCESS_CHANNEL, self.changed)
         except DatabaseUnavailableError:
             # Poolers in transaction mode never pass notifications on.
             self._listen_after = time.monotonic() + _LISTEN_RETRY

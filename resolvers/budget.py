@@ -11,6 +11,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    InlineFragmentNode,
     SelectionSetNode,
     TokenKind,
 )
@@ -26,6 +27,7 @@ _LONGEST_DOCUMENT = 100_000
 
 _LONGEST_NUMBER = 400
 """Digits of a number, more than a double can have before its point."""
+_NUMBERS = (TokenKind.INT, TokenKind.FLOAT)
 _LONG_NUMBER = re.compile(rf"[0-9]{{{_LONGEST_NUMBER}}}")
 
 _INTROSPECTED = 200_000
@@ -60,7 +62,7 @@ def refuse_long_numbers(text: str, document: DocumentNode) -> None:
         return
     token = document.loc.start_token if document.loc else None
     while token is not None:
-        if token.kind in (TokenKind.INT, TokenKind.FLOAT) and len(token.value) > _LONGEST_NUMBER:
+        if token.kind in _NUMBERS and token.end - token.start > _LONGEST_NUMBER:
             message = f"Syntax Error: A number has more than {_LONGEST_NUMBER} characters."
             source = document.loc.source if document.loc else None
             raise GraphQLError(message, source=source, positions=[token.start])
@@ -108,9 +110,9 @@ def _fields(
             if isinstance(selection, FieldNode):
                 key = (selection.alias or selection.name).value
                 fields.setdefault(key, []).append(selection)
-            elif not isinstance(selection, FragmentSpreadNode):
+            elif isinstance(selection, InlineFragmentNode):
                 pending.append(selection.selection_set)
-            elif selection.name.value not in spread:
+            elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in spread:
                 spread.add(selection.name.value)
                 pending.append(fragments[selection.name.value].selection_set)
     return list(fields.values())

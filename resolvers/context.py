@@ -6,7 +6,7 @@ of them, as JSON that Strawberry's executor passes on untouched (``resolvers.ope
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -34,6 +34,8 @@ class RequestContext:
     database: Database
     executions: ExecutionEngine
     limits: Limits
+    access_changed: Callable[[], None]
+    """To be called after profiles were written."""
     rendering: Rendering = Rendering.GRAPHQL
 
     async def read(self, info: Info) -> Any:

@@ -425,6 +425,7 @@ class Mutation:
         values = {"name": new.name, "permissions": writes.permission_words(new.permissions)}
         async with info.context.database.transaction() as transaction:
             created = await insert_row(transaction, "profile", values)
+        info.context.access_changed()
         return await info.context.payload(info, {"profile": created})
 
     @_mutation(_admin, "Changes a profile that is not one of those there from the start.")
@@ -439,6 +440,7 @@ class Mutation:
         async with context.database.transaction() as transaction:
             await writes.require_own(transaction, "profile", profile_id)
             await update_row(transaction, "profile", profile_id, values)
+        context.access_changed()
         return await context.payload(info, {"profile": profile_id})
 
     @_mutation(_admin, "Deletes a profile that is not one of those there from the start.")
@@ -447,6 +449,7 @@ class Mutation:
         async with info.context.database.transaction() as transaction:
             await writes.require_own(transaction, "profile", profile_id)
             await delete_row(transaction, "profile", profile_id)
+        info.context.access_changed()
         return await info.context.payload(info, {"deleted_id": id})
 
     # Sources -----------------------------------------------------------------------------------

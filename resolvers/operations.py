@@ -8,7 +8,7 @@ whose resolvers answer with such JSON too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -79,6 +79,7 @@ class Operations:
     """Runs operations of one schema against one database.
 
     Args:
+        access_changed: called after an operation has written profiles.
         introspection: who may ask for the schema.
     """
 
@@ -88,11 +89,13 @@ class Operations:
         database: Database,
         executions: ExecutionEngine,
         *,
+        access_changed: Callable[[], None] = lambda: None,
         introspection: Introspection = "public",
     ) -> None:
         self.compiler = compiler
         self._database = database
         self._executions = executions
+        self._access_changed = access_changed
         self._introspection = introspection
         self.compiled = 0
         """Operations that went from their variables straight to SQL."""
@@ -241,7 +244,12 @@ class Operations:
         context = None
         if viewer is not None:
             context = RequestContext(
-                viewer, self._database, self._executions, self.compiler.limits, rendering
+                viewer,
+                self._database,
+                self._executions,
+                self.compiler.limits,
+                self._access_changed,
+                rendering,
             )
         result: Any = execute(
             self.compiler.schema,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ class CompiledDialect:
         status = self.dialect.envelope.status(error.kind)
         headers: dict[str, str] = {}
         if error.retry_after is not None:
-            headers["Retry-After"] = f"{error.retry_after:.0f}"
+            headers["Retry-After"] = str(math.ceil(error.retry_after))
         if status == ErrorKind.UNAUTHENTICATED.words.status:
             headers["WWW-Authenticate"] = "Bearer"
         return Response(status, self.dialect.envelope.failure(error), headers)

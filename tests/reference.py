@@ -723,7 +723,7 @@ class _Judge:
             if isinstance(definition, OperationDefinitionNode)
         )
         coerced = get_variable_values(
-            schema, self.operation.variable_definitions, dict(variables)
+            schema, self.operation.variable_definitions or (), dict(variables)
         )
         assert isinstance(coerced, VariableValues), coerced
         self.variables = coerced

@@ -25,6 +25,7 @@ from resolvers.ids import global_id
 from resolvers.schema import build_schema
 from storage.access import revoke_token
 from tests.conftest import Gateway, Graph, Reply, StartGateway
+from tests.writes.home import until
 
 READ, WRITE, EXECUTE, ADMIN = "PROCESS_READ", "PROCESS_WRITE", "PROCESS_EXECUTE", "ADMIN"
 
@@ -258,13 +259,6 @@ async def ask(gateway: Gateway, token: str, query: str = "{ viewer { seesAll } }
     return await gateway.call("POST", "/graphql", {"query": query}, profile=None, headers=headers)
 
 
-async def soon(found: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until it holds, a second at most."""
-    async with asyncio.timeout(1):
-        while not await found():
-            await asyncio.sleep(0.01)
-
-
 def refused(gateway: Gateway, token: str) -> Callable[[], Awaitable[bool]]:
     async def found() -> bool:
         reply = await ask(gateway, token)
@@ -286,7 +280,7 @@ async def test_a_revoked_token_is_worthless_within_a_second(gateway: Gateway) ->
     one, other = await gateway.token("guest"), await gateway.token("guest")
     assert (await ask(gateway, one)).status == 200
     await revoke(gateway, one)
-    await soon(refused(gateway, one))
+    await until(refused(gateway, one), 1)
     assert (await ask(gateway, other)).status == 200
     assert "the token was revoked" in (await ask(gateway, one)).json["errors"][0]["message"]
     await revoke(gateway, one)
@@ -308,7 +302,7 @@ async def test_the_tokens_of_a_deleted_profile_are_worthless(gateway: Gateway) -
         "mutation($id: ID!) { deleteProfile(id: $id) { deletedId } }",
         {"id": global_id("Profile", row["id"])},
     )
-    await soon(refused(gateway, token))
+    await until(refused(gateway, token), 1)
 
 
 async def test_changed_permissions_are_those_of_the_next_request(gateway: Gateway) -> None:
@@ -327,7 +321,7 @@ async def test_changed_permissions_are_those_of_the_next_request(gateway: Gatewa
         async def found() -> bool:
             return codes((await ask(gateway, token, query)).json) == expected
 
-        await soon(found)
+        await until(found, 1)
 
     processes, sources = "{ processes { totalCount } }", "{ sources { totalCount } }"
     await answers(processes, set())
@@ -376,7 +370,7 @@ async def test_revocations_hold_although_the_listening_connection_was_cut(gatewa
         )
         assert cut == [{"done": True}]
         await revoke(gateway, token)
-        await soon(refused(gateway, token))
+        await until(refused(gateway, token), 1)
         # Listening goes on: the next one is heard of as well.
         another = await gateway.token("guest")
         assert (await ask(gateway, another)).status == 200
@@ -384,4 +378,4 @@ async def test_revocations_hold_although_the_listening_connection_was_cut(gatewa
         assert (await ask(gateway, another, "{ __typename }")).status == 200
         assert gateway.database.statements == before
         await revoke(gateway, another)
-        await soon(refused(gateway, another))
+        await until(refused(gateway, another), 1)

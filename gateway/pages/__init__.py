@@ -29,7 +29,11 @@ _HEADERS = MappingProxyType(
 )
 # Not as the system has it: some say application/javascript, and none says the charset.
 _TYPES = MappingProxyType(
-    {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+    {
+        ".css": "text/css; charset=utf-8",
+        ".js": "text/javascript; charset=utf-8",
+        ".svg": "image/svg+xml; charset=utf-8",
+    }
 )
 _CACHED = MappingProxyType({**_HEADERS, hdrs.CACHE_CONTROL: "public, max-age=3600"})
 
@@ -45,7 +49,7 @@ def add_pages(app: web.Application, settings: Settings, openapi: Mapping[str, by
             f"/openapi/{name}.json", _fixed(document, "application/json; charset=utf-8")
         )
     own = resources.files(__package__)
-    for name in ("docs.js", "graphiql.js", "index.css"):
+    for name in ("docs.js", "graphiql.js", "icon.svg", "index.css"):
         content_type = _TYPES[Path(name).suffix]
         app.router.add_get(f"/static/pages/{name}", _fixed((own / name).read_bytes(), content_type))
     app.router.add_get("/", page("index.html"))

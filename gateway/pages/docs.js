@@ -8,7 +8,6 @@ SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
   layout: "StandaloneLayout",
   deepLinking: true,
-  persistAuthorization: true,
   // Both would ask another host.
   validatorUrl: null,
   queryConfigEnabled: false,

@@ -13,7 +13,11 @@ const QUERY = `# The processes of the home, and what they run.
       displayName
       state
       espace { name }
-      actions { sourceName action subprocess { reference } }
+      actions {
+        sourceName
+        action
+        subprocess { reference }
+      }
     }
   }
 }

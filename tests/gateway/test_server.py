@@ -190,7 +190,7 @@ MOMENTS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize(("moment", "how"), zip(MOMENTS, STOPS, strict=True))
+@pytest.mark.parametrize(("moment", "how"), list(zip(MOMENTS, STOPS, strict=True)))
 def test_stopped_while_starting(how: str, moment: str, data_dir: Path) -> None:
     with serving("--data-dir", data_dir) as server:
         until(lambda: MOMENTS[moment](data_dir) or server.process.poll() is not None, "the moment")
@@ -216,6 +216,58 @@ def test_killed(home: Path, admin: str, *, postgres_too: bool) -> None:
         assert server.get("/processes", admin)[0] == 200
         server.stop()
     assert not postmaster(home)
+
+
+# Several processes on one port -------------------------------------------------------------------
+
+
+def _workers(server: Server) -> list[int]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(server.process.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = listed.stdout.splitlines()
+    return [int(line.split()[0]) for line in lines if "gateway.workers" in line]
+
+
+def _runs(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
+
+
+async def test_workers_finish_their_requests_too(home: Path, admin: str) -> None:
+    with serving("--data-dir", home, "--workers", "2") as server:
+        await asyncio.to_thread(server.ready)
+        (worker,) = _workers(server)
+        async with locked_processes(home):
+            # Enough for both to get some of them.
+            waiting = [
+                asyncio.create_task(asyncio.to_thread(server.get, "/processes", admin))
+                for _ in range(8)
+            ]
+            await asyncio.sleep(0.5)
+            server.process.terminate()
+            await asyncio.sleep(0.5)
+            assert not any(task.done() for task in waiting)
+        assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
+        assert await asyncio.to_thread(server.ended) == 0
+        assert not _runs(worker)
+    assert not postmaster(home)
+
+
+def test_no_worker_outlives_the_first_process(home: Path, admin: str) -> None:
+    with serving("--data-dir", home, "--workers", "2") as server:
+        server.ready()
+        (worker,) = _workers(server)
+        os.kill(worker, signal.SIGKILL)
+        # It is replaced; meanwhile the first process answers alone.
+        (other,) = until(lambda: _workers(server), "another worker")
+        assert other != worker
+        until(lambda: server.get("/processes", admin)[0] == 200, "an answer", 5)
+        server.process.kill()
+        until(lambda: not _runs(other), "the end of the worker", 5)
+    _kill_postmaster(home)
 
 
 # A database in trouble ---------------------------------------------------------------------------

@@ -213,41 +213,49 @@ class _Writer:
         if "first" in definition.args:
             connection: Any = get_named_type(definition.type)
             return self.page(get_named_type(connection.fields["nodes"].type).name, given)
-        if type_ is not self.schema.query_type or drawn.name.value in ("node", "nodes"):
+        if type_ is not self.schema.query_type or not given:
             return given
-        given = {
-            name: value for name, value in given.items() if not isinstance(value, NullValueNode)
-        } or given
-        if given and not self.happens(0.1, self.twists.mistakes):
-            name = self.chance.choice(list(given))
-            if isinstance(given[name], NullValueNode):
-                target = get_named_type(definition.type).name
-                return {"id": self.id(target)} if name == "id" else self.first_key(target)
-            if name == "id":
-                return {name: self.id(get_named_type(definition.type).name)}
-            return {name: given[name]}
-        return given
+        mistaken = self.happens(0.1, self.twists.mistakes)
+        if mistaken or self.happens(0.1):
+            # As it was drawn: as a rule of nothing, or of too many keys.
+            return given if mistaken else dict([self.chance.choice(list(given.items()))])
+        match drawn.name.value:
+            case "node":
+                return {"id": self.real_id()}
+            case "nodes":
+                ids = [self.real_id() for _ in range(self.chance.randint(0, 4))]
+                return {"ids": ListValueNode(values=tuple(ids))}
+            case _:
+                return self.real_key(get_named_type(definition.type).name, list(given))
 
-    def id(self, type_name: str) -> ValueNode:
-        known = self.rows[TABLES[type_name]]
-        number = self.chance.choice(known)["id"] if known else 1
-        return StringValueNode(value=global_id(type_name, number))
+    def real_id(self) -> StringValueNode:
+        """The id of an object that exists."""
+        known = [(name, row["id"]) for name, table in TABLES.items() for row in self.rows[table]]
+        return StringValueNode(value=global_id(*self.chance.choice(known)))
 
-    def first_key(self, type_name: str) -> Mapping[str, ValueNode]:
-        known = self.rows[TABLES[type_name]]
-        number = self.chance.choice(known)["id"] if known else 1
-        return {"databaseId": IntValueNode(value=str(number))}
+    def real_key(self, type_name: str, names: list[str]) -> Mapping[str, ValueNode]:
+        """One of the keys of an object that exists, if there is any."""
+        name, known = self.chance.choice(names), self.rows[TABLES[type_name]]
+        row = self.chance.choice(known) if known else {"id": 1, "name": "", "reference": ""}
+        match name:
+            case "id":
+                return {name: StringValueNode(value=global_id(type_name, row["id"]))}
+            case "databaseId":
+                return {name: _int(row["id"])}
+            case _:
+                return {name: StringValueNode(value=row[name])}
 
     def page(self, type_name: str, drawn: Mapping[str, ValueNode]) -> Mapping[str, ValueNode]:
         given = {
             name: value
             for name, value in drawn.items()
-            if name in ("where", "orderBy") and self.happens(0.6)
+            # Most filters let nothing through, and there are many of them above each other.
+            if self.happens({"where": 0.2, "orderBy": 0.6}.get(name, 0))
         }
         order = order_of(type_name, self.orders(given.get("orderBy")))
         mistaken = self.happens(0.05, self.twists.mistakes)
         for name in self.chance.choice((["first"], ["first"], ["last"], ["last"], [])):
-            given[name] = _int(self.chance.choice((0, 1, 1, 2, 3, 5, 100)))
+            given[name] = _int(self.chance.choice((0, 1, 2, 2, 3, 5, 7, 100)))
         if mistaken and self.happens(0.5):
             given["first"] = _int(self.chance.choice((101, -1, 5)))
         rows = self.rows[TABLES[type_name]]

@@ -199,7 +199,7 @@ async def test_graphql_and_both_dialects_show_the_same_processes(
 
 # Nothing leaks between requests -------------------------------------------------------------------
 
-INTERLEAVED = [
+INTERLEAVED: list[tuple[str, list[dict[str, Any]]]] = [
     (
         "query($n: Int, $name: String!) { processes(first: $n, where: {name: {contains: $name}})"
         " { totalCount nodes { __typename processReference: reference name usedBy {"

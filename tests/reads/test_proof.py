@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from graphql import DocumentNode, build_schema, parse, print_ast, validate
+from graphql import DocumentNode, build_schema, parse, print_ast
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import nodes, queries
@@ -40,6 +40,9 @@ SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 VARIANTS = 5
 """How many operations are made of one that hypothesis-graphql drew: drawing costs the most."""
 WORLDS = 20
+
+# Those who see most give the most to compare.
+VIEWERS = (*PROFILES, "admin", "occupant", "keeper", "keeper")
 
 COMPILER = compiler_of(settings_for_tests(max_query_tokens=100_000))
 SCHEMA = build_schema(COMPILER.sdl())
@@ -72,7 +75,7 @@ async def worlds(postgres: str, template: str) -> AsyncIterator[list[World]]:
                 await transaction.script(f"CREATE SCHEMA world_{number}")
             # No statement comes a second time, so there is no use in keeping them.
             database = await Database.connect(
-                f"{url}&search_path=world_{number}", pool_max=2, statement_cache_size=0
+                f"{url}&search_path=world_{number}&synchronous_commit=off", pool_max=2, statement_cache_size=0
             )
             stack.push_async_callback(database.close)
             await migrate(database)
@@ -127,7 +130,7 @@ DRAWN = queries(
 )
 VARIANT = st.tuples(
     st.integers(0, WORLDS - 1),
-    st.sampled_from(PROFILES),
+    st.sampled_from(VIEWERS),
     st.builds(Twists, *[st.booleans()] * 7),
     st.integers(0, 2**32),
 )
@@ -153,8 +156,8 @@ async def test_sql_answers_as_plain_python_does(
         world = worlds[world_number]
         operation = write(SCHEMA, drawn.document, world.rows, twists, chance)
         text = print_ast(operation.document)
+        assert COMPILER.document(text).errors == ()
         document = parse(text)
-        assert validate(SCHEMA, document) == []
         expected = world.references[profile].answer(document, operation.variables)
         answer = await world.operations.answer(
             GraphQLRequest(text, variables=operation.variables), world.viewers[profile]

@@ -129,7 +129,7 @@ async def test_a_legacy_route_that_reads_takes_one(
 
 def statement(graph: Graph, query: str, viewer: Viewer, **variables: Any) -> Statement:
     """The statement of the query's one root field."""
-    compiler = graph.services.operations._compiler
+    compiler = graph.services.operations.compiler
     document = compiler.document(query)
     assert document.errors == ()
     scope = viewer.scope(Permission.PROCESS_READ)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -104,6 +104,10 @@ class Home:
         created: str = (await self.do("createProcess", process=new))["process"]["id"]
         return created
 
+    async def steps(self) -> bool:
+        """Whether a step of an execution has begun."""
+        return bool(await self.graph.run("SELECT FROM execution_step"))
+
     async def read(self, process: str, *, by: str = "admin") -> Any:
         """A process as it is now; None where this profile knows of none."""
         query = f"query($id: ID!) {{ process(id: $id) {{ {_SHOWN['process']} }} }}"
@@ -114,6 +118,13 @@ class Home:
         new = {"name": name, "permissions": list(permissions)}
         created: str = (await self.do("createProfile", profile=new))["profile"]["id"]
         return created
+
+
+async def until(found: Callable[[], Awaitable[object]], seconds: float = 5) -> None:
+    """Wait until it is true of the database, which tells nobody when that is."""
+    async with asyncio.timeout(seconds):
+        while not await found():  # noqa: ASYNC110 - no event could tell
+            await asyncio.sleep(0.01)
 
 
 def problems(error: dict[str, Any]) -> dict[tuple[str | int, ...], str]:
@@ -183,6 +194,8 @@ class TroubleKind:
                 await asyncio.sleep(30)
             case "pause":
                 await asyncio.sleep(0.02)
+            case "wait":
+                await asyncio.sleep(0.5)
             case "fail":
                 raise ActionFailedError("the bulb is broken\0\ud800")
             case "break":

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from storage.database import Database
 from storage.processes import lock_calls
-from tests.writes.home import Home, calls, echo, problems
+from tests.writes.home import Home, calls, echo, problems, until
 
 
 async def first_action(home: Home, process: str) -> str:
@@ -84,13 +83,15 @@ async def test_two_writes_cannot_close_a_cycle_together(home: Home, database: Da
             asyncio.create_task(home.do("addAction", process=process, action=calls(called)))
             for process, called in ((a, "b"), (b, "a"))
         ]
-        waiting: list[Any] = []
-        while len(waiting) < 2:
-            await asyncio.sleep(0.01)
+
+        async def both_wait() -> bool:
             waiting = await home.graph.run(
                 "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
                 " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
+            return len(waiting) == 2
+
+        await until(both_wait)
     done = await asyncio.gather(*writes, return_exceptions=True)
     (refused,) = [answer for answer in done if isinstance(answer, AssertionError)]
     assert "a process must not run itself" in str(refused)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.writes.home import Home, arguments, calls, echo, nothing, problems
+from resolvers.execution.inputs import fill_in
+from tests.writes.home import Home, arguments, calls, echo, nothing, problems, until
 
 HomeWith = Callable[..., contextlib.AbstractAsyncContextManager[Home]]
 
@@ -121,8 +122,6 @@ async def test_a_process_without_actions_is_executed_too(home: Home) -> None:
     ],
 )
 def test_values_are_filled_in_once(template: str, filled: str) -> None:
-    from resolvers.execution.inputs import fill_in
-
     assert fill_in(template, {"a": "1", "b": "{a}{b}", "é𝄞": "x"}) == filled
 
 
@@ -420,8 +419,7 @@ async def test_a_caller_who_goes_away_leaves_a_failed_execution(home: Home) -> N
     await with_trouble(home)
     process = await home.process("hall", actions=[trouble("sleep")], mode="SWITCH", state="ENABLED")
     running = asyncio.create_task(execute(home, process))
-    while not await home.graph.run("SELECT FROM execution_step"):
-        await asyncio.sleep(0.01)
+    await until(home.steps)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -460,11 +458,10 @@ async def test_executions_of_a_switch_wait_for_each_other(home: Home) -> None:
 async def test_a_state_that_is_changed_meanwhile_is_not_overwritten(home: Home) -> None:
     await with_trouble(home)
     process = await home.process(
-        "light", mode="SWITCH", actions=[{**trouble("pause"), "runsWhen": "DISABLED"}]
+        "light", mode="SWITCH", actions=[{**trouble("wait"), "runsWhen": "DISABLED"}]
     )
     failing = asyncio.create_task(fails(home, process))
-    while not await home.graph.run("SELECT FROM execution_step"):
-        await asyncio.sleep(0)
+    await until(home.steps)
     await home.do("updateProcess", id=process, changes={"state": "ENABLED"})
     _, found = await failing
     assert found["error"] == "the state of the process was changed meanwhile"

@@ -17,6 +17,11 @@ def new(part: str, name: str) -> dict[str, Any]:
     return echo(name) if part == "action" else {"name": name}
 
 
+def argument(part: str, name: str = "x") -> dict[str, Any]:
+    """The argument of a mutation that adds it."""
+    return {part: new(part, name)}
+
+
 async def filled(home: Home, part: str, names: str = "abcd") -> str:
     """A process with actions or inputs of these names."""
     return await home.process("hall", **{f"{part}s": [new(part, name) for name in names]})
@@ -34,7 +39,7 @@ async def ids(home: Home, part: str, process: str) -> list[str]:
 
 
 async def add(home: Home, part: str, process: str, name: str, **position: Any) -> dict[str, Any]:
-    given = {part: new(part, name), **position}
+    given = argument(part, name) | position
     return await home.do(f"add{part.title()}", process=process, **given)
 
 
@@ -108,7 +113,7 @@ async def test_a_place_that_is_not_there_is_refused(home: Home, part: str) -> No
             "BAD_USER_INPUT",
             process=process,
             position=position,
-            **{part: new(part, "x")},
+            **argument(part),
         )
         assert problems(error) == {
             ("position",): f"expected a position from 1 to 5, got {position}"
@@ -120,7 +125,7 @@ async def test_a_process_has_so_many_parts_at_most(home: Home, part: str) -> Non
     given = [new(part, f"n{place}") for place in range(1000)]
     process = await home.process("hall", **{f"{part}s": given})
     error = await home.refused(
-        f"add{part.title()}", "BAD_USER_INPUT", process=process, **{part: new(part, "x")}
+        f"add{part.title()}", "BAD_USER_INPUT", process=process, **argument(part)
     )
     assert f"a process has at most 1,000 {part}s" in error["message"]
 
@@ -130,14 +135,15 @@ async def test_parts_of_what_is_not_there(still: Home, part: str) -> None:
     title, kind = part.title(), part.title()
     gone = nothing(kind)
     error = await still.refused(
-        f"add{title}", "NOT_FOUND", process=nothing("Process"), **{part: new(part, "x")}
+        f"add{title}", "NOT_FOUND", process=nothing("Process"), **argument(part)
     )
     assert error["message"] == "there is no such process"
-    for mutation, more in [
-        (f"update{title}", {"changes": {}}),
-        (f"move{title}", {"position": 1}),
-        (f"remove{title}", {}),
-    ]:
+    mutations: dict[str, dict[str, Any]] = {
+        f"update{title}": {"changes": {}},
+        f"move{title}": {"position": 1},
+        f"remove{title}": {},
+    }
+    for mutation, more in mutations.items():
         error = await still.refused(mutation, "NOT_FOUND", id=gone, **more)
         assert error["message"] == f"there is no such {part}"
         error = await still.refused(mutation, "BAD_USER_INPUT", id=nothing("Process"), **more)
@@ -150,12 +156,13 @@ async def test_parts_of_hidden_processes_do_not_exist(home: Home, part: str) -> 
     a, *_ = await ids(home, part, process)
     await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE")
     title = part.title()
-    for mutation, more in [
-        (f"add{title}", {"process": process, part: new(part, "x")}),
-        (f"update{title}", {"id": a, "changes": {}}),
-        (f"move{title}", {"id": a, "position": 1}),
-        (f"remove{title}", {"id": a}),
-    ]:
+    mutations: dict[str, dict[str, Any]] = {
+        f"add{title}": {"process": process, **argument(part)},
+        f"update{title}": {"id": a, "changes": {}},
+        f"move{title}": {"id": a, "position": 1},
+        f"remove{title}": {"id": a},
+    }
+    for mutation, more in mutations.items():
         await home.refused(mutation, "NOT_FOUND", by="builder", **more)
 
 
@@ -181,11 +188,11 @@ async def test_what_is_left_out_of_an_action_stays(home: Home) -> None:
     process = await home.process("hall", actions=[whole])
     (before,) = (await home.read(process))["actions"]
     id_ = before["id"]
-    nulls = dict.fromkeys("source action runsWhen arguments".split())
-    for changes in ({}, nulls):
-        await home.do("updateAction", id=id_, changes=changes)
+    nulls = dict.fromkeys(["source", "action", "runsWhen", "arguments"])
+    for nothing_new in ({}, nulls):
+        await home.do("updateAction", id=id_, changes=nothing_new)
         assert (await home.read(process))["actions"] == [before]
-    for changes, after in [
+    steps: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"action": "shout"}, {"action": "shout"}),
         ({"runsWhen": "ENABLED"}, {"runsWhen": "ENABLED"}),
         ({"arguments": []}, {"arguments": []}),
@@ -200,7 +207,8 @@ async def test_what_is_left_out_of_an_action_stays(home: Home) -> None:
         ),
         ({"source": "echo"}, {"sourceName": "echo", "subprocess": None}),
         ({"source": "process"}, {"sourceName": "process", "subprocess": {"reference": "lamp"}}),
-    ]:
+    ]
+    for changes, after in steps:
         before |= after
         answer = await home.do("updateAction", id=id_, changes=changes)
         assert answer["process"]["actions"] == [before]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
 import pytest
 
 from tests.writes.home import NOBODY, Home, arguments, calls, echo, nothing, problems
+
+logger = logging.getLogger(__name__)
 
 WHOLE: dict[str, Any] = {
     "reference": " shutters ",
@@ -72,9 +75,7 @@ async def test_a_whole_tree_is_created(home: Home) -> None:
 
 async def test_what_is_left_out_has_its_default_and_null_is_the_same(home: Home) -> None:
     await home.process("bare")
-    nulls = dict.fromkeys(
-        "nameEnable nameDisable description espace icon mode state actions inputs profiles".split()
-    )
+    nulls = dict.fromkeys(WHOLE.keys() - {"reference", "name"})
     await home.process("nulls", **nulls)
     rows = await home.graph.run(
         "SELECT name_enable, name_disable, description, espace_id, icon, mode, enabled FROM process"
@@ -210,7 +211,7 @@ async def test_absent_and_null_leave_as_it_is_but_null_takes_out_of_the_espace(h
     id_ = before["id"]
     assert (await home.do("updateProcess", id=id_, changes={}))["process"] == before
     nulls = dict.fromkeys(
-        "reference name nameEnable nameDisable description icon mode state".split()
+        ["reference", "name", "nameEnable", "nameDisable", "description", "icon", "mode", "state"]
     )
     assert (await home.do("updateProcess", id=id_, changes=nulls))["process"] == before
     cleared = (await home.do("updateProcess", id=id_, changes={"espace": None}))["process"]
@@ -247,7 +248,8 @@ async def test_changes_that_do_not_fit(home: Home) -> None:
     "wrong", ["", "1", "UHJvY2Vzczox\0", nothing("Espace"), "UHJvY2Vzczo5OTk5OTk5OTk5"]
 )
 async def test_what_is_no_id_of_a_process_is_bad_input(still: Home, wrong: str) -> None:
-    for mutation, more in (("updateProcess", {"changes": {}}), ("deleteProcess", {})):
+    mutations: dict[str, dict[str, Any]] = {"updateProcess": {"changes": {}}, "deleteProcess": {}}
+    for mutation, more in mutations.items():
         error = await still.refused(mutation, "BAD_USER_INPUT", id=wrong, **more)
         assert set(problems(error)) == {("id",)}
 
@@ -320,11 +322,12 @@ async def test_ten_thousand_are_changed_in_one_statement(home: Home) -> None:
     changes = [{"databaseId": id_, "name": f"N{id_}", "description": "d'"} for id_ in ids]
     before, start = home.graph.database.statements, time.perf_counter()
     answer = await home.do("updateProcesses", changes=changes)
-    print(f"10,000 processes changed in {time.perf_counter() - start:.2f} s")
+    logger.info("10,000 processes changed in %.2f s", time.perf_counter() - start)
     assert answer == {"updatedCount": 10_000}
     assert home.graph.database.statements - before == 2  # one of them looks up who asks
     (row,) = await home.graph.run(
-        "SELECT count(*) FROM process WHERE name = 'N' || id AND description = 'd''' AND icon = 'kept'"
+        "SELECT count(*) FROM process"
+        " WHERE name = 'N' || id AND description = 'd''' AND icon = 'kept'"
     )
     assert row["count"] == 10_000
 
