@@ -173,6 +173,8 @@ _PLACES = 12
 PostgreSQL's memory in the large table as well: growth is about work, not about the disk."""
 _TURNS = 7
 """How often each is asked for, in turns with the same page of the other table."""
+_PATIENCE = 15.0
+"""Seconds after which a kind of page is asked for no more: what grows with the table takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +316,10 @@ async def _grown(
     compiler: OperationCompiler,
 ) -> Growth:
     costs: dict[bool, list[float]] = {False: [], True: []}
+    deadline = time.monotonic() + _PATIENCE
     for place in range(_PLACES):
+        if place and time.monotonic() > deadline:
+            break
         runs = {}
         for large, connection in ((False, few), (True, many)):
             last = await connection.fetchval("SELECT max(id) - 100 FROM process")
@@ -322,6 +327,8 @@ async def _grown(
             runs[large] = partial(connection.fetchval, *_prepared(compiler, document, given))
         taken: dict[bool, list[float]] = {False: [], True: []}
         for turn in range(_TURNS + 1):
+            if turn > 1 and time.monotonic() > deadline:
+                break
             for large, run in runs.items():
                 seconds = await timed(run)
                 if turn:  # the first one warms up

@@ -13,8 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
-from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType, execute
-from graphql.execution.values import get_variable_values
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    OperationDefinitionNode,
+    OperationType,
+    default_field_resolver,
+    default_type_resolver,
+)
+from graphql.execution.collect_fields import FragmentDetails
+from graphql.execution.values import VariableValues, get_variable_values
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from resolvers.access import Viewer
@@ -129,9 +137,13 @@ class Operations:
                     GatewayError(ErrorKind.BAD_USER_INPUT, "send a mutation with POST, not GET")
                 )
                 return Answer(405, orjson.dumps({"errors": [refused]}), {"Allow": "POST"})
+            variables = self._variables(operation, request.variables)
+            if isinstance(variables, list):
+                return self._refused_variables(document, operation, viewer, variables)
             if viewer is not None and is_query and not introspects:
-                return await self._run_query(request, document, operation, viewer)
-            return await self._execute(request, document, operation, viewer)
+                return await self._run_query(request, variables.coerced, viewer)
+            result = await self._executed(document, operation, variables, viewer)
+            return _executed_answer(result)
         except GatewayError as error:
             return refusal(error)
 
@@ -148,15 +160,8 @@ class Operations:
     # Queries -----------------------------------------------------------------------------------
 
     async def _run_query(
-        self,
-        request: GraphQLRequest,
-        document: Document,
-        operation: OperationDefinitionNode,
-        viewer: Viewer,
+        self, request: GraphQLRequest, variables: Mapping[str, Any], viewer: Viewer
     ) -> Answer:
-        variables = self._variables(operation, request.variables)
-        if isinstance(variables, list):
-            return self._refused_variables(document, operation, viewer, variables)
         self.compiled += 1
         scope = viewer.scope(Permission.PROCESS_READ)
         fields = self.compiler.query(request.query, request.operation_name, variables, scope)
@@ -165,34 +170,6 @@ class Operations:
             return _data(fields, [await self._run_field(fields[0], values, viewer)])
         runs = (self._run_field(compiled, values, viewer) for compiled in fields)
         return _data(fields, await asyncio.gather(*runs))
-
-    def _variables(
-        self, operation: OperationDefinitionNode, given: Mapping[str, Any]
-    ) -> dict[str, Any] | list[GraphQLError]:
-        """The operation's variables, coerced to their types, or what is wrong with them."""
-        if not operation.variable_definitions:
-            return {}
-        coerced = get_variable_values(
-            self.compiler.schema, operation.variable_definitions, dict(given), max_errors=10
-        )
-        return coerced if isinstance(coerced, list) else coerced.coerced
-
-    def _refused_variables(
-        self,
-        document: Document,
-        operation: OperationDefinitionNode,
-        viewer: Viewer,
-        errors: Sequence[GraphQLError],
-    ) -> Answer:
-        """The response to variables that do not fit, for a viewer who might have used them.
-
-        Permission is judged before the shape of the input (CONTRACT.md §2).
-        """
-        root = self.compiler.schema.get_root_type(operation.operation)
-        assert root is not None
-        for name in document.root_names(operation) - INTROSPECTION_FIELDS:
-            viewer.require(permission_of(root.fields[name]), name)
-        return _refused([entry_of_graphql(error) for error in errors])
 
     async def _run_field(
         self, compiled: CompiledField, values: RunValues, viewer: Viewer
@@ -211,35 +188,15 @@ class Operations:
 
     # Everything else ---------------------------------------------------------------------------
 
-    async def _execute(
-        self,
-        request: GraphQLRequest,
-        document: Document,
-        operation: OperationDefinitionNode,
-        viewer: Viewer | None,
-    ) -> Answer:
-        result = await self._executed(document, operation, request.variables, viewer)
-        errors = result.errors or []
-        if result.data is None and errors and not any(error.path for error in errors):
-            # Nothing was run: the variables do not fit.
-            if viewer is None:
-                return _refused([entry_of_graphql(error) for error in errors])
-            return self._refused_variables(document, operation, viewer, errors)
-        body: dict[str, Any] = {"data": result.data}
-        if errors:
-            body["errors"] = [entry_of_graphql(error) for error in errors]
-        return Answer(200, orjson.dumps(body))
-
     async def _executed(
         self,
         document: Document,
         operation: OperationDefinitionNode,
-        variables: Mapping[str, Any],
+        variables: VariableValues,
         viewer: Viewer | None,
         rendering: Rendering = Rendering.GRAPHQL,
     ) -> ExecutionResult:
         """What Strawberry's executor makes of the operation."""
-        assert document.ast is not None
         self.executed += 1
         context = None
         if viewer is not None:
@@ -251,16 +208,52 @@ class Operations:
                 self._access_changed,
                 rendering,
             )
-        result: Any = execute(
+        # Made here and not by graphql.execute, which would coerce the variables again.
+        executor = _PassThroughContext(
             self.compiler.schema,
-            document.ast,
-            context_value=context,
-            variable_values=dict(variables),
-            operation_name=operation.name.value if operation.name else None,
-            executor_class=_PassThroughContext,
+            dict(document.fragments),
+            {name: FragmentDetails(fragment) for name, fragment in document.fragments.items()},
+            None,
+            context,
+            operation,
+            variables,
+            default_field_resolver,
+            default_type_resolver,
+            default_field_resolver,
         )
+        result: Any = executor.execute_operation()
         executed: ExecutionResult = await result if asyncio.iscoroutine(result) else result
         return executed
+
+    # Variables ---------------------------------------------------------------------------------
+
+    def _variables(
+        self, operation: OperationDefinitionNode, given: Mapping[str, Any]
+    ) -> VariableValues | list[GraphQLError]:
+        """The operation's variables, coerced to their types, or what is wrong with them."""
+        if not operation.variable_definitions:
+            return VariableValues({}, {})
+        return get_variable_values(
+            self.compiler.schema, operation.variable_definitions, dict(given), max_errors=10
+        )
+
+    def _refused_variables(
+        self,
+        document: Document,
+        operation: OperationDefinitionNode,
+        viewer: Viewer | None,
+        errors: Sequence[GraphQLError],
+    ) -> Answer:
+        """The response to variables that do not fit, for a viewer who might have used them.
+
+        Permission is judged before the shape of the input (CONTRACT.md §2).
+        """
+        root = self.compiler.schema.get_root_type(operation.operation)
+        assert root is not None
+        if viewer is not None:
+            for name in document.root_names(operation) - INTROSPECTION_FIELDS:
+                viewer.require(permission_of(root.fields[name]), name)
+        return _refused([entry_of_graphql(error) for error in errors])
 
     # Legacy routes -----------------------------------------------------------------------------
 
@@ -268,6 +261,9 @@ class Operations:
         self, operation: LegacyOperation, variables: Mapping[str, Any], viewer: Viewer
     ) -> bytes | None:
         """The JSON that a legacy route answers with; None where it is null.
+
+        Args:
+            variables: as they are after coercion; the route was checked to give what fits.
 
         Raises:
             GatewayError: whatever went wrong.
@@ -280,7 +276,11 @@ class Operations:
                 arguments = statement.arguments(RunValues(variables, viewer.profile_id))
                 return await self._database.fetch_json(statement.sql, arguments)
             result = await self._executed(
-                operation.document, operation.definition, variables, viewer, Rendering.LEGACY
+                operation.document,
+                operation.definition,
+                VariableValues({}, dict(variables)),
+                viewer,
+                Rendering.LEGACY,
             )
         except Exception as error:
             raise as_gateway_error(error) from error
@@ -301,6 +301,14 @@ def refusal(error: GatewayError) -> Answer:
 def _refused(errors: Sequence[Mapping[str, Any]]) -> Answer:
     """The response to an operation that is not valid."""
     return Answer(ErrorKind.BAD_USER_INPUT.words.status, orjson.dumps({"errors": list(errors)}))
+
+
+def _executed_answer(result: ExecutionResult) -> Answer:
+    """The response made of what the executor came to."""
+    body: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        body["errors"] = [entry_of_graphql(error) for error in result.errors]
+    return Answer(200, orjson.dumps(body))
 
 
 def _data(fields: Sequence[CompiledField], answers: Sequence[bytes | GatewayError]) -> Answer:

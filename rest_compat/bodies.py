@@ -74,7 +74,7 @@ class Body(BaseModel):
         return made
 
     def variables(self) -> dict[str, Any]:
-        """What the client gave, in GraphQL's words."""
+        """What the client gave, as GraphQL has it after coercion."""
         return self.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
 
 

@@ -8,6 +8,8 @@ SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
   layout: "StandaloneLayout",
   deepLinking: true,
+  // Without this a token is forgotten where one goes over to the other dialect.
+  persistAuthorization: true,
   // Both would ask another host.
   validatorUrl: null,
   queryConfigEnabled: false,

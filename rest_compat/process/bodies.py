@@ -83,20 +83,14 @@ def _value(value: object) -> object:
     return orjson.dumps(value).decode() if isinstance(value, int | float) else value
 
 
-def _word(state_or_mode: ProcessState | ProcessMode) -> str:
-    return state_or_mode.name
-
-
 State: TypeAlias = Annotated[
     ProcessState,
     BeforeValidator(_state),
-    PlainSerializer(_word),
     WithJsonSchema({"enum": [0, 1, True, False, "0", "1"]}),
 ]
 Mode: TypeAlias = Annotated[
     ProcessMode,
     BeforeValidator(_mode),
-    PlainSerializer(_word),
     WithJsonSchema({"enum": list(_MODES)}),
 ]
 Scalar: TypeAlias = str | int | float | bool

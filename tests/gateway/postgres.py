@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.embedded import EmbeddedPostgres, binaries
-from tests.gateway.programs import free_port, until
+from tests.gateway.programs import children, free_port, until
 
 
 class Postgres:
@@ -50,7 +50,7 @@ class Postgres:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Neither dead nor answering, like a machine behind a cut cable."""
-        processes = [self._process.pid, *self._backends()]
+        processes = [self._process.pid, *children(self._process.pid)]
         for process in processes:
             os.kill(process, signal.SIGSTOP)
         try:
@@ -58,15 +58,6 @@ class Postgres:
         finally:
             for process in processes:
                 os.kill(process, signal.SIGCONT)
-
-    def _backends(self) -> list[int]:
-        listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self._process.pid)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return [int(pid) for pid in listed.stdout.split()]
 
 
 @contextmanager

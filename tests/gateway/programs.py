@@ -76,6 +76,16 @@ def postmaster(data_dir: Path) -> int:
     return number
 
 
+def children(parent: int) -> dict[int, str]:
+    """The command line of each process that this one has started, by its id."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if int((folder / "stat").read_text().rpartition(") ")[2].split()[1]) == parent:
+                found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+    return found
+
+
 def _keep(stream: IO[str], kept: list[str]) -> None:
     with stream:
         for line in stream:

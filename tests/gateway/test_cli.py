@@ -129,9 +129,10 @@ def test_openapi(nowhere: Mapping[str, str], dialect: str) -> None:
     assert "/api/v1" in json.dumps(document["servers"])
 
 
-def test_routes(nowhere: Mapping[str, str]) -> None:
-    ran = run("routes", variables=nowhere)
+def test_routes(tmp_path: Path, nowhere: Mapping[str, str]) -> None:
+    ran = run("routes", variables=nowhere, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == [], "it left something behind"
     header, *rows = ran.stdout.splitlines()
     assert header.split() == ["DIALECT", "METHOD", "PATH", "OPERATION", "PERMISSION"]
     assert len(rows) == 16
@@ -141,13 +142,6 @@ def test_routes(nowhere: Mapping[str, str]) -> None:
         # A table: each column starts where its name does.
         assert all(row[start] != " " and row[start - 1] == " " for start in starts[1:])
     assert re.search(r"process +POST +/process/\{id\}/execute +\w+ +process:execute", ran.stdout)
-
-
-def test_nothing_is_left_behind_by_commands_that_need_no_database(
-    tmp_path: Path, nowhere: Mapping[str, str]
-) -> None:
-    run("routes", "--data-dir", tmp_path / "data", variables=nowhere, cwd=tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_version() -> None:

@@ -22,7 +22,7 @@ import pytest
 from gateway.embedded import EmbeddedPostgres
 from tests.conftest import SECRET
 from tests.gateway.postgres import Postgres, own_postgres
-from tests.gateway.programs import Server, fetch, postmaster, run, serving, until
+from tests.gateway.programs import Server, children, fetch, postmaster, run, serving, until
 
 STOPS: dict[str, Callable[[Server], None]] = {
     "SIGTERM": lambda server: server.process.terminate(),
@@ -109,17 +109,12 @@ def test_the_first_start_says_all_that_one_needs(data_dir: Path) -> None:
 
     with serving("--demo", "--data-dir", data_dir) as server:
         seconds = server.ready()
-        assert seconds < 4, f"the second start took {seconds:.1f} s"
         assert secret.read_text() == made
         assert server.get("/processes", token[1])[0] == 200
         server.stop()
-
-
-def test_no_token_is_given_away_where_it_is_not_the_demo(home: Path) -> None:
-    with serving("--data-dir", home) as server:
-        server.ready()
-        assert "TOKEN" not in server.output
-        server.stop()
+    # On a machine that has time for it: where others want the processors too, it is to wait longer.
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert seconds < 4 * busy, f"the second start took {seconds:.1f} s"
 
 
 def test_two_on_one_data_folder_share_its_postgresql(home: Path, admin: str) -> None:
@@ -127,6 +122,8 @@ def test_two_on_one_data_folder_share_its_postgresql(home: Path, admin: str) -> 
         first.ready()
         second.ready()
         shared = postmaster(home)
+        # Nobody asked for the demo: a token is not given away.
+        assert "TOKEN" not in first.output
         answers = [server.get("/processes", admin) for server in (first, second)]
         assert answers[0] == answers[1]
         assert answers[0][0] == 200
@@ -203,14 +200,19 @@ def test_stopped_while_starting(how: str, moment: str, data_dir: Path) -> None:
     EmbeddedPostgres.start(data_dir).stop()
 
 
-@pytest.mark.parametrize("postgres_too", [False, True])
-def test_killed(home: Path, admin: str, *, postgres_too: bool) -> None:
+def test_killed(home: Path, admin: str) -> None:
     with serving("--data-dir", home) as server:
         server.ready()
         server.process.kill()
         assert server.ended() == -signal.SIGKILL
-        if postgres_too:
-            os.kill(postmaster(home), signal.SIGKILL)
+    left = postmaster(home)
+    assert left
+    with serving("--data-dir", home) as server:
+        server.ready()
+        assert postmaster(home) == left
+        assert server.get("/processes", admin)[0] == 200
+        server.process.kill()
+        os.kill(left, signal.SIGKILL)  # and now all of it at once
     with serving("--data-dir", home) as server:
         server.ready()
         assert server.get("/processes", admin)[0] == 200
@@ -222,14 +224,8 @@ def test_killed(home: Path, admin: str, *, postgres_too: bool) -> None:
 
 
 def _workers(server: Server) -> list[int]:
-    listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(server.process.pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = listed.stdout.splitlines()
-    return [int(line.split()[0]) for line in lines if "gateway.workers" in line]
+    found = children(server.process.pid).items()
+    return [process for process, command in found if "gateway.workers" in command]
 
 
 def _runs(process: int) -> bool:
@@ -254,20 +250,6 @@ async def test_workers_finish_their_requests_too(home: Path, admin: str) -> None
         assert await asyncio.to_thread(server.ended) == 0
         assert not _runs(worker)
     assert not postmaster(home)
-
-
-def test_no_worker_outlives_the_first_process(home: Path, admin: str) -> None:
-    with serving("--data-dir", home, "--workers", "2") as server:
-        server.ready()
-        (worker,) = _workers(server)
-        os.kill(worker, signal.SIGKILL)
-        # It is replaced; meanwhile the first process answers alone.
-        (other,) = until(lambda: _workers(server), "another worker")
-        assert other != worker
-        until(lambda: server.get("/processes", admin)[0] == 200, "an answer", 5)
-        server.process.kill()
-        until(lambda: not _runs(other), "the end of the worker", 5)
-    _kill_postmaster(home)
 
 
 # A database in trouble ---------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from graphql import (
     BooleanValueNode,
     DirectiveNode,
     DocumentNode,
+    EnumValueNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -43,7 +44,7 @@ from graphql import (
     VariableDefinitionNode,
     VariableNode,
     get_named_type,
-    is_non_null_type,
+    is_leaf_type,
     parse_type,
     value_from_ast_untyped,
 )
@@ -53,6 +54,9 @@ from tests.reads.rows import Rows
 from tests.reference import TABLES, cursor_of, global_id, order_of
 
 Composite = GraphQLObjectType | GraphQLInterfaceType
+
+DEEPEST = 8
+"""How many selections an operation has inside each other, at most."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Twists:
     variables: bool
     typenames: bool
     repeats: bool
+    growth: bool
+    """More fields below each other than hypothesis-graphql draws."""
     mistakes: bool
     """Arguments that are to be refused."""
 
@@ -102,7 +108,7 @@ class _Writer:
         assert query is not None
         written = OperationDefinitionNode(
             operation=OperationType.QUERY,
-            selection_set=self.selections(query, operation.selection_set),
+            selection_set=self.selections(query, operation.selection_set, 1),
             variable_definitions=tuple(self.declared),
         )
         return Operation(DocumentNode(definitions=(written, *self.fragments)), self.values)
@@ -112,13 +118,17 @@ class _Writer:
 
     # Selections --------------------------------------------------------------------------------
 
-    def selections(self, type_: Composite, drawn: SelectionSetNode) -> SelectionSetNode:
+    def selections(
+        self, type_: Composite, drawn: SelectionSetNode, depth: int
+    ) -> SelectionSetNode:
         written: list[SelectionNode] = [
-            self.field(type_, selection)
+            self.field(type_, selection, depth)
             if isinstance(selection, FieldNode)
-            else self.narrowed(selection)
+            else self.narrowed(selection, depth)
             for selection in drawn.selections
         ]
+        while self.happens(0.5, self.twists.growth and depth < DEEPEST):
+            written.append(self.field(type_, self.grown(type_), depth))
         if self.happens(0.2, self.twists.typenames):
             place = self.chance.randint(0, len(written))
             written.insert(place, FieldNode(name=_name("__typename"), directives=()))
@@ -130,14 +140,49 @@ class _Writer:
             written[start:end] = self.wrapped(type_, written[start:end])
         return SelectionSetNode(selections=tuple(written))
 
-    def narrowed(self, drawn: SelectionNode) -> InlineFragmentNode:
+    def grown(self, type_: Composite) -> FieldNode:
+        """A field that was not drawn, mostly one that leads on; selections make more of it."""
+        names = [name for name in type_.fields if name not in ("node", "nodes") or type_ is not self.schema.query_type]
+        leading = [name for name in names if _composite(type_.fields[name])]
+        name = self.chance.choice(leading if leading and self.happens(0.7) else names)
+        definition = type_.fields[name]
+        return FieldNode(
+            name=_name(name),
+            alias=self.alias(),  # the same field may be there already, with other arguments
+            arguments=tuple(
+                ArgumentNode(
+                    name=_name(argument),
+                    value=self.order(asked.type) if argument == "orderBy" else NullValueNode(),
+                )
+                for argument, asked in definition.args.items()
+            ),
+            selection_set=self.leaves(definition) if _composite(definition) else None,
+        )
+
+    def leaves(self, definition: GraphQLField) -> SelectionSetNode:
+        """Some fields that lead nowhere."""
+        target: Any = get_named_type(definition.type)
+        names = [name for name, inner in target.fields.items() if not _composite(inner)]
+        chosen = self.chance.sample(names, min(len(names), self.chance.randint(1, 3)))
+        return SelectionSetNode(
+            selections=tuple(
+                FieldNode(name=_name(name), directives=()) for name in chosen or ["__typename"]
+            )
+        )
+
+    def alias(self) -> NameNode:
+        """A new key, sometimes longer than any name in PostgreSQL, and alike as far as those go."""
+        self.aliases += 1
+        return _name("a" * self.chance.choice((1, 1, 70)) + str(self.aliases))
+
+    def narrowed(self, drawn: SelectionNode, depth: int) -> InlineFragmentNode:
         assert isinstance(drawn, InlineFragmentNode)
         assert drawn.type_condition is not None
         type_: Any = self.schema.type_map[drawn.type_condition.name.value]
         return InlineFragmentNode(
             type_condition=drawn.type_condition,
             directives=self.directives(),
-            selection_set=self.selections(type_, drawn.selection_set),
+            selection_set=self.selections(type_, drawn.selection_set, depth),
         )
 
     def wrapped(self, type_: Composite, inner: list[SelectionNode]) -> list[SelectionNode]:
@@ -162,15 +207,13 @@ class _Writer:
             for _ in range(self.chance.choice((1, 1, 2)))
         ]
 
-    def field(self, type_: Composite, drawn: FieldNode) -> FieldNode:
+    def field(self, type_: Composite, drawn: FieldNode, depth: int) -> FieldNode:
+        if drawn.name.value == "__typename":
+            return drawn
         definition = type_.fields[drawn.name.value]
         arguments = self.arguments(type_, drawn, definition)
         target: Any = get_named_type(definition.type)
-        alias = drawn.alias
-        if self.happens(0.2, self.twists.aliases):
-            self.aliases += 1
-            # As long as no name in PostgreSQL can be, and alike as far as they can be.
-            alias = _name("a" * self.chance.choice((1, 1, 70)) + str(self.aliases))
+        alias = self.alias() if self.happens(0.2, self.twists.aliases) else drawn.alias
         return FieldNode(
             name=drawn.name,
             alias=alias,
@@ -179,7 +222,7 @@ class _Writer:
                 for name, value in arguments.items()
             ),
             directives=self.directives(),
-            selection_set=self.selections(target, drawn.selection_set)
+            selection_set=self.selections(target, drawn.selection_set, depth + 1)
             if drawn.selection_set
             else None,
         )
@@ -275,6 +318,28 @@ class _Writer:
         self.chance.shuffle(shuffled)
         return dict(shuffled)
 
+    def order(self, type_: GraphQLInputType) -> ValueNode:
+        """A random ``orderBy``."""
+        key: Any = get_named_type(type_)
+        columns = list(get_named_type(key.fields["field"].type).values)
+        return ListValueNode(
+            values=tuple(
+                ObjectValueNode(
+                    fields=(
+                        ObjectFieldNode(
+                            name=_name("field"),
+                            value=EnumValueNode(value=self.chance.choice(columns)),
+                        ),
+                        ObjectFieldNode(
+                            name=_name("direction"),
+                            value=EnumValueNode(value=self.chance.choice(("ASC", "DESC"))),
+                        ),
+                    )
+                )
+                for _ in range(self.chance.choice((0, 1, 1, 2)))
+            )
+        )
+
     def orders(self, drawn: ValueNode | None) -> Sequence[Mapping[str, str]]:
         """What an ``orderBy`` says."""
         value = None if drawn is None else value_from_ast_untyped(drawn)
@@ -321,6 +386,10 @@ class _Writer:
             )
         )
         return VariableNode(name=_name(name))
+
+
+def _composite(definition: GraphQLField) -> bool:
+    return not is_leaf_type(get_named_type(definition.type))
 
 
 def _name(value: str) -> NameNode:

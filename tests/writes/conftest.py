@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -17,26 +16,30 @@ _ENTRY_POINTS = """[process_gateway.sources]
 lamp = tests.writes.home:LampKind
 trouble = tests.writes.home:TroubleKind
 """
-
-
-@pytest.fixture(autouse=True)
-def installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What pip leaves of a package that adds kinds of source."""
-    info = tmp_path / "lamps-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lamps\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
-    monkeypatch.syspath_prepend(tmp_path)
-
-
-@pytest.fixture
-def home(graph: Graph) -> Home:
-    return Home(graph)
+_AS_AT_THE_START = """
+TRUNCATE espace, process, action, input, authorisation, execution, execution_step, revoked_token
+    RESTART IDENTITY;
+DELETE FROM profile WHERE NOT built_in;
+DELETE FROM source WHERE NOT built_in;
+"""
 
 
 @pytest.fixture(scope="session")
-async def still(postgres: str, template: str) -> AsyncIterator[Home]:
-    """A home that all tests of refusals share: what is refused changes nothing."""
+def installed_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What pip leaves of a package that adds kinds of source."""
+    folder = tmp_path_factory.mktemp("packages")
+    info = folder / "lamps-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lamps\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
+
+
+@pytest.fixture(scope="session")
+async def shared_home(postgres: str, template: str, installed_package: None) -> AsyncIterator[Home]:
+    """One gateway for all tests of writes: to start one takes longer than most of them."""
     async with database_copy(postgres, template) as url:
         database = await Database.connect(url, pool_max=4)
         try:
@@ -47,7 +50,17 @@ async def still(postgres: str, template: str) -> AsyncIterator[Home]:
 
 
 @pytest.fixture
-def home_with(database: Database) -> Callable[..., contextlib.AbstractAsyncContextManager[Home]]:
+async def home(shared_home: Home) -> AsyncIterator[Home]:
+    """An empty home."""
+    yield shared_home
+    async with shared_home.graph.database.transaction() as transaction:
+        await transaction.script(_AS_AT_THE_START)
+
+
+@pytest.fixture
+def home_with(
+    database: Database, installed_package: None
+) -> Callable[..., contextlib.AbstractAsyncContextManager[Home]]:
     """Opens homes on gateways with other settings."""
 
     @contextlib.asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from storage.database import Database
 from storage.processes import lock_calls
 from tests.writes.home import Home, calls, echo, problems, until
 
@@ -74,10 +73,10 @@ async def test_hidden_processes_on_the_way_are_not_named(home: Home) -> None:
     assert "a -> b -> deeper -> deep -> a" in error["message"]
 
 
-async def test_two_writes_cannot_close_a_cycle_together(home: Home, database: Database) -> None:
+async def test_two_writes_cannot_close_a_cycle_together(home: Home) -> None:
     """Both wait at the lock, so that neither has seen the other's call when it looked."""
     a, b = await home.process("a"), await home.process("b")
-    async with database.transaction() as transaction:
+    async with home.graph.database.transaction() as transaction:
         await lock_calls(transaction)
         writes = [
             asyncio.create_task(home.do("addAction", process=process, action=calls(called)))

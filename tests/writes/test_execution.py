@@ -197,13 +197,13 @@ async def test_a_simple_process_runs_everything_and_stays_as_it_is(home: Home) -
     ],
 )
 async def test_inputs_are_checked_by_their_type(
-    still: Home, word: str, good: list[str], bad: list[str]
+    home: Home, word: str, good: list[str], bad: list[str]
 ) -> None:
-    process = await still.process(f"takes {word}", inputs=[{"name": "v", "type": word}])
+    process = await home.process(f"takes {word}", inputs=[{"name": "v", "type": word}])
     for value in good:
-        await execute(still, process, v=value)
+        await execute(home, process, v=value)
     for value in bad:
-        error = await still.refused(
+        error = await home.refused(
             "executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(v=value)
         )
         (message,) = problems(error).values()
@@ -246,10 +246,10 @@ async def test_values_in_order(home: Home) -> None:
         await home.refused("executeProcess", "BAD_USER_INPUT", id=process, values=values)
 
 
-async def test_what_is_not_there_is_not_executed(still: Home) -> None:
-    error = await still.refused("executeProcess", "NOT_FOUND", id=nothing("Process"))
+async def test_what_is_not_there_is_not_executed(home: Home) -> None:
+    error = await home.refused("executeProcess", "NOT_FOUND", id=nothing("Process"))
     assert error["message"] == "there is no such process"
-    error = await still.refused("executeProcess", "BAD_USER_INPUT", id=nothing("Action"))
+    error = await home.refused("executeProcess", "BAD_USER_INPUT", id=nothing("Action"))
     assert set(problems(error)) == {("id",)}
 
 

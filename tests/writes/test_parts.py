@@ -131,10 +131,10 @@ async def test_a_process_has_so_many_parts_at_most(home: Home, part: str) -> Non
 
 
 @pytest.mark.parametrize("part", PARTS)
-async def test_parts_of_what_is_not_there(still: Home, part: str) -> None:
+async def test_parts_of_what_is_not_there(home: Home, part: str) -> None:
     title, kind = part.title(), part.title()
     gone = nothing(kind)
-    error = await still.refused(
+    error = await home.refused(
         f"add{title}", "NOT_FOUND", process=nothing("Process"), **argument(part)
     )
     assert error["message"] == "there is no such process"
@@ -144,9 +144,9 @@ async def test_parts_of_what_is_not_there(still: Home, part: str) -> None:
         f"remove{title}": {},
     }
     for mutation, more in mutations.items():
-        error = await still.refused(mutation, "NOT_FOUND", id=gone, **more)
+        error = await home.refused(mutation, "NOT_FOUND", id=gone, **more)
         assert error["message"] == f"there is no such {part}"
-        error = await still.refused(mutation, "BAD_USER_INPUT", id=nothing("Process"), **more)
+        error = await home.refused(mutation, "BAD_USER_INPUT", id=nothing("Process"), **more)
         assert problems(error) == {("id",): f"expected the id of a {kind}, got the id of a Process"}
 
 

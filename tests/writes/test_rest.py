@@ -98,13 +98,13 @@ async def test_profiles_that_do_not_fit(home: Home) -> None:
     await home.refused("deleteProfile", "NOT_FOUND", id=gone)
 
 
-async def test_the_profiles_from_the_start_stay_as_they_are(still: Home) -> None:
+async def test_the_profiles_from_the_start_stay_as_they_are(home: Home) -> None:
     for place, name in enumerate(("admin", "occupant", "guest"), start=1):
         id_ = global_id("Profile", place)
-        error = await still.refused("updateProfile", "CONFLICT", id=id_, changes={"name": "x"})
+        error = await home.refused("updateProfile", "CONFLICT", id=id_, changes={"name": "x"})
         assert error["message"] == f"the profile {name} is built in and cannot be changed"
-        await still.refused("updateProfile", "CONFLICT", id=id_, changes={})
-        error = await still.refused("deleteProfile", "CONFLICT", id=id_)
+        await home.refused("updateProfile", "CONFLICT", id=id_, changes={})
+        error = await home.refused("deleteProfile", "CONFLICT", id=id_)
 
 
 # Sources -----------------------------------------------------------------------------------------
@@ -213,12 +213,12 @@ async def test_sources_that_do_not_fit(home: Home) -> None:
     await home.refused("deleteSource", "NOT_FOUND", id=nothing("Source"))
 
 
-async def test_the_sources_from_the_start_stay_as_they_are(still: Home) -> None:
+async def test_the_sources_from_the_start_stay_as_they_are(home: Home) -> None:
     for place, name in enumerate(("process", "echo"), start=1):
         id_ = global_id("Source", place)
-        error = await still.refused("updateSource", "CONFLICT", id=id_, changes={"name": "x"})
+        error = await home.refused("updateSource", "CONFLICT", id=id_, changes={"name": "x"})
         assert error["message"] == f"the source {name} is built in and cannot be changed"
-        await still.refused("deleteSource", "CONFLICT", id=id_)
+        await home.refused("deleteSource", "CONFLICT", id=id_)
 
 
 async def test_sources_are_for_admins_alone(home: Home) -> None:
