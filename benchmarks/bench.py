@@ -167,8 +167,10 @@ class _Run:
             most = 10.0 if self._results.quick else 60.0
             self._seconds[contestant.name] = min(most, max(self._results.seconds, wanted))
             await self._tool.run(target, min(2.0, self._results.seconds))
+            await contestant.server.rest()
             return
         measured = await self._tool.run(target, self._seconds[contestant.name])
+        await contestant.server.rest()
         for found, value in (
             (self._results.rates, measured.rate),
             (self._results.latencies, measured.median_ms),

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from gateway.settings import Settings, SettingsError
 from storage.database import Database, DatabaseUnavailableError
-from storage.migrations import migrate
+from storage.migrations import ServerTooOldError, migrate
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
             for migration in await migrate(database):
                 logger.info("migrated: %s", migration)
             yield database
+        except ServerTooOldError as error:
+            raise SettingsError(f"{name}: {error}") from error
         except DatabaseUnavailableError as error:
             reason = str(error.__cause__ or "") or "it does not answer"
             raise SettingsError(f"{name}: the database cannot be used: {reason}") from error

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from importlib import resources
 
-from storage.database import Database
+from storage.database import Database, StorageError
 
 _LOCK = 0x70726F63
 """The advisory lock's key, a number of the gateway's own."""
+
+_OLDEST_SERVER = 150_000
+"""As PostgreSQL numbers its versions."""
 
 _RECORD = """
 CREATE TABLE IF NOT EXISTS schema_migration (
@@ -19,6 +22,10 @@ CREATE TABLE IF NOT EXISTS schema_migration (
     name       text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
+
+
+class ServerTooOldError(StorageError):
+    """The server lacks what the gateway needs; the message says which version it is."""
 
 
 def available() -> list[tuple[int, str, str]]:
@@ -35,11 +42,16 @@ async def migrate(database: Database) -> list[str]:
     """Apply what is missing; returns the names of what was applied, empty where nothing was.
 
     Raises:
+        ServerTooOldError: the server is older than PostgreSQL 15.
         DatabaseUnavailableError: the database is out of reach or refused a statement; nothing
             has changed.
     """
     applied = []
     async with database.transaction() as transaction:
+        version = await transaction.fetch_value("SELECT current_setting('server_version_num')::int")
+        assert isinstance(version, int)
+        if version < _OLDEST_SERVER:
+            raise ServerTooOldError(f"PostgreSQL {version // 10000} is too old: 15 is needed")
         await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await transaction.script(_RECORD)
         rows = await transaction.fetch("SELECT version FROM schema_migration")

@@ -2,15 +2,16 @@
 
 hypothesis-graphql gives every field every argument and knows no fragments, aliases, directives or
 variables. Here the arguments get values that mean something in the database at hand, and the rest
-is worked in. All choices come from one seed; a ``Twists`` that is off leaves its kind of choice out,
-so that a failure shrinks to the kinds that it needs.
+is worked in. A ``Twists`` that is off leaves its kind of choice out, so that a failure shrinks to
+the kinds that it needs.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from graphql import (
@@ -22,6 +23,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLEnumType,
     GraphQLField,
     GraphQLInputType,
     GraphQLInterfaceType,
@@ -45,6 +47,7 @@ from graphql import (
     VariableNode,
     get_named_type,
     is_leaf_type,
+    is_required_input_field as is_required,
     parse_type,
     value_from_ast_untyped,
 )
@@ -55,6 +58,9 @@ from tests.reference import TABLES, cursor_of, global_id, order_of
 
 Composite = GraphQLObjectType | GraphQLInterfaceType
 
+CHOICES = {"where": 0.3, "orderBy": 0.6}
+"""How often a connection has these arguments. Many filters let little through, and there are many
+connections below each other."""
 DEEPEST = 8
 """How many selections an operation has inside each other, at most."""
 
@@ -74,6 +80,11 @@ class Twists:
     mistakes: bool
     """Arguments that are to be refused."""
 
+    def some(self, chance: random.Random) -> Twists:
+        """Most of these."""
+        kept = (chance.random() < 0.7 and getattr(self, each.name) for each in fields(self))
+        return Twists(*kept)
+
 
 @dataclass
 class Operation:
@@ -84,10 +95,10 @@ class Operation:
 
 
 def write(
-    schema: GraphQLSchema, drawn: DocumentNode, rows: Rows, twists: Twists, seed: int
+    schema: GraphQLSchema, drawn: DocumentNode, rows: Rows, twists: Twists, chance: random.Random
 ) -> Operation:
     """The operation that these choices make of what hypothesis-graphql drew."""
-    return _Writer(schema, rows, twists, random.Random(seed)).write(drawn)
+    return _Writer(schema, rows, twists, chance).write(drawn)
 
 
 @dataclass
@@ -114,7 +125,8 @@ class _Writer:
         return Operation(DocumentNode(definitions=(written, *self.fragments)), self.values)
 
     def happens(self, probability: float, twist: bool = True) -> bool:
-        return twist and self.chance.random() < probability
+        # Asked for in any case, so that a twist that is off changes no other choice.
+        return self.chance.random() < probability and twist
 
     # Selections --------------------------------------------------------------------------------
 
@@ -152,7 +164,7 @@ class _Writer:
             arguments=tuple(
                 ArgumentNode(
                     name=_name(argument),
-                    value=self.order(asked.type) if argument == "orderBy" else NullValueNode(),
+                    value=self.input(asked.type) if argument in CHOICES else NullValueNode(),
                 )
                 for argument, asked in definition.args.items()
             ),
@@ -292,8 +304,7 @@ class _Writer:
         given = {
             name: value
             for name, value in drawn.items()
-            # Most filters let nothing through, and there are many of them above each other.
-            if self.happens({"where": 0.2, "orderBy": 0.6}.get(name, 0))
+            if self.happens(CHOICES.get(name, 0))
         }
         order = order_of(type_name, self.orders(given.get("orderBy")))
         mistaken = self.happens(0.05, self.twists.mistakes)
@@ -318,27 +329,49 @@ class _Writer:
         self.chance.shuffle(shuffled)
         return dict(shuffled)
 
-    def order(self, type_: GraphQLInputType) -> ValueNode:
-        """A random ``orderBy``."""
-        key: Any = get_named_type(type_)
-        columns = list(get_named_type(key.fields["field"].type).values)
-        return ListValueNode(
-            values=tuple(
-                ObjectValueNode(
-                    fields=(
+    def input(self, type_: GraphQLInputType, depth: int = 0) -> ValueNode:
+        """A random value of an input type, with the texts and numbers of this database."""
+        type_ = get_nullable_type(type_)  # type: ignore[assignment]
+        match type_:
+            case GraphQLList():
+                count = self.chance.choice((0, 1, 1, 2))
+                return ListValueNode(
+                    values=tuple(self.input(type_.of_type, depth) for _ in range(count))
+                )
+            case GraphQLEnumType():
+                return EnumValueNode(value=self.chance.choice(list(type_.values)))
+            case GraphQLInputObjectType():
+                names = [name for name, part in type_.fields.items() if is_required(part)]
+                # Conditions on conditions come to an end.
+                others = [
+                    name
+                    for name, part in type_.fields.items()
+                    if depth < 3 or not get_named_type(part.type).name.endswith("Where")
+                ]
+                names += self.chance.sample(others, min(len(others), self.chance.choice((1, 1, 2))))
+                return ObjectValueNode(
+                    fields=tuple(
                         ObjectFieldNode(
-                            name=_name("field"),
-                            value=EnumValueNode(value=self.chance.choice(columns)),
-                        ),
-                        ObjectFieldNode(
-                            name=_name("direction"),
-                            value=EnumValueNode(value=self.chance.choice(("ASC", "DESC"))),
-                        ),
+                            name=_name(name), value=self.input(type_.fields[name].type, depth + 1)
+                        )
+                        for name in dict.fromkeys(names)
                     )
                 )
-                for _ in range(self.chance.choice((0, 1, 1, 2)))
-            )
-        )
+        match get_named_type(type_).name:
+            case "Int":
+                return _int(self.chance.randint(0, 12))
+            case "Boolean":
+                return BooleanValueNode(value=self.happens(0.5))
+        text = self.chance.choice(self.texts)
+        start = self.chance.choice((0, 0, len(text) // 2))
+        end = self.chance.choice((len(text), start + 1))
+        return StringValueNode(value=text[start:end])
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Every short text of the database."""
+        found = {value for table in self.rows.values() for row in table for value in row.values() if isinstance(value, str)}
+        return sorted(found)
 
     def orders(self, drawn: ValueNode | None) -> Sequence[Mapping[str, str]]:
         """What an ``orderBy`` says."""
