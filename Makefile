@@ -14,7 +14,7 @@ BENCH := .venv-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check bench format lock upgrade schema clean
+.PHONY: help serve test prove check bench format lock upgrade schema clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,9 @@ serve: $(VENV)/runtime ## Serve the demo home on http://127.0.0.1:8080, PostgreS
 
 test: $(VENV)/dev ## Run the whole suite; ARGS="-k tokens" runs a part of it
 	$(BIN)/pytest $(ARGS)
+
+prove: $(VENV)/dev ## Compare EXAMPLES=20000 random reads with the reference; SEED=... repeats a run
+	EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/reads/test_proof.py
 
 check: $(VENV)/dev ## Format, lint, types, imports, tests: all that a change must pass
 	$(BIN)/ruff format --check

@@ -21,14 +21,15 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    TypeAdapter,
+    ValidationError,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 from strawberry import UNSET
-from strawberry.types import get_object_definition
 
 from resolvers.enums import Permission, ProcessMode, ProcessState
-from resolvers.errors import FieldProblem, GatewayError, bad_input, bad_value
+from resolvers.errors import bad_input, bad_value
 from resolvers.ids import MAX_DATABASE_ID, read_global_id
 from resolvers.validation import (
     Description,
@@ -38,6 +39,7 @@ from resolvers.validation import (
     Reference,
     ShortText,
     Text,
+    problems,
     storable,
     validate,
 )
@@ -351,9 +353,6 @@ def graphql_input(
             cls.__annotations__[name] = type_
             setattr(cls, name, value)
         _INPUTS[model] = made = strawberry.input(cls, description=description, one_of=one_of)
-        # The model builds the value; Strawberry would do it too, item by item in Python.
-        definition = get_object_definition(made, strict=True)
-        definition.from_input = lambda _type, given, _context: given
         return made
 
     return decorate
@@ -390,16 +389,10 @@ def accept(model: type[Model], given: Any, argument: str) -> Model:
 
 def accept_all(model: type[Model], given: list[Any], argument: str) -> list[Model]:
     """Check an argument that is a list; raises like ``accept``."""
-    accepted: list[Model] = []
-    wrong: list[FieldProblem] = []
-    for place, item in enumerate(given):
-        try:
-            accepted.append(validate(model, item, (argument, place)))
-        except GatewayError as error:
-            wrong += error.problems
-    if wrong:
-        raise bad_input(*wrong)
-    return accepted
+    try:
+        return TypeAdapter(list[model]).validate_python(given)  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise bad_input(*problems(error, (argument,))) from None
 
 
 def accept_text(given: str, *place: str | int) -> str:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import orjson
 import strawberry
 from strawberry import UNSET
-from strawberry.extensions import FieldExtension
 
 from resolvers import inputs as given
 from resolvers import writes
@@ -105,28 +104,15 @@ class ExecutionPayload:
 # What all mutations have in common -------------------------------------------------------------
 
 
-class _Require(FieldExtension):
-    """Judges the caller's permission before anything else of a mutation."""
-
-    def __init__(self, permission: Permission) -> None:
-        self._permission = permission
-
-    # By position only: a mutation may have an argument that is called ``source``.
-    async def resolve_async(  # type: ignore[override]
-        self, next_: Callable[..., Awaitable[Any]], source: Any, info: Any, /, **kwargs: Any
-    ) -> Any:
-        info.context.viewer.require(self._permission, info.field_name)
-        return await next_(source, info, **kwargs)
-
-
 def _mutation(
     permission: Permission, description: str
 ) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
-    """A mutation that needs this permission; null where it fails, so that others still answer."""
+    """A mutation that needs this permission (``resolvers.schema`` judges it); null where it fails,
+    so that others still answer.
+    """
     decorate: Callable[[Callable[..., Awaitable[Any]]], Any] = strawberry.mutation(
         description=f"{description} Needs {permission.name}.",
         metadata={"permission": permission},
-        extensions=[_Require(permission)],
     )
     return decorate
 

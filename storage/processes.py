@@ -18,6 +18,9 @@ alone could close a cycle together."""
 _HIDDEN = "…"
 """What stands for processes that the viewer may not see."""
 
+_BULK_LOCK = 0x62756C6B
+"""Key of the advisory lock under which many processes are changed at once."""
+
 _VISIBLE = """($2::integer IS NULL OR EXISTS (
     SELECT FROM authorisation WHERE process_id = process.id AND profile_id = $2))"""
 
@@ -147,11 +150,9 @@ async def update_texts(
     """Change many processes in one statement; returns the ids of those that exist."""
     columns = [field.name for field in fields(TextChanges)]
     rows = await transaction.fetch(
-        # Locked in order of their ids: two such writes then wait for each other, and never both.
-        f"""WITH found AS (
-            SELECT id FROM process WHERE id = ANY ($1::integer[]) AND {_VISIBLE}
-            ORDER BY id FOR NO KEY UPDATE
-        )
+        # Such writes follow each other. Two that lock the same rows in another order would each
+        # wait for the other; to lock rows in order first would write each of them twice.
+        f"""WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_BULK_LOCK}))
         UPDATE process SET
             name = coalesce(change.name, process.name),
             name_enable = coalesce(change.name_enable, process.name_enable),
@@ -159,9 +160,8 @@ async def update_texts(
             description = coalesce(change.description, process.description),
             icon = coalesce(change.icon, process.icon)
         FROM unnest($1::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-            AS change (id, name, name_enable, name_disable, description, icon)
-            JOIN found USING (id)
-        WHERE process.id = change.id
+            AS change (id, name, name_enable, name_disable, description, icon), alone
+        WHERE process.id = change.id AND {_VISIBLE}
         RETURNING process.id""",
         [change.id for change in changes],
         only_profile,

@@ -305,9 +305,7 @@ class Reference:
     ) -> None:
         self.schema = schema
         self.rows = rows
-        self.by_id = {
-            table: {row["id"]: row for row in rows[table]} for table in TABLES.values()
-        }
+        self.by_id = {table: {row["id"]: row for row in rows[table]} for table in TABLES.values()}
         self.viewer = self.by_id["profile"][profile_id]
         self.may_read = self.may("process:read")
         self.authorised = {
@@ -575,9 +573,7 @@ class Reference:
         order = order_of(type_name, arguments.get("orderBy"))
         rows = [row for row in rows if self.holds(type_name, row, arguments.get("where"))]
         for column, downward in reversed(order):
-            rows = sorted(
-                rows, key=lambda row: place_of(row, ((column, False),)), reverse=downward
-            )
+            rows = sorted(rows, key=lambda row: place_of(row, ((column, False),)), reverse=downward)
         after, before = (
             read_cursor(arguments[name], order) if arguments.get(name) is not None else None
             for name in ("after", "before")
@@ -741,7 +737,8 @@ class _Judge:
         return {key: field for key, field in found.items() if field.name.value != "__typename"}
 
     def definition(self, root: FieldNode) -> GraphQLField:
-        return self.query.fields[root.name.value]
+        field: GraphQLField = self.query.fields[root.name.value]
+        return field
 
     def fields(
         self,

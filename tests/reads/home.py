@@ -14,22 +14,23 @@ ASTRAL = "\U0001f3e0 maison"
 WIDE = "\uff21larm"
 
 # Names hold what LIKE would take for wildcards, ties, and characters of one to four bytes.
+_PROCESSES: list[tuple[int, str, str, int | None, Row]] = [
+    (1, "leave", "Leave home", 1, {"description": "All off, then lock."}),
+    (2, "lights-off", "Lights off", 1, {"description": "100% dark"}),
+    (3, "lock", "Lock_up", 2, {"mode": "switch", "enabled": True, "name_enable": "Unlock"}),
+    (4, "Zoo", "Same", 1, {}),
+    (5, "zoo", "Same", None, {"mode": "switch", "name_disable": "Start"}),
+    (6, "zoo2", "Same", 2, {"mode": "switch", "name_enable": "Stop", "name_disable": ""}),
+    (7, "astral", ASTRAL, None, {}),
+    (8, "wide", WIDE, 1, {"name_enable": "not shown"}),
+    (9, "percent", "50% dimmed", 2, {"description": "100% \\ dark_ened"}),
+    (10, "umlaut", "Öffnen", 1, {"icon": "door"}),
+    (11, "umlaut2", "O\u0308ffnen", 1, {}),
+    (12, "case", "leave home", None, {"description": 'quote " and \\ and \n and \u0001'}),
+]
 PROCESSES: list[Row] = [
     {"id": id_, "reference": reference, "name": name, "espace_id": espace, **more}
-    for id_, reference, name, espace, more in [
-        (1, "leave", "Leave home", 1, {"description": "All off, then lock."}),
-        (2, "lights-off", "Lights off", 1, {"description": "100% dark"}),
-        (3, "lock", "Lock_up", 2, {"mode": "switch", "enabled": True, "name_enable": "Unlock"}),
-        (4, "Zoo", "Same", 1, {}),
-        (5, "zoo", "Same", None, {"mode": "switch", "name_disable": "Start"}),
-        (6, "zoo2", "Same", 2, {"mode": "switch", "name_enable": "Stop", "name_disable": ""}),
-        (7, "astral", ASTRAL, None, {}),
-        (8, "wide", WIDE, 1, {"name_enable": "not shown"}),
-        (9, "percent", "50% dimmed", 2, {"description": "100% \\ dark_ened"}),
-        (10, "umlaut", "Öffnen", 1, {"icon": "door"}),
-        (11, "umlaut2", "O\u0308ffnen", 1, {}),
-        (12, "case", "leave home", None, {"description": 'quote " and \\ and \n and \u0001'}),
-    ]
+    for id_, reference, name, espace, more in _PROCESSES
 ]
 
 # What runs what: 1 -> 2, 3, 2 again; 2 -> 4; 3 -> 4; 5 -> 1.

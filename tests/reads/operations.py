@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from graphql import (
     ArgumentNode,
@@ -31,12 +31,12 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
     NamedTypeNode,
     NameNode,
+    NullValueNode,
     ObjectFieldNode,
     ObjectValueNode,
-    ListValueNode,
-    NullValueNode,
     OperationDefinitionNode,
     OperationType,
     SelectionNode,
@@ -47,13 +47,15 @@ from graphql import (
     VariableNode,
     get_named_type,
     is_leaf_type,
-    is_required_input_field as is_required,
     parse_type,
     value_from_ast_untyped,
 )
+from graphql import (
+    is_required_input_field as is_required,
+)
 from graphql.type import GraphQLInputObjectType, GraphQLList, get_nullable_type
 
-from tests.reads.rows import Rows
+from tests.reads.rows import Row, Rows
 from tests.reference import TABLES, cursor_of, global_id, order_of
 
 Composite = GraphQLObjectType | GraphQLInterfaceType
@@ -130,9 +132,7 @@ class _Writer:
 
     # Selections --------------------------------------------------------------------------------
 
-    def selections(
-        self, type_: Composite, drawn: SelectionSetNode, depth: int
-    ) -> SelectionSetNode:
+    def selections(self, type_: Composite, drawn: SelectionSetNode, depth: int) -> SelectionSetNode:
         written: list[SelectionNode] = [
             self.field(type_, selection, depth)
             if isinstance(selection, FieldNode)
@@ -154,7 +154,11 @@ class _Writer:
 
     def grown(self, type_: Composite) -> FieldNode:
         """A field that was not drawn, mostly one that leads on; selections make more of it."""
-        names = [name for name in type_.fields if name not in ("node", "nodes") or type_ is not self.schema.query_type]
+        names = [
+            name
+            for name in type_.fields
+            if name not in ("node", "nodes") or type_ is not self.schema.query_type
+        ]
         leading = [name for name in names if _composite(type_.fields[name])]
         name = self.chance.choice(leading if leading and self.happens(0.7) else names)
         definition = type_.fields[name]
@@ -175,7 +179,7 @@ class _Writer:
         """Some fields that lead nowhere."""
         target: Any = get_named_type(definition.type)
         names = [name for name, inner in target.fields.items() if not _composite(inner)]
-        chosen = self.chance.sample(names, min(len(names), self.chance.randint(1, 3)))
+        chosen = self.chance.sample(names, min(len(names), self.chance.randint(1, 6)))
         return SelectionSetNode(
             selections=tuple(
                 FieldNode(name=_name(name), directives=()) for name in chosen or ["__typename"]
@@ -291,7 +295,7 @@ class _Writer:
     def real_key(self, type_name: str, names: list[str]) -> Mapping[str, ValueNode]:
         """One of the keys of an object that exists, if there is any."""
         name, known = self.chance.choice(names), self.rows[TABLES[type_name]]
-        row = self.chance.choice(known) if known else {"id": 1, "name": "", "reference": ""}
+        row: Row = self.chance.choice(known) if known else {"id": 1, "name": "", "reference": ""}
         match name:
             case "id":
                 return {name: StringValueNode(value=global_id(type_name, row["id"]))}
@@ -301,11 +305,7 @@ class _Writer:
                 return {name: StringValueNode(value=row[name])}
 
     def page(self, type_name: str, drawn: Mapping[str, ValueNode]) -> Mapping[str, ValueNode]:
-        given = {
-            name: value
-            for name, value in drawn.items()
-            if self.happens(CHOICES.get(name, 0))
-        }
+        given = {name: value for name, value in drawn.items() if self.happens(CHOICES.get(name, 0))}
         order = order_of(type_name, self.orders(given.get("orderBy")))
         mistaken = self.happens(0.05, self.twists.mistakes)
         for name in self.chance.choice((["first"], ["first"], ["last"], ["last"], [])):
@@ -370,7 +370,13 @@ class _Writer:
     @cached_property
     def texts(self) -> list[str]:
         """Every short text of the database."""
-        found = {value for table in self.rows.values() for row in table for value in row.values() if isinstance(value, str)}
+        found = {
+            value
+            for table in self.rows.values()
+            for row in table
+            for value in row.values()
+            if isinstance(value, str)
+        }
         return sorted(found)
 
     def orders(self, drawn: ValueNode | None) -> Sequence[Mapping[str, str]]:
@@ -414,7 +420,8 @@ class _Writer:
             VariableDefinitionNode(
                 variable=VariableNode(name=_name(name)),
                 type=parse_type(type_),
-                default_value=value if by_default else None,
+                # Nothing that is made a variable has variables in it.
+                default_value=cast("Any", value) if by_default else None,
                 directives=(),
             )
         )

@@ -18,9 +18,7 @@ from tests.reads.rows import Row
 Sort = Callable[[Sequence[Row]], list[Row]]
 
 ALL = list(PROCESSES)
-SEEN = {
-    row["process_id"] for row in ROWS["authorisation"] if row["profile_id"] == CLEANER
-}
+SEEN = {row["process_id"] for row in ROWS["authorisation"] if row["profile_id"] == CLEANER}
 
 
 def by(field: str, *, descending: bool = False) -> Sort:
@@ -145,7 +143,9 @@ async def test_a_page_has_20_items_where_no_size_is_given(graph: Graph) -> None:
         f"e{n}" for n in range(1, 21)
     ]
     assert data["espaces"]["totalCount"] == 120
-    data = await graph.data("{ espaces(last: 100) { nodes { reference } pageInfo { hasPreviousPage } } }")
+    data = await graph.data(
+        "{ espaces(last: 100) { nodes { reference } pageInfo { hasPreviousPage } } }"
+    )
     assert len(data["espaces"]["nodes"]) == 100
     assert data["espaces"]["pageInfo"]["hasPreviousPage"] is True
 
@@ -178,7 +178,9 @@ async def test_pages_below_the_root(home: Graph) -> None:
         } }
     }"""
     first = {e["reference"]: e["processes"] for e in (await home.data(query))["espaces"]["nodes"]}
-    assert {key: [edge["node"]["reference"] for edge in page["edges"]] for key, page in first.items()} == {
+    assert {
+        key: [edge["node"]["reference"] for edge in page["edges"]] for key, page in first.items()
+    } == {
         "alike": [],
         "empty": [],
         "light": ["leave", "lights-off"],
@@ -244,7 +246,10 @@ def cursor(*values: object) -> str:
         (f'orderBy: {{field: NAME}}, after: "{cursor("database_id", 1)}"', ["after"]),
         (f'orderBy: {{field: NAME}}, before: "{cursor("name,database_id", 1, "a")}"', ["before"]),
         (f'orderBy: {{field: NAME}}, after: "{cursor("name,database_id", NUL, 1)}"', ["after"]),
-        (f'orderBy: {{field: NAME}}, after: "{cursor("name,database_id", SURROGATE, 1)}"', ["after"]),
+        (
+            f'orderBy: {{field: NAME}}, after: "{cursor("name,database_id", SURROGATE, 1)}"',
+            ["after"],
+        ),
         (
             "orderBy: [{field: NAME}, {field: DATABASE_ID, direction: DESC}],"
             f' after: "{cursor("name,database_id", "a", 1)}"',
@@ -274,17 +279,18 @@ async def test_wrong_pages_are_refused_in_variables_too(home: Graph) -> None:
     }"""
     name = [{"field": "NAME"}]
     assert "errors" not in await home.ask(query, {"n": 100})
-    for variables, argument in [
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"n": 101}, "first"),
         ({"n": -1}, "first"),
         ({"after": "x"}, "after"),
         ({"after": cursor("database_id", 1), "order": name}, "after"),
         ({"after": cursor("name,database_id", "\0", 1), "order": name}, "after"),
-    ]:
+    ]
+    for variables, argument in refused:
         error = await home.error(query, variables)
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
         assert error["extensions"]["problems"][0]["path"] == ["processes", argument]
-    for variables in ({"n": 2**31}, {"n": "1"}, {"order": [{"field": "ICON"}]}, {"n": True}):
+    for variables in ({"n": 2**31}, {"n": "1"}, {"n": True}, {"order": [{"field": "ICON"}]}):
         error = await home.error(query, variables)
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
         assert "path" not in error

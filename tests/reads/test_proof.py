@@ -76,7 +76,9 @@ async def worlds(postgres: str, template: str) -> AsyncIterator[list[World]]:
                 await transaction.script(f"CREATE SCHEMA world_{number}")
             # No statement comes a second time, so there is no use in keeping them.
             database = await Database.connect(
-                f"{url}&search_path=world_{number}&synchronous_commit=off", pool_max=2, statement_cache_size=0
+                f"{url}&search_path=world_{number}&synchronous_commit=off",
+                pool_max=2,
+                statement_cache_size=0,
             )
             stack.push_async_callback(database.close)
             await migrate(database)
@@ -129,13 +131,17 @@ _SCALARS: CustomScalarStrategies = {
 DRAWN = st.one_of(
     *(
         queries(SCHEMA, fields=root_fields, custom_scalars=_SCALARS, print_ast=Drawn)
-        for root_fields in (None, *([name] for name in ("processes", "process", "espaces", "executions")))
+        for root_fields in (
+            None,
+            *([name] for name in ("processes", "process", "espaces", "executions", "execution")),
+        )
     )
 )
 # Mostly on, and off in the simplest example.
 TWISTS = st.builds(Twists, *[st.integers(0, 7).map(bool)] * len(fields(Twists)))
 
 
+@pytest.mark.timeout(max(300, EXAMPLES))
 @seed(SEED)
 @settings(
     max_examples=max(1, EXAMPLES // VARIANTS),
@@ -144,7 +150,11 @@ TWISTS = st.builds(Twists, *[st.integers(0, 7).map(bool)] * len(fields(Twists)))
     print_blob=True,
     phases=[Phase.generate, Phase.shrink],
     # Operations of the real schema take many choices, and none of these is a fault of the test.
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+    ],
 )
 @given(drawn=DRAWN, twists=TWISTS, start=st.integers(0, 2**64 - 1))
 async def test_sql_answers_as_plain_python_does(

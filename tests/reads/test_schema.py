@@ -1,4 +1,4 @@
-"""The schema: described throughout, printed in ``schema.graphql``, and true to ``storage.model``."""
+"""The schema: described throughout, printed in ``schema.graphql``, true to ``storage.model``."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ from storage.model import SQL_TYPES, TABLES, ColumnKind, Table
 COMPILER = OperationCompiler(build_schema(), Limits())
 SCHEMA = COMPILER.schema
 TYPES = [type_ for type_ in SCHEMA.type_map.values() if not is_introspection_type(type_)]
-OBJECTS = {
-    name: (SCHEMA.type_map[name], TABLES[table]) for name, table in TABLE_OF_TYPE.items()
-}
+OBJECTS = {name: (SCHEMA.type_map[name], TABLES[table]) for name, table in TABLE_OF_TYPE.items()}
 FILTERS = {
     name.removesuffix("Where"): type_
     for name, type_ in SCHEMA.type_map.items()
@@ -85,7 +83,9 @@ def test_descriptions_are_sentences() -> None:
 
 def test_the_printed_schema_is_up_to_date() -> None:
     printed = Path(__file__).parents[2] / "schema.graphql"
-    assert printed.read_text(encoding="utf-8").strip() == COMPILER.sdl().strip(), "run `make schema`"
+    assert printed.read_text(encoding="utf-8").strip() == COMPILER.sdl().strip(), (
+        "run `make schema`"
+    )
 
 
 # The schema and the model ------------------------------------------------------------------------

@@ -61,7 +61,10 @@ VIEWERS = ["admin", "occupant", "cleaner", "janitor", "lodger"]
         ("{ processes(first: 0) { edges { cursor node { %s } } } }" % TREE, 1),
         ('{ process(reference: "leave") { %s usedBy { %s } } }' % (TREE, TREE), 1),
         ('{ nodes(ids: ["UHJvY2Vzczox", "RXNwYWNlOjE="]) { id } }', 1),
-        ("{ espaces { nodes { processes { nodes { executions { nodes { steps { id } } } } } } } }", 1),
+        (
+            "{ espaces { nodes { processes { nodes { executions { nodes { id } } } } } } }",
+            1,
+        ),
         ("{ a: processes { totalCount } b: espaces { totalCount } c: profiles { totalCount } }", 3),
         ("{ __typename }", 0),
         ("{ __schema { queryType { name } } }", 0),

@@ -68,9 +68,7 @@ async def test_a_whole_tree(home: Graph) -> None:
         "source": {"name": "process"},
         "action": "lock",
         "runsWhen": "DISABLED",
-        "arguments": [
-            {"__typename": "Argument", "reference": "0", "value": f"{{input}} {ASTRAL}"}
-        ],
+        "arguments": [{"__typename": "Argument", "reference": "0", "value": f"{{input}} {ASTRAL}"}],
         "process": {"reference": "leave"},
         "subprocess": {"reference": "lock"},
     }
@@ -164,7 +162,9 @@ async def test_every_text_comes_out_as_it_is_stored(home: Graph) -> None:
 
 
 async def test_sources_without_their_secrets(home: Graph) -> None:
-    query = "{ sources { nodes { name kind settings secretSettings builtIn processes { nodes { reference } } } } }"
+    query = """{ sources { nodes {
+        name kind settings secretSettings builtIn processes { nodes { reference } }
+    } } }"""
     response = await home.answer(query)
     assert b"hunter2" not in response.body
     assert b"opensesame" not in response.body
@@ -339,7 +339,12 @@ async def test_a_selection_of_which_nothing_is_left(home: Graph) -> None:
         "processes": {"nodes": [{}, {}], "edges": [{}, {}], "pageInfo": {}},
         "espaces": {},
     }
-    assert await home.data("query ($no: Boolean!) { viewer @include(if: $no) { seesAll } }", {"no": False}) == {}
+    assert (
+        await home.data(
+            "query ($no: Boolean!) { viewer @include(if: $no) { seesAll } }", {"no": False}
+        )
+        == {}
+    )
 
 
 async def test_typename_everywhere(home: Graph) -> None:
@@ -399,7 +404,9 @@ async def test_keys_longer_than_a_name_in_postgresql(home: Graph, length: int) -
 
 async def test_thousands_of_fields(home: Graph) -> None:
     fields = " ".join(f"f{n}: name g{n}: databaseId" for n in range(1000))
-    async with open_services(settings_for_tests(max_query_tokens=100_000), home.database) as services:
+    async with open_services(
+        settings_for_tests(max_query_tokens=100_000), home.database
+    ) as services:
         graph = Graph(services)
         data = await graph.data(
             "{ process(databaseId: 1) { %s actions { a: action } } processes { nodes { %s } } }"
@@ -498,11 +505,12 @@ async def test_root_fields_ask_for_permissions(home: Graph, field: str, profile:
 
 
 async def test_permission_is_judged_before_the_arguments(home: Graph) -> None:
-    for query, variables in [
+    cases: list[tuple[str, dict[str, Any]]] = [
         ("{ processes(first: 101) { totalCount } }", {}),
         ("query ($n: Int) { processes(first: $n) { totalCount } }", {"n": 101}),
         ("query ($n: Int) { processes(first: $n) { totalCount } }", {"n": "x"}),
-    ]:
+    ]
+    for query, variables in cases:
         error = await home.error(query, variables, profile="clerk")
         assert error["extensions"]["code"] == "FORBIDDEN"
 
@@ -542,7 +550,9 @@ async def test_without_the_permission_to_read_there_are_no_processes_anywhere(ho
 
 
 async def test_sources_are_an_admins_alone(home: Graph) -> None:
-    query = "{ process(databaseId: 1) { actions { source { settings secretSettings } sourceName } } }"
+    query = (
+        "{ process(databaseId: 1) { actions { source { settings secretSettings } sourceName } } }"
+    )
     for profile in ("occupant", "guest", "cleaner"):
         data = await home.data(query, profile=profile)
         assert [action["source"] for action in data["process"]["actions"]] == [None] * 4

@@ -95,7 +95,7 @@ class _World:
                 for process in self.processes
                 if chance.random() < share
             ],
-            "execution": self._executions(0 if seed == 0 else chance.randint(0, 7)),
+            "execution": self._executions(0 if seed == 0 else chance.randint(2, 9)),
             "execution_step": self.steps,
         }
 
@@ -222,7 +222,7 @@ class _World:
                     "parent_step_id": parent,
                 }
             )
-            for position in self.chance.sample(range(1, 6), self.chance.randint(0, 3)):
+            for position in self.chance.sample(range(1, 6), self.chance.randint(0, 4)):
                 free.append(len(self.steps) + 1)
                 self.steps.append(self._step(free[-1], id_, position))
         return rows
