@@ -71,6 +71,12 @@ async def read_body(request: web.Request, largest: int) -> bytes:
     body = bytearray()
     loop = asyncio.get_running_loop()
     try:
+        if request.content.is_eof():
+            # A short body comes along with the head: there is nothing to wait for.
+            whole = request.content.read_nowait()
+            if len(whole) > largest:
+                raise bad_value((), too_long)
+            return whole
         async with asyncio.timeout(_BODY_TIMEOUT) as timeout:
             async for chunk in request.content.iter_any():
                 timeout.reschedule(loop.time() + _BODY_TIMEOUT)
