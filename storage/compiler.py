@@ -309,7 +309,7 @@ class Compiler:
                 return f"NOT {self.condition(part, table, alias)}"
             case Related(relation, part):
                 target = table.relations[relation]
-                rows = Rows(TABLES[target.target], target, alias)
+                rows = Rows(TABLES[target.target], target.tested or target, alias)
                 return f"EXISTS (SELECT{self.rest(rows, self.alias(), condition=part)})"
             case Compare(name, comparison, slot):
                 return self.compare(table.columns[name], alias, comparison, slot)

@@ -110,6 +110,9 @@ class Relation:
     """What a whole list is ordered by."""
     owned: bool = False
     """The rows are parts of ``{s}``, and may be seen by whoever may see that."""
+    tested: Relation | None = None
+    """The relation as filters test it, where showing it takes more: a plain join, which PostgreSQL
+    can begin at either end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +229,20 @@ PROCESS = Table(
                 " AS {link} ON {link}.subprocess_id = {t}.id"
             ),
             order=("{link}.first",),
+            tested=Relation(
+                "process",
+                "{link}.process_id = {s}.id",
+                link="action AS {link} ON {link}.subprocess_id = {t}.id",
+            ),
         ),
         "used_by": Relation(
-            "process", "{t}.id IN (SELECT process_id FROM action WHERE subprocess_id = {s}.id)"
+            "process",
+            "{t}.id IN (SELECT process_id FROM action WHERE subprocess_id = {s}.id)",
+            tested=Relation(
+                "process",
+                "{link}.subprocess_id = {s}.id",
+                link="action AS {link} ON {link}.process_id = {t}.id",
+            ),
         ),
         "executions": Relation("execution", "{t}.process_id = {s}.id"),
     },
