@@ -344,19 +344,25 @@ def _executed_answer(result: ExecutionResult) -> Answer:
 
 def _data(fields: Sequence[CompiledField], answers: Sequence[bytes | GatewayError]) -> Answer:
     """The response made of its root fields' answers, each as the database wrote it."""
-    members: list[bytes] = []
+    # One list of parts for one join: each further step would copy all of the answer.
+    parts = [b'{"data":{']
     errors: list[Mapping[str, Any]] = []
     fatal = False
     for compiled, answer in zip(fields, answers, strict=True):
-        value = answer if isinstance(answer, bytes) else b"null"
         if isinstance(answer, GatewayError):
             errors.append(entry(answer, path=[compiled.key], locations=_location(compiled)))
             fatal = fatal or compiled.non_null
-        members.append(b'"%b":%b' % (compiled.key.encode(), value))
-    data = b"null" if fatal else b"{%b}" % b",".join(members)
-    if not errors:
-        return Answer(200, b'{"data":%b}' % data)
-    return Answer(200, b'{"data":%b,"errors":%b}' % (data, orjson.dumps(errors)))
+            answer = b"null"
+        parts += (b'"%b":' % compiled.key.encode(), answer, b",")
+    if len(parts) > 1:
+        parts.pop()
+    parts.append(b"}")
+    if fatal:
+        parts = [b'{"data":null']
+    if errors:
+        parts += (b',"errors":', orjson.dumps(errors))
+    parts.append(b"}")
+    return Answer(200, b"".join(parts))
 
 
 def _location(compiled: CompiledField) -> list[dict[str, int]]:

@@ -28,7 +28,7 @@ class ProcessEnvelope:
         """The body of a success, around JSON as it came from the database."""
         if data is None:
             return b'{"error":false,"code":"ok","message":""}'
-        return b'{"error":false,"code":"ok","message":"","data":%b}' % data
+        return b"".join((b'{"error":false,"code":"ok","message":"","data":', data, b"}"))
 
     def failure(self, error: GatewayError) -> bytes:
         """The body of an error."""

@@ -20,7 +20,7 @@ class ProcessesEnvelope:
 
     def success(self, data: bytes | None) -> bytes | None:
         """The body of a success, around JSON as it came from the database."""
-        return None if data is None else b'{"processes":%b}' % data
+        return None if data is None else b"".join((b'{"processes":', data, b"}"))
 
     def failure(self, error: GatewayError) -> bytes:
         """The body of an error: the code's fixed message, and what is wrong as details."""
