@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 LIMIT = 1024 * 1024
 _LEAKS = re.compile(
     rb"asyncpg|postgres|psql|SELECT |INSERT |Traceback|File \\|\.py\b|site-packages|orjson|pydantic"
-    rb"|sys\.|Exception|surrogates not allowed|codec|/work/|localhost",
+    rb"|sys\.|Exception|surrogates not allowed|codec|/(?:home|usr|root|tmp)/|localhost",
     re.IGNORECASE,
 )
 
