@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -47,6 +50,19 @@ def run(
         timeout=PATIENCE * 2,
         check=False,
     )
+
+
+def require_program(name: str) -> str:
+    """The path of a program that no lock file can bring.
+
+    ``make test`` promises to need nothing that is installed by hand, so where the program is not
+    there, the test is skipped; CI, whose script installs it, fails instead.
+    """
+    found = shutil.which(name)
+    if found is None and not os.environ.get("CI"):
+        pytest.skip(f"there is no {name} on the PATH")
+    assert found, f"there is no {name} on the PATH"
+    return found
 
 
 def free_port() -> int:

@@ -21,7 +21,15 @@ from gateway.services import compiler_of
 from gateway.settings import Settings
 from gateway.tokens import TokenKeys
 from tests.conftest import SECRET, in_database
-from tests.gateway.programs import fetch, free_port, postmaster, run, serving, until
+from tests.gateway.programs import (
+    fetch,
+    free_port,
+    postmaster,
+    require_program,
+    run,
+    serving,
+    until,
+)
 
 WITH_SECRET = {"GATEWAY_TOKEN_SECRET": SECRET}
 COMMANDS = ("serve", "migrate", "demo", "token", "revoke", "schema", "openapi", "routes")
@@ -283,7 +291,7 @@ def test_what_is_wrong_is_named_in_one_line(
 
 def test_a_read_only_data_folder(tmp_path: Path) -> None:
     # What a mode forbids, root is allowed all the same, unless it drops that right.
-    ordinary = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    ordinary = [require_program("setpriv"), "--bounding-set=-all"] if os.geteuid() == 0 else []
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o555)
     for arguments in (["migrate"], ["token", "--profile", "admin"]):

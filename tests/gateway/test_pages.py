@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from storage.demo import load_home
 from tests.conftest import Gateway
+from tests.gateway.programs import require_program
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """A folder to leave pictures in, for people to look at."""
@@ -21,8 +21,7 @@ SCREENSHOTS = os.environ.get("SCREENSHOTS")
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium, kept from calling anybody of its own accord."""
-    found = shutil.which("chromium")
-    assert found, "the browser tests need 'chromium' on the PATH"
+    found = require_program("chromium")
     quiet = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(

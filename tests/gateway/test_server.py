@@ -22,7 +22,16 @@ import pytest
 from gateway.embedded import EmbeddedPostgres
 from tests.conftest import SECRET
 from tests.gateway.postgres import Postgres, own_postgres
-from tests.gateway.programs import Server, children, fetch, postmaster, run, serving, until
+from tests.gateway.programs import (
+    Server,
+    children,
+    fetch,
+    postmaster,
+    require_program,
+    run,
+    serving,
+    until,
+)
 
 STOPS: dict[str, Callable[[Server], None]] = {
     "SIGTERM": lambda server: server.process.terminate(),
@@ -88,6 +97,7 @@ def test_the_first_start_says_all_that_one_needs(data_dir: Path) -> None:
             assert server.get(path)[0] == 200
 
         # As a person would: paste it all into a shell.
+        require_program("curl")
         pasted = "\n".join(re.findall(r"^  (?:TOKEN=|curl ).*$", server.output, re.MULTILINE))
         assert pasted.count("curl") == 3
         pasted = pasted.replace("curl", "echo; curl")  # an answer has no line's end
