@@ -25,7 +25,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 from strawberry import UNSET
 
 from resolvers.enums import Permission, ProcessMode, ProcessState
@@ -92,7 +92,7 @@ class InputModel(BaseModel):
         return {
             key: member
             for key, member in value.items()
-            if member is not None or key in nullable or _snake(key) in nullable
+            if member is not None or key in nullable or to_snake(key) in nullable
         }
 
 
@@ -406,10 +406,6 @@ def accept_text(given: str, *place: str | int) -> str:
 def accept_texts(given: list[str], argument: str) -> list[str]:
     """Check an argument that is a list of texts; raises like ``accept``."""
     return [accept_text(text, argument, place) for place, text in enumerate(given)]
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)
 
 
 @graphql_input(EspaceKey, "An espace, by exactly one of its keys.", one_of=True)

@@ -25,6 +25,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_argument_values, get_directive_values
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
+from pydantic.alias_generators import to_snake
 
 from resolvers.errors import bad_value
 from resolvers.ids import read_cursor, read_global_id
@@ -229,7 +230,7 @@ class Planner:
         if name == "id":
             slot = self._slot(value, "integer", _id_of(table.type_name), name)
             return Compare("database_id", Comparison.EQUAL, slot)
-        column = _snake(name)
+        column = to_snake(name)
         return self._compare(table, column, Comparison.EQUAL, value, name)
 
     def _nodes(
@@ -469,7 +470,7 @@ class Planner:
             if value is None:
                 continue
             self._path.append(name)
-            column = _snake(name)
+            column = to_snake(name)
             if name == "and":
                 found += self._each(table, value)
             elif name == "or":
@@ -503,7 +504,7 @@ class Planner:
                 self._compare(table, column, Comparison.GREATER_OR_EQUAL, operand, op),
                 Compare(column, Comparison.LESS, slot),
             )
-        return (self._compare(table, column, Comparison(_snake(op)), operand, op),)
+        return (self._compare(table, column, Comparison(to_snake(op)), operand, op),)
 
     def _compare(
         self, table: Table, column: str, comparison: Comparison, operand: Any, name: str
@@ -598,8 +599,3 @@ def _order(table: Table, keys: Iterable[Mapping[str, Any]]) -> tuple[OrderKey, .
     if not order:
         return table.default_order
     return (*order, OrderKey("database_id", order[-1].descending))
-
-
-def _snake(name: str) -> str:
-    """``databaseId`` as ``database_id``."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

@@ -8,22 +8,11 @@ from typing import Any
 
 from resolvers.errors import PROCESSES_MESSAGES, ErrorKind, GatewayError
 from tests.conftest import Gateway, Reply
+from tests.reads.rows import TABLES
 
 ENVELOPE = {"error": False, "code": "ok", "message": ""}
 NOBODY = 2**31 - 1
 """The id of nothing."""
-
-_TABLES = (
-    "espace",
-    "process",
-    "source",
-    "action",
-    "input",
-    "profile",
-    "authorisation",
-    "execution",
-    "execution_step",
-)
 
 
 @dataclass(frozen=True)
@@ -109,7 +98,7 @@ class Api:
         """Every row there is; token bookkeeping aside."""
         return {
             table: await self.gateway.run(f"SELECT * FROM {table} AS t ORDER BY t::text")
-            for table in _TABLES
+            for table in TABLES
         }
 
     # Things to begin with ------------------------------------------------------------------------
