@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeAlias, cast
+from typing import Any, ParamSpec, cast
 
-import asyncpg
 import orjson
 
 from contestants import gateway
@@ -22,12 +21,12 @@ from load import LoadTool, Target
 from resolvers.compiler import OperationCompiler
 from servers import Server
 from storage import processes as stored
-from storage.database import Database, Transaction
+from storage.database import Transaction
 from storage.plan import RunValues
+from storage.pool import Connection, open_pool
 from work import ADMIN, FRAGMENT, reference, statement
 
 _Parameters = ParamSpec("_Parameters")
-_Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +57,10 @@ async def timed(
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[_Connection]:
-    """A connection as the gateway opens them, without what ``Database`` adds to a statement."""
-    database = await Database.connect(url, statement_timeout=0)
-    try:
-        async with database._pool.acquire() as connection:
-            yield connection
-    finally:
-        await database.close()
+async def connected(url: str) -> AsyncIterator[Connection]:
+    """A connection as the gateway opens them."""
+    async with await open_pool(url, statement_timeout=0) as pool, pool.acquire() as connection:
+        yield connection
 
 
 # Whole tables ----------------------------------------------------------------------------------
@@ -251,7 +246,7 @@ _FILTERS: Sequence[tuple[str, str, str, Callable[[int], object]]] = (
 )
 
 
-_Values = Callable[[_Connection, int], Awaitable[dict[str, Any]]]
+_Values = Callable[[Connection, int], Awaitable[dict[str, Any]]]
 """The variables of an operation, for the process with a number."""
 
 
@@ -283,7 +278,7 @@ def _kinds(compiler: OperationCompiler) -> Iterator[tuple[str, str, _Values]]:
 
 
 async def _after(
-    compiler: OperationCompiler, order: str, connection: _Connection, number: int
+    compiler: OperationCompiler, order: str, connection: Connection, number: int
 ) -> dict[str, Any]:
     document = (
         "query ($id: Int!) { processes(first: 1, where: {databaseId: {eq: $id}},"
@@ -294,7 +289,7 @@ async def _after(
 
 
 async def _filtered(
-    value: Callable[[int], object], connection: _Connection, number: int
+    value: Callable[[int], object], connection: Connection, number: int
 ) -> dict[str, Any]:
     return {"x": value(number)}
 
@@ -311,8 +306,8 @@ async def _grown(
     kind: str,
     document: str,
     values: _Values,
-    few: _Connection,
-    many: _Connection,
+    few: Connection,
+    many: Connection,
     compiler: OperationCompiler,
 ) -> Growth:
     costs: dict[bool, list[float]] = {False: [], True: []}

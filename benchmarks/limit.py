@@ -16,13 +16,12 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from storage.database import Database
+from storage.pool import open_pool
 
 
 async def application(url: str, statements: dict[str, str]) -> web.Application:
     """The application with its one handler."""
-    # The pool itself: what Database adds around a statement is the gateway's, not the limit's.
-    pool = (await Database.connect(url))._pool
+    pool = await open_pool(url)
 
     async def answer(request: web.Request) -> web.Response:
         asked = orjson.loads(await request.read())

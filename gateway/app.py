@@ -92,10 +92,9 @@ class _Endpoint:
 
     async def graphql(self, request: web.Request) -> web.StreamResponse:
         """GraphQL over HTTP; to a browser that only looks, GraphiQL."""
-        if self._settings.graphiql and wants_page(request):
+        if self._settings.graphiql and request.method == hdrs.METH_GET and wants_page(request):
             return await self._graphiql(request)
-        header = request.headers.get(hdrs.AUTHORIZATION)
-        viewer = None if header is None else await self._viewer(request)
+        viewer = await self._viewer(request) if hdrs.AUTHORIZATION in request.headers else None
         try:
             asked = await graphql_http.read_request(request, self._settings.max_body_bytes)
         except GatewayError:

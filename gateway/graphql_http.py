@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from gateway.limits import read_body
 from resolvers import strict_json
@@ -12,8 +13,17 @@ from resolvers.errors import ErrorKind, GatewayError, bad_value
 from resolvers.operations import Answer, GraphQLRequest, refusal
 from resolvers.validation import describe
 
-_JSON = "application/json; charset=utf-8"
-_GRAPHQL_JSON = "application/graphql-response+json; charset=utf-8"
+_GRAPHQL_JSON = "application/graphql-response+json"
+
+
+def _headers(media_type: str) -> CIMultiDict[str]:
+    content_type = f"{media_type}; charset=utf-8"
+    return CIMultiDict({hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "private, no-store"})
+
+
+# Of every response; made once, since a multidict is copied in a tenth of the time.
+_JSON_HEADERS = _headers("application/json")
+_GRAPHQL_JSON_HEADERS = _headers(_GRAPHQL_JSON)
 
 
 async def read_request(request: web.Request, largest_body: int) -> GraphQLRequest:
@@ -52,16 +62,14 @@ def _from_members(members: object, *, read_only: bool = False) -> GraphQLRequest
 
 def respond(request: web.Request, answer: Answer) -> web.Response:
     """The response that carries an answer, in the media type that the client asked for."""
-    accepts = request.headers.get(hdrs.ACCEPT, "")
-    media_type = _GRAPHQL_JSON if "application/graphql-response+json" in accepts else _JSON
-    headers = {
-        hdrs.CONTENT_TYPE: media_type,
-        hdrs.CACHE_CONTROL: "private, no-store",
-        **answer.headers,
-    }
-    if answer.status == ErrorKind.UNAUTHENTICATED.words.status:
-        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    return web.Response(status=answer.status, body=answer.body, headers=headers)
+    wants_graphql_json = _GRAPHQL_JSON in request.headers.get(hdrs.ACCEPT, "")
+    headers = _GRAPHQL_JSON_HEADERS if wants_graphql_json else _JSON_HEADERS
+    response = web.Response(status=answer.status, body=answer.body, headers=headers)
+    if answer.status != 200:
+        response.headers.update(answer.headers)
+        if answer.status == ErrorKind.UNAUTHENTICATED.words.status:
+            response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    return response
 
 
 def refuse(request: web.Request, error: GatewayError) -> web.Response:

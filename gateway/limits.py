@@ -63,26 +63,23 @@ async def read_body(request: web.Request, largest: int) -> bytes:
         GatewayError: ``BAD_USER_INPUT``; it has more than ``largest`` bytes, or is not what the
             request's head says.
     """
-    if not request.body_exists:
-        return b""
-    too_long = f"the body is longer than {largest:,} bytes"
-    if request.content_length is not None and request.content_length > largest:
-        raise bad_value((), too_long)
-    body = bytearray()
-    loop = asyncio.get_running_loop()
     try:
         if request.content.is_eof():
             # A short body comes along with the head: there is nothing to wait for.
             whole = request.content.read_nowait()
             if len(whole) > largest:
-                raise bad_value((), too_long)
+                raise _too_long(largest)
             return whole
+        if request.content_length is not None and request.content_length > largest:
+            raise _too_long(largest)
+        body = bytearray()
+        loop = asyncio.get_running_loop()
         async with asyncio.timeout(_BODY_TIMEOUT) as timeout:
             async for chunk in request.content.iter_any():
                 timeout.reschedule(loop.time() + _BODY_TIMEOUT)
                 body += chunk
                 if len(body) > largest:
-                    raise bad_value((), too_long)
+                    raise _too_long(largest)
     except TimeoutError as error:
         raise bad_value((), f"nothing of the body came for {_BODY_TIMEOUT:g} s") from error
     except (web.RequestPayloadError, HttpProcessingError) as error:
@@ -90,3 +87,7 @@ async def read_body(request: web.Request, largest: int) -> bytes:
     except ConnectionError as error:
         raise bad_value((), "the body ended early") from error  # told to nobody: they are gone
     return bytes(body)
+
+
+def _too_long(largest: int) -> GatewayError:
+    return bad_value((), f"the body is longer than {largest:,} bytes")

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from resolvers.enums import Permission
 from resolvers.errors import ErrorKind, GatewayError, forbidden
@@ -20,7 +21,7 @@ _LISTEN_RETRY = 30.0
 """Seconds after which listening is tried again where it failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Viewer:
     """Whoever a request is made for: a profile and what it may do."""
 
@@ -58,6 +59,11 @@ class Viewer:
         else:
             processes = Visibility.ALL if self.sees_all else Visibility.AUTHORISED
         return Scope(processes, sources=Permission.ADMIN in self.permissions)
+
+    @cached_property
+    def reading(self) -> Scope:
+        """What reads may show to the viewer."""
+        return self.scope(Permission.PROCESS_READ)
 
 
 class AccessDirectory:

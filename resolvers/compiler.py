@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, cast
 import orjson
 import strawberry
 from graphql import (
-    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLObjectType,
     GraphQLSchema,
+    NamedTypeNode,
+    NonNullTypeNode,
     OperationDefinitionNode,
     OperationType,
     is_non_null_type,
@@ -44,20 +45,57 @@ from storage.plan import ReadPage, Rendering, Scope, Visibility
 _LARGEST_KEPT_DOCUMENT = 16 * 1024
 """Characters; a longer document is not kept, so that a cache's length bounds its memory."""
 
-INTROSPECTION_FIELDS = frozenset({"__schema", "__type", "__typename"})
+_SCHEMA_FIELDS = frozenset({"__schema", "__type"})
+INTROSPECTION_FIELDS = _SCHEMA_FIELDS | {"__typename"}
 """Root fields that ask for nothing but the schema."""
+
+
+_PLAIN_TYPES: Mapping[str, type] = {"Int": int, "String": str, "ID": str, "Boolean": bool}
+
+
+class PlainVariable(NamedTuple):
+    """A variable that is a single value of a plain type."""
+
+    name: str
+    type_: type
+    nullable: bool
+    has_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of a valid document, with what every request for it is judged by."""
+
+    definition: OperationDefinitionNode
+    root_names: frozenset[str]
+    """The names of its root fields, whatever ``@skip`` and ``@include`` say."""
+    variables: tuple[PlainVariable, ...] | None
+    """Its variables; None where one of them is an object, a list or an enum."""
+    introspects_too_much: bool
+
+    @property
+    def introspects(self) -> bool:
+        """Whether it asks for the schema; raises ``BAD_USER_INPUT`` if too often."""
+        if self.introspects_too_much:
+            raise bad_value((), "the operation asks for the schema too often")
+        return not self.root_names.isdisjoint(_SCHEMA_FIELDS)
+
+    @property
+    def only_introspects(self) -> bool:
+        """Whether it asks for nothing but the schema."""
+        return self.root_names <= INTROSPECTION_FIELDS
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """A parsed document: valid, or with the errors that it has."""
 
-    ast: DocumentNode | None
-    operations: Mapping[str | None, OperationDefinitionNode]
+    operations: Mapping[str | None, Operation]
+    """None of them where the document is not valid."""
     fragments: Mapping[str, FragmentDefinitionNode]
     errors: tuple[GraphQLError, ...] = ()
 
-    def operation(self, name: str | None) -> OperationDefinitionNode:
+    def operation(self, name: str | None) -> Operation:
         """The operation to run; raises ``BAD_USER_INPUT`` where that is not clear."""
         if name is None and len(self.operations) == 1:
             return next(iter(self.operations.values()))
@@ -71,30 +109,6 @@ class Document:
             )
         return self.operations[name]
 
-    def root_names(self, operation: OperationDefinitionNode) -> set[str]:
-        """The names of the operation's root fields, whatever ``@skip`` and ``@include`` say."""
-        names: set[str] = set()
-        pending: list[Any] = [operation.selection_set]
-        spread: set[str] = set()
-        while pending:
-            for selection in pending.pop().selections:
-                if isinstance(selection, FieldNode):
-                    names.add(selection.name.value)
-                elif hasattr(selection, "selection_set"):
-                    pending.append(selection.selection_set)
-                elif selection.name.value not in spread:
-                    spread.add(selection.name.value)
-                    pending.append(self.fragments[selection.name.value].selection_set)
-        return names
-
-    def introspects(self, operation: OperationDefinitionNode) -> bool:
-        """Whether the operation asks for the schema; raises ``BAD_USER_INPUT`` if too often."""
-        if self.root_names(operation).isdisjoint({"__schema", "__type"}):
-            return False
-        if introspects_too_much(operation.selection_set, self.fragments):
-            raise bad_value((), "the operation asks for the schema too often")
-        return True
-
 
 @dataclass(frozen=True, slots=True)
 class CompiledField:
@@ -103,6 +117,8 @@ class CompiledField:
     key: str
     node: FieldNode
     non_null: bool
+    opening: bytes
+    """What stands before its value in an answer: the key as JSON, and a colon."""
     permission: Permission | None = None
     statement: Statement | None = None
     """None for ``__typename``, and where compiling found the arguments wrong."""
@@ -194,24 +210,29 @@ class OperationCompiler:
             refuse_long_numbers(text, ast)
             errors = [reworded(error) for error in validate(self.schema, ast)]
         except GraphQLError as error:
-            return Document(None, {}, {}, (error,))
+            return Document({}, {}, (error,))
         except RecursionError:
-            return Document(None, {}, {}, (GraphQLError("the document is nested too deeply"),))
-        operations: dict[str | None, OperationDefinitionNode] = {}
-        fragments: dict[str, FragmentDefinitionNode] = {}
-        for definition in ast.definitions:
-            if isinstance(definition, OperationDefinitionNode):
-                operations[definition.name.value if definition.name else None] = definition
-            elif isinstance(definition, FragmentDefinitionNode):
-                fragments[definition.name.value] = definition
-        return Document(ast, operations, fragments, tuple(errors))
+            return Document({}, {}, (GraphQLError("the document is nested too deeply"),))
+        if errors:
+            return Document({}, {}, tuple(errors))
+        fragments = {
+            definition.name.value: definition
+            for definition in ast.definitions
+            if isinstance(definition, FragmentDefinitionNode)
+        }
+        operations = {
+            definition.name.value if definition.name else None: _operation(definition, fragments)
+            for definition in ast.definitions
+            if isinstance(definition, OperationDefinitionNode)
+        }
+        return Document(operations, fragments)
 
     def _compile(
         self, text: str, operation_name: str | None, shape: Hashable, scope: Scope
     ) -> tuple[CompiledField, ...]:
         """Compile a query. Its arguments are all that the result depends on: the cache's key."""
         document = self.document(text)
-        operation = document.operation(operation_name)
+        operation = document.operation(operation_name).definition
         root = cast(GraphQLObjectType, self.schema.query_type)
         planner = self._planner(document, shape)
         fields = planner.collect(root, [operation.selection_set])
@@ -220,10 +241,10 @@ class OperationCompiler:
             raise bad_value((), f"the operation has more than {most} fields at its root")
         compiled = []
         for key, nodes in fields.items():
-            node = nodes[0]
+            node, opening = nodes[0], b"%b:" % orjson.dumps(key)
             if node.name.value == "__typename":
                 typename = orjson.dumps(root.name)
-                compiled.append(CompiledField(key, node, non_null=True, constant=typename))
+                compiled.append(CompiledField(key, node, True, opening, constant=typename))
                 continue
             definition = root.fields[node.name.value]
             statement, wrong = None, None
@@ -238,6 +259,7 @@ class OperationCompiler:
                     key,
                     node,
                     is_non_null_type(definition.type),
+                    opening,
                     permission_of(definition),
                     statement,
                     error=wrong,
@@ -267,7 +289,7 @@ class OperationCompiler:
             raise ValueError("; ".join(error.message for error in document.errors))
         if name not in document.operations:
             raise ValueError(f"there is no operation {name}")
-        operation = document.operations[name]
+        operation = document.operations[name].definition
         root = cast(GraphQLObjectType, self.schema.get_root_type(operation.operation))
         # Every variable of a legacy query is a single value that is always given.
         shape = shape_of({v.variable.name.value: "" for v in operation.variable_definitions or ()})
@@ -290,3 +312,45 @@ class OperationCompiler:
         return LegacyOperation(
             document, operation, tuple(path), permission_of(definition), statements
         )
+
+
+def _operation(
+    definition: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> Operation:
+    names = _root_names(definition, fragments)
+    too_much = not names.isdisjoint(_SCHEMA_FIELDS) and introspects_too_much(
+        definition.selection_set, fragments
+    )
+    return Operation(definition, names, _plain_variables(definition), too_much)
+
+
+def _root_names(
+    definition: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> frozenset[str]:
+    names: set[str] = set()
+    pending: list[Any] = [definition.selection_set]
+    spread: set[str] = set()
+    while pending:
+        for selection in pending.pop().selections:
+            if isinstance(selection, FieldNode):
+                names.add(selection.name.value)
+            elif hasattr(selection, "selection_set"):
+                pending.append(selection.selection_set)
+            elif selection.name.value not in spread:
+                spread.add(selection.name.value)
+                pending.append(fragments[selection.name.value].selection_set)
+    return frozenset(names)
+
+
+def _plain_variables(definition: OperationDefinitionNode) -> tuple[PlainVariable, ...] | None:
+    found = []
+    for variable in definition.variable_definitions or ():
+        type_, nullable = variable.type, True
+        if isinstance(type_, NonNullTypeNode):
+            type_, nullable = type_.type, False
+        plain = _PLAIN_TYPES.get(type_.name.value) if isinstance(type_, NamedTypeNode) else None
+        if plain is None:
+            return None
+        name, has_default = variable.variable.name.value, variable.default_value is not None
+        found.append(PlainVariable(name, plain, nullable, has_default))
+    return tuple(found)

@@ -45,7 +45,7 @@ class RequestContext:
         self.viewer.require(permission_of(definition), raw.field_name)
         planner = self._planner(info)
         plan = planner.root(definition, str(raw.path.key), raw.field_nodes)
-        return await self._answer(plan, self.viewer.scope(Permission.PROCESS_READ))
+        return await self._answer(plan, self.viewer.reading)
 
     async def payload(self, info: Info, values: Mapping[str, object]) -> Any:
         """Answer a mutation.

@@ -16,8 +16,6 @@ import orjson
 from graphql import (
     ExecutionResult,
     GraphQLError,
-    NamedTypeNode,
-    NonNullTypeNode,
     OperationDefinitionNode,
     OperationType,
     default_field_resolver,
@@ -33,10 +31,11 @@ from resolvers.compiler import (
     CompiledField,
     Document,
     LegacyOperation,
+    Operation,
     OperationCompiler,
+    PlainVariable,
 )
 from resolvers.context import RequestContext, permission_of
-from resolvers.enums import Permission
 from resolvers.errors import ErrorKind, GatewayError
 from resolvers.execution.engine import ExecutionEngine
 from resolvers.failures import as_gateway_error, entry, entry_of_graphql, from_graphql
@@ -131,10 +130,10 @@ class Operations:
             if document.errors:
                 return _refused([entry_of_graphql(error) for error in document.errors])
             operation = document.operation(request.operation_name)
-            introspects = document.introspects(operation)
+            introspects = operation.introspects
             if introspects and self._introspection == "off":
                 raise GatewayError(ErrorKind.FORBIDDEN, "introspection is switched off")
-            is_query = operation.operation is OperationType.QUERY
+            is_query = operation.definition.operation is OperationType.QUERY
             if request.read_only and not is_query:
                 refused = entry(
                     GatewayError(ErrorKind.BAD_USER_INPUT, "send a mutation with POST, not GET")
@@ -142,10 +141,10 @@ class Operations:
                 return Answer(405, orjson.dumps({"errors": [refused]}), {"Allow": "POST"})
             variables = self._variables(operation, request.variables)
             if isinstance(variables, list):
-                return self._refused_variables(document, operation, viewer, variables)
+                return self._refused_variables(operation, viewer, variables)
             if viewer is not None and is_query and not introspects:
-                return await self._run_query(request, variables.coerced, viewer)
-            result = await self._executed(document, operation, variables, viewer)
+                return await self._run_query(request, variables, viewer)
+            result = await self._executed(document, operation.definition, variables, viewer)
             return _executed_answer(result)
         except GatewayError as error:
             return refusal(error)
@@ -155,10 +154,9 @@ class Operations:
         if self._introspection != "public" or document.errors:
             return False
         try:
-            operation = document.operation(operation_name)
+            return document.operation(operation_name).only_introspects
         except GatewayError:
             return False
-        return document.root_names(operation) <= INTROSPECTION_FIELDS
 
     # Queries -----------------------------------------------------------------------------------
 
@@ -166,7 +164,7 @@ class Operations:
         self, request: GraphQLRequest, variables: Mapping[str, Any], viewer: Viewer
     ) -> Answer:
         self.compiled += 1
-        scope = viewer.scope(Permission.PROCESS_READ)
+        scope = viewer.reading
         fields = self.compiler.query(request.query, request.operation_name, variables, scope)
         values = RunValues(variables, viewer.profile_id)
         if len(fields) == 1:
@@ -195,7 +193,7 @@ class Operations:
         self,
         document: Document,
         operation: OperationDefinitionNode,
-        variables: VariableValues,
+        variables: Mapping[str, Any],
         viewer: Viewer | None,
         rendering: Rendering = Rendering.GRAPHQL,
     ) -> ExecutionResult:
@@ -219,7 +217,7 @@ class Operations:
             None,
             context,
             operation,
-            variables,
+            VariableValues({}, dict(variables)),
             default_field_resolver,
             default_type_resolver,
             default_field_resolver,
@@ -231,31 +229,27 @@ class Operations:
     # Variables ---------------------------------------------------------------------------------
 
     def _variables(
-        self, operation: OperationDefinitionNode, given: Mapping[str, Any]
-    ) -> VariableValues | list[GraphQLError]:
+        self, operation: Operation, given: Mapping[str, Any]
+    ) -> Mapping[str, Any] | list[GraphQLError]:
         """The operation's variables, coerced to their types, or what is wrong with them."""
-        coerced = _plain_variables(operation, given)
+        coerced = None if operation.variables is None else _coerced(operation.variables, given)
         if coerced is not None:
-            return VariableValues({}, coerced)
-        return get_variable_values(
-            self.compiler.schema, operation.variable_definitions or (), dict(given), max_errors=10
-        )
+            return coerced
+        definitions = operation.definition.variable_definitions or ()
+        found = get_variable_values(self.compiler.schema, definitions, dict(given), max_errors=10)
+        return found if isinstance(found, list) else found.coerced
 
     def _refused_variables(
-        self,
-        document: Document,
-        operation: OperationDefinitionNode,
-        viewer: Viewer | None,
-        errors: Sequence[GraphQLError],
+        self, operation: Operation, viewer: Viewer | None, errors: Sequence[GraphQLError]
     ) -> Answer:
         """The response to variables that do not fit, for a viewer who might have used them.
 
         Permission is judged before the shape of the input (CONTRACT.md §2).
         """
-        root = self.compiler.schema.get_root_type(operation.operation)
+        root = self.compiler.schema.get_root_type(operation.definition.operation)
         assert root is not None
         if viewer is not None:
-            for name in document.root_names(operation) - INTROSPECTION_FIELDS:
+            for name in operation.root_names - INTROSPECTION_FIELDS:
                 viewer.require(permission_of(root.fields[name]), name)
         return _refused([entry_of_graphql(error) for error in errors])
 
@@ -276,13 +270,13 @@ class Operations:
             if operation.statements:
                 self.compiled += 1
                 viewer.require(operation.permission, operation.path[0])
-                statement = operation.statements[viewer.scope(Permission.PROCESS_READ)]
+                statement = operation.statements[viewer.reading]
                 arguments = statement.arguments(RunValues(variables, viewer.profile_id))
                 return await self._database.fetch_json(statement.sql, arguments)
             result = await self._executed(
                 operation.document,
                 operation.definition,
-                VariableValues({}, dict(variables)),
+                variables,
                 viewer,
                 Rendering.LEGACY,
             )
@@ -296,28 +290,23 @@ class Operations:
         return None if found is None else orjson.dumps(found)
 
 
-_PLAIN_TYPES: Mapping[str, type] = {"Int": int, "String": str, "ID": str, "Boolean": bool}
+def _coerced(variables: Sequence[PlainVariable], given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The variables, where each is of just its type: there is nothing to coerce.
 
-
-def _plain_variables(
-    operation: OperationDefinitionNode, given: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """The variables, where each is a single value of just its type: there is nothing to coerce.
-
-    None where that is not so, and graphql-core has to judge; it takes ten times as long.
+    None where one is not, and graphql-core has to judge; it takes ten times as long.
     """
     coerced: dict[str, Any] = {}
-    for definition in operation.variable_definitions or ():
-        type_ = definition.type
-        if isinstance(type_, NonNullTypeNode):
-            type_ = type_.type
-        name = definition.variable.name.value
+    for name, type_, nullable, has_default in variables:
         value = given.get(name)
-        if not isinstance(type_, NamedTypeNode) or type(value) is not _PLAIN_TYPES.get(
-            type_.name.value
-        ):
+        if value is None:
+            if not nullable or (has_default and name not in given):
+                return None
+            if name in given:
+                coerced[name] = None
+            continue
+        if type(value) is not type_:
             return None
-        if type(value) is int and not -MAX_DATABASE_ID - 1 <= value <= MAX_DATABASE_ID:
+        if isinstance(value, int) and not -MAX_DATABASE_ID - 1 <= value <= MAX_DATABASE_ID:
             return None
         coerced[name] = value
     return coerced
@@ -353,7 +342,7 @@ def _data(fields: Sequence[CompiledField], answers: Sequence[bytes | GatewayErro
             errors.append(entry(answer, path=[compiled.key], locations=_location(compiled)))
             fatal = fatal or compiled.non_null
             answer = b"null"
-        parts += (b'"%b":' % compiled.key.encode(), answer, b",")
+        parts += (compiled.opening, answer, b",")
     if len(parts) > 1:
         parts.pop()
     parts.append(b"}")

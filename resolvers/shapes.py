@@ -10,26 +10,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
+# Shapes are plain tuples, told apart by what comes first: each query is looked up by one, and
+# tuples are hashed and compared without any Python code.
+LEAF: Final = "leaf"
+"""The shape of a number, a text, or a list of such."""
+_OBJECT: Final = "object"
+_LIST: Final = "list"
 
-class _Leaf(Enum):
-    """Stands for a number, a text, or a list of such."""
-
-    LEAF = "leaf"
-
-
-LEAF = _Leaf.LEAF
-
-
-@dataclass(frozen=True, slots=True)
-class _Object:
-    members: tuple[tuple[str, Hashable], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _List:
-    items: tuple[Hashable, ...]
+_LEAVES = frozenset({int, str, float})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +38,27 @@ class Given:
 
 def shape_of(value: object) -> Hashable:
     """The shape of a coerced variable, or of all of them as a dict."""
-    if value is None or isinstance(value, bool | Enum):
-        # 1 == True == 1.0 in Python: wrapped, so that no two shapes are mistaken for one.
-        return (type(value), value)
+    if type(value) in _LEAVES:
+        return LEAF
     if isinstance(value, dict):
-        return _Object(tuple((key, shape_of(member)) for key, member in value.items()))
+        return (_OBJECT, *[(key, shape_of(member)) for key, member in value.items()])
     if isinstance(value, list):
-        items = tuple(shape_of(item) for item in value)
-        return LEAF if items and all(item is LEAF for item in items) else _List(items)
+        items = [shape_of(item) for item in value]
+        return LEAF if items and all(item is LEAF for item in items) else (_LIST, *items)
+    if value is None or isinstance(value, bool | Enum):
+        # 1 == True == 1.0 in Python: with its type, so that no two shapes are mistaken for one.
+        return (type(value), value)
     return LEAF
 
 
-def marked(shape: Hashable, path: tuple[str | int, ...] = ()) -> Any:
+def marked(shape: Any, path: tuple[str | int, ...] = ()) -> Any:
     """A value of this shape, with ``Given`` in place of every leaf."""
-    match shape:
-        case _Leaf():
-            return Given(path)
-        case _Object(members):
-            return {key: marked(member, (*path, key)) for key, member in members}
-        case _List(items):
-            return [marked(item, (*path, place)) for place, item in enumerate(items)]
-        case (_, constant):
-            return constant
-    raise TypeError(shape)
+    if shape == LEAF:
+        return Given(path)
+    kind, *parts = shape
+    if kind == _OBJECT:
+        return {key: marked(member, (*path, key)) for key, member in parts}
+    if kind == _LIST:
+        return [marked(item, (*path, place)) for place, item in enumerate(parts)]
+    (constant,) = parts
+    return constant

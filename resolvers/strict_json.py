@@ -21,9 +21,6 @@ _STRING = (
 _STRINGS = re.compile(_STRING)
 _KEYS_AND_BRACKETS = re.compile(rb"(" + _STRING + rb")(\s*+:)?|[{}\[\]]")
 
-_OTHER_ENDS = (b" :", b"\t:", b"\n:", b"\r:", b'\\":')
-"""What stands in a body only where a key may end otherwise than in a quote and a colon."""
-
 _SHOWN = 40
 """Characters of the client's own text that a message repeats."""
 
@@ -61,9 +58,7 @@ def loads(body: bytes) -> object:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise _refusal(body, error) from None
-    # Outside of strings a colon stands after each key and nowhere else; the value read holds fewer
-    # keys than that only where some were written twice.
-    if not _has_keys(body, _count_keys(value)):
+    if not _has_just_the_keys_of(value, body):
         key, offset = _first_duplicate(body)
         where = _place(body, offset)
         raise bad_value((), f"the body has the duplicate key {_quoted(key)} at {where}")
@@ -111,26 +106,35 @@ def _path(way: _Way | None) -> tuple[str | int, ...]:
     return tuple(reversed(keys))
 
 
-def _has_keys(body: bytes, keys: int) -> bool:
-    """Whether just so many keys stand in a JSON text."""
-    # Where no key ends otherwise, these two characters stand at least as often as there are keys
-    # (more often where a string begins with a colon): if they stand as often, it is decided.
-    if body.count(b'":') == keys and not any(map(body.__contains__, _OTHER_ENDS)):
+def _has_just_the_keys_of(value: object, body: bytes) -> bool:
+    """Whether the JSON text that ``value`` was read from has no keys but those of ``value``."""
+    # Outside of strings a colon stands after each key and nowhere else. Counting is enough, as long
+    # as no colon of a string is written as an escape.
+    keys, strings = _keys_and_strings(value)
+    colons = body.count(b":")
+    if colons == keys:
         return True
+    if b"\\u003" not in body:
+        return colons == keys + "".join(strings).count(":")
     return _STRINGS.sub(b"", body).count(b":") == keys
 
 
-def _count_keys(value: object) -> int:
+def _keys_and_strings(value: object) -> tuple[int, list[str]]:
+    """How many keys ``value`` has, and all its strings, the keys among them."""
     keys = 0
+    strings: list[str] = []
     todo = [value]
     while todo:
         item = todo.pop()
-        if type(item) is dict:
+        if type(item) is str:
+            strings.append(item)
+        elif type(item) is dict:
             keys += len(item)
-            todo.extend(item.values())
+            strings += item
+            todo += item.values()
         elif type(item) is list:
-            todo.extend(item)
-    return keys
+            todo += item
+    return keys, strings
 
 
 def _first_duplicate(body: bytes) -> tuple[str, int]:

@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import asyncpg
+
+from storage.pool import Connection, ConnectionPool, cut_if_given_up, open_pool
 
 logger = logging.getLogger(__name__)
 
@@ -68,35 +70,10 @@ def _failures_named() -> Iterator[None]:
         raise _named(failure) from failure
 
 
-def _cut_if_hung(connection: _Connection, error: BaseException) -> None:
-    """Cut a connection whose statement was given up: whatever is done with it next, even giving it
-    back to the pool, would first wait for PostgreSQL to cancel that statement.
-    """
-    given_up = (TimeoutError, asyncio.CancelledError)
-    if isinstance(error, given_up) or isinstance(error.__cause__, given_up):
-        connection.terminate()
-
-
-async def _keep_session(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Reset nothing at release: nothing in the gateway changes a session's state, and asyncpg's
-    reset query would cost each request another round trip.
-    """
-
-
-async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Take JSON as the bytes that came over the wire, and give it as text or bytes."""
-    await connection.set_type_codec(
-        "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
-    )
-
-
-_Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-
-
 class Transaction:
     """A connection inside one transaction; whatever leaves with an exception is rolled back."""
 
-    def __init__(self, database: Database, connection: _Connection) -> None:
+    def __init__(self, database: Database, connection: Connection) -> None:
         self._database = database
         self._connection = connection
 
@@ -131,12 +108,9 @@ class Database:
     rows and depth.
     """
 
-    def __init__(
-        self, url: str, pool: asyncpg.Pool[asyncpg.Record], patience: float | None
-    ) -> None:
+    def __init__(self, url: str, pool: ConnectionPool) -> None:
         self.url = url
         self._pool = pool
-        self._patience = patience
         self.statements = 0
 
     @classmethod
@@ -161,56 +135,33 @@ class Database:
         Raises:
             DatabaseUnavailableError: the database cannot be reached.
         """
-        settings = {
-            "application_name": "process-gateway",
-            "jit": "off",
-            # A statement is planned once for each connection. Planning for each run's values costs
-            # more than most reads do: a tree took 0.8 ms instead of 0.2, a page of 200 took 10
-            # instead of 6.6. EXPLAIN (GENERIC_PLAN) shows what is run.
-            "plan_cache_mode": "force_generic_plan",
-        }
-        if statement_timeout:
-            settings["statement_timeout"] = str(int(statement_timeout * 1000))
         with _failures_named():
-            pool = await asyncpg.create_pool(
+            pool = await open_pool(
                 url,
-                min_size=pool_min,
-                max_size=pool_max,
-                # A statement that PostgreSQL does not even cancel (a dead network) ends as well.
-                command_timeout=statement_timeout + 1 if statement_timeout else None,
-                timeout=10,
+                pool_min=pool_min,
+                pool_max=pool_max,
+                statement_timeout=statement_timeout,
                 statement_cache_size=statement_cache_size,
-                max_cached_statement_lifetime=0,
-                max_cacheable_statement_size=0,
-                server_settings=settings,
-                init=_prepare,
-                reset=_keep_session,
             )
-        return cls(url, pool, statement_timeout or None)
+        return cls(url, ConnectionPool(pool, statement_timeout or None))
 
     async def close(self) -> None:
         """Close all connections once they are idle; those that are not within 5 s are cut."""
-        try:
-            await asyncio.wait_for(self._pool.close(), timeout=5)
-        except (TimeoutError, asyncpg.InterfaceError, OSError):
-            self._pool.terminate()
+        await self._pool.close()
 
     async def fetch_json(self, sql: str, args: Sequence[object]) -> bytes | None:
         """The one JSON value that the statement answers with, as PostgreSQL wrote it."""
         self.statements += 1
-        pool = self._pool
         try:
-            # Every read comes through here: a timer that is not needed, or a context manager, costs
-            # as much as all of the gateway's own work on it.
-            idle = pool.get_idle_size() > 0
-            connection = await pool.acquire(timeout=None if idle else self._patience)
+            # Every read comes through here, where a context manager costs as much as all of the
+            # gateway's own work on it.
+            connection = await self._pool.take()
             try:
                 answer: bytes | None = await connection.fetchval(sql, *args)
             except BaseException as error:
-                _cut_if_hung(connection, error)
+                await self._pool.give_back(connection, error)
                 raise
-            finally:
-                await pool.release(connection)
+            await self._pool.give_back(connection)
         except _FAILURES as error:
             raise _named(error) from error
         return answer
@@ -222,14 +173,15 @@ class Database:
                 await connection.fetchval("SELECT 1")
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[_Connection]:
-        """A connection of the pool, waited for no longer than for a statement."""
-        async with self._pool.acquire(timeout=self._patience) as connection:
-            try:
-                yield connection
-            except BaseException as error:
-                _cut_if_hung(connection, error)
-                raise
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection, waited for no longer than for a statement."""
+        connection = await self._pool.take()
+        try:
+            yield connection
+        except BaseException as error:
+            await self._pool.give_back(connection, error)
+            raise
+        await self._pool.give_back(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -243,7 +195,7 @@ class Database:
             try:
                 yield Transaction(self, connection)
             except BaseException as error:
-                _cut_if_hung(connection, error)
+                cut_if_given_up(connection, error)
                 with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     await transaction.rollback()
                 raise
@@ -267,7 +219,8 @@ class Database:
             connection = await asyncpg.connect(self.url, timeout=5, statement_cache_size=0)
             try:
                 await connection.add_listener(channel, hear)
-                await self._pool.execute("SELECT pg_notify($1, '')", channel)
+                async with self._connection() as notifier:
+                    await notifier.execute("SELECT pg_notify($1, '')", channel)
                 await asyncio.wait_for(arrived.wait(), timeout=2)
             except BaseException:
                 connection.terminate()
