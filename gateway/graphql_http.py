@@ -26,7 +26,7 @@ _JSON_HEADERS = _headers("application/json")
 _GRAPHQL_JSON_HEADERS = _headers(_GRAPHQL_JSON)
 
 
-async def read_request(request: web.Request, largest_body: int) -> GraphQLRequest:
+async def read_request(request: web.BaseRequest, largest_body: int) -> GraphQLRequest:
     """The operation that a GET or POST request asks for; raises ``BAD_USER_INPUT``."""
     if request.method == hdrs.METH_POST:
         return _from_members(strict_json.loads(await read_body(request, largest_body)))
@@ -60,7 +60,7 @@ def _from_members(members: object, *, read_only: bool = False) -> GraphQLRequest
     return GraphQLRequest(query, name or None, variables or {}, read_only=read_only)
 
 
-def respond(request: web.Request, answer: Answer) -> web.Response:
+def respond(request: web.BaseRequest, answer: Answer) -> web.Response:
     """The response that carries an answer, in the media type that the client asked for."""
     wants_graphql_json = _GRAPHQL_JSON in request.headers.get(hdrs.ACCEPT, "")
     headers = _GRAPHQL_JSON_HEADERS if wants_graphql_json else _JSON_HEADERS
@@ -72,6 +72,6 @@ def respond(request: web.Request, answer: Answer) -> web.Response:
     return response
 
 
-def refuse(request: web.Request, error: GatewayError) -> web.Response:
+def refuse(request: web.BaseRequest, error: GatewayError) -> web.Response:
     """The response to a request that did not become an operation."""
     return respond(request, refusal(error))

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from resolvers.errors import ErrorKind, GatewayError, bad_value
@@ -56,7 +56,7 @@ class RateLimiter:
             )
 
 
-async def read_body(request: web.Request, largest: int) -> bytes:
+async def read_body(request: web.BaseRequest, largest: int) -> bytes:
     """The request's body.
 
     Raises:
@@ -72,6 +72,8 @@ async def read_body(request: web.Request, largest: int) -> bytes:
             return whole
         if request.content_length is not None and request.content_length > largest:
             raise _too_long(largest)
+        if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+            await _invite(request)
         body = bytearray()
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_BODY_TIMEOUT) as timeout:
@@ -87,6 +89,12 @@ async def read_body(request: web.Request, largest: int) -> bytes:
     except ConnectionError as error:
         raise bad_value((), "the body ended early") from error  # told to nobody: they are gone
     return bytes(body)
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Tell a client to send the body that it holds back until it is told to (RFC 9110 §10.1.1)."""
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # of the response, which is yet to come
 
 
 def _too_long(largest: int) -> GatewayError:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from gateway.app import create_app
+from gateway.app import create_server
 from gateway.services import Services, open_services
 from gateway.settings import Settings, SettingsError
 from storage.database import Database
@@ -30,9 +30,8 @@ async def serving(
         RouteError: a legacy route does not fit the schema.
     """
     async with open_services(settings, database) as services:
-        runner = web.AppRunner(
-            create_app(services),
-            access_log=None,
+        runner = web.ServerRunner(
+            create_server(services),
             handle_signals=False,
             shutdown_timeout=settings.shutdown_grace,
         )
@@ -48,7 +47,7 @@ async def serving(
             await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, settings: Settings, *, shared: bool) -> None:
+async def _listen(runner: web.ServerRunner, settings: Settings, *, shared: bool) -> None:
     site = web.TCPSite(
         runner, settings.host, settings.port, backlog=1024, reuse_port=shared or None
     )

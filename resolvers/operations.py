@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from graphql import (
@@ -46,24 +46,25 @@ from storage.plan import Rendering, RunValues
 Introspection = Literal["public", "token", "off"]
 
 
-@dataclass(frozen=True, slots=True)
-class GraphQLRequest:
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+class GraphQLRequest(NamedTuple):
     """What a GraphQL client sent."""
 
     query: str
     operation_name: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = _NONE
     read_only: bool = False
     """Refuse mutations: the request came by a method that must not change anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A GraphQL response: HTTP status, body, and headers that say more about it."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NONE
 
 
 class _PassThroughContext(StrawberryGraphQLCoreExecutionContext):

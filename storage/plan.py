@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
 class Rendering(Enum):
@@ -40,8 +40,7 @@ class Scope:
     """Sources and their settings, which are an admin's."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunValues:
+class RunValues(NamedTuple):
     """What one run of a compiled statement brings along."""
 
     variables: Mapping[str, object]

@@ -19,7 +19,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 
-from gateway.app import create_app
+from gateway.app import create_server
 from gateway.embedded import EmbeddedPostgres
 from gateway.services import Services, open_services
 from gateway.settings import Settings
@@ -232,7 +232,7 @@ StartGateway = Callable[..., contextlib.AbstractAsyncContextManager[Gateway]]
 async def running_gateway(database: Database, **values: Any) -> AsyncIterator[Gateway]:
     """A gateway with these settings on a free port of this machine."""
     async with open_services(settings_for_tests(**values), database) as services:
-        runner = web.AppRunner(create_app(services), access_log=None)
+        runner = web.ServerRunner(create_server(services))
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 
 from gateway.settings import Settings
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _HEADERS = MappingProxyType(
     {
@@ -38,29 +38,30 @@ _TYPES = MappingProxyType(
 _CACHED = MappingProxyType({**_HEADERS, hdrs.CACHE_CONTROL: "public, max-age=3600"})
 
 
-def add_pages(app: web.Application, settings: Settings, openapi: Mapping[str, bytes]) -> None:
-    """Add the pages to an application.
+def pages(settings: Settings, openapi: Mapping[str, bytes]) -> dict[str, Handler]:
+    """The pages and all that they load, by path.
 
     Args:
         openapi: the OpenAPI document of each dialect (JSON), by the dialect's name.
     """
-    for name, document in openapi.items():
-        app.router.add_get(
-            f"/openapi/{name}.json", _fixed(document, "application/json; charset=utf-8")
-        )
+    found = {
+        f"/openapi/{name}.json": _fixed(document, "application/json; charset=utf-8")
+        for name, document in openapi.items()
+    }
     own = resources.files(__package__)
     for name in ("docs.js", "graphiql.js", "icon.svg", "index.css"):
         content_type = _TYPES[Path(name).suffix]
-        app.router.add_get(f"/static/pages/{name}", _fixed((own / name).read_bytes(), content_type))
-    app.router.add_get("/", page("index.html"))
-    app.router.add_get("/docs", page("docs.html"))
-    _add_static(app, "/static/swagger-ui/", _package("swagger_ui_bundle") / "vendor", "*/")
+        found[f"/static/pages/{name}"] = _fixed((own / name).read_bytes(), content_type)
+    found["/"] = page("index.html")
+    found["/docs"] = page("docs.html")
+    found |= _files("/static/swagger-ui/", _package("swagger_ui_bundle") / "vendor")
     if settings.graphiql:
-        package = "graphene_django_graphiql_static"
-        _add_static(app, "/static/graphiql/", _package(package) / "static", "*/")
+        folder = _package("graphene_django_graphiql_static") / "static"
+        found |= _files("/static/graphiql/", folder)
+    return found
 
 
-def wants_page(request: web.Request) -> bool:
+def wants_page(request: web.BaseRequest) -> bool:
     """Whether a browser asks for a page to look at, and not a program for an answer."""
     accepts = request.headers.get(hdrs.ACCEPT, "")
     return "text/html" in accepts and "query" not in request.query
@@ -74,31 +75,31 @@ def _package(name: str) -> Path:
     return Path(spec.origin).parent
 
 
-def _add_static(app: web.Application, prefix: str, folder: Path, pattern: str) -> None:
-    """Serve the files of the one folder below ``folder`` that fits, whatever version it names."""
-    (found,) = (path for path in folder.glob(pattern) if path.is_dir())
-    served = {path.name: path for path in found.iterdir() if path.suffix in _TYPES}
+def _files(prefix: str, folder: Path) -> dict[str, Handler]:
+    """The files of the one folder in ``folder``, whatever version it names."""
+    (found,) = (path for path in folder.iterdir() if path.is_dir())
+    served = (path for path in found.iterdir() if path.suffix in _TYPES)
+    return {f"{prefix}{path.name}": _file(path) for path in served}
 
-    async def file(request: web.Request) -> web.StreamResponse:
-        path = served.get(request.match_info["name"])
-        if path is None:
-            raise web.HTTPNotFound
+
+def _file(path: Path) -> Handler:
+    async def handler(request: web.BaseRequest) -> web.FileResponse:
         return web.FileResponse(path, headers={**_CACHED, hdrs.CONTENT_TYPE: _TYPES[path.suffix]})
 
-    app.router.add_get(f"{prefix}{{name}}", file)
+    return handler
 
 
-def page(name: str) -> _Handler:
+def page(name: str) -> Handler:
     """A handler that answers with one of the pages in this folder."""
     body = (resources.files(__package__) / name).read_bytes()
     return _fixed(body, "text/html; charset=utf-8")
 
 
-def _fixed(body: bytes, content_type: str) -> _Handler:
+def _fixed(body: bytes, content_type: str) -> Handler:
     """A handler that always answers the same."""
     headers = {**_HEADERS, hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "no-cache"}
 
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         return web.Response(body=body, headers=headers)
 
     return handler

@@ -574,6 +574,25 @@ async def test_what_is_not_http(
     assert caplog.messages == []
 
 
+async def test_a_body_that_is_held_back_is_asked_for(gateway: Gateway) -> None:
+    body = json.dumps({"query": COUNT["query"]}).encode()
+    more = ["Expect: 100-continue", f"Content-Length: {len(body)}", "Connection: close"]
+    sent = await head(gateway, "POST", "/graphql", *more)
+    answers = await raw(gateway, sent, body)
+    assert answers.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+async def test_a_body_that_nobody_would_read_is_not_asked_for(gateway: Gateway) -> None:
+    more = ["Expect: 100-continue", f"Content-Length: {2**30}"]
+    for method, path, status in (
+        ("POST", "/graphql", 400),
+        ("PUT", "/processes", 400),
+        ("POST", "/process/1", 405),
+    ):
+        reply = await first(gateway, await head(gateway, method, path, *more))
+        assert reply.status == status
+
+
 @pytest.mark.parametrize(
     "path",
     "/process/%00 /process/%FF /process/%zz /process/1%2F2 /processes/%00 /%00 /processes/-1"
