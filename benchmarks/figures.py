@@ -143,11 +143,11 @@ def _put_body(names: Sequence[str]) -> bytes:
 async def _update(names: Sequence[str]) -> tuple[str, tuple[object, ...]]:
     """The statement that the gateway runs for such a body, with its parameters."""
     changes = [
-        stored.TextChanges(place, name=name, description=f"Comment on {name}")
+        {"database_id": place, "name": name, "description": f"Comment on {name}"}
         for place, name in enumerate(names, 1)
     ]
     recorder = _Recorder()
-    await stored.update_texts(cast(Transaction, recorder), changes, None)
+    await stored.update_texts(cast(Transaction, recorder), orjson.dumps(changes), None)
     return recorder.statement
 
 
@@ -156,9 +156,9 @@ class _Recorder:
 
     statement: tuple[str, tuple[object, ...]]
 
-    async def fetch(self, sql: str, *parameters: object) -> list[Any]:
+    async def fetch_value(self, sql: str, *parameters: object) -> int:
         self.statement = (sql, parameters)
-        return []
+        return 0
 
 
 # Growth ----------------------------------------------------------------------------------------

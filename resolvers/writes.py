@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from resolvers.access import Viewer
 from resolvers.enums import Permission, ProcessMode, ProcessState
@@ -38,6 +38,8 @@ from storage.executions import arguments_json
 from storage.rows import delete_row, find_ids, find_row, insert_row, update_row
 
 Path = tuple[str | int, ...]
+
+_LIST_OF_TEXTS = TypeAdapter(list[ProcessTextsModel])
 
 NO_PROCESS = "there is no such process"
 
@@ -100,35 +102,26 @@ async def change_texts(
     transaction: Transaction, changes: Sequence[ProcessTextsModel], viewer: Viewer, at: Path
 ) -> int:
     """Change texts of many processes, all or none, in one statement; returns how many."""
-    wrong: list[FieldProblem] = []
-    seen: set[int] = set()
-    for place, change in enumerate(changes):
-        if change.database_id in seen:
-            wrong.append(_item_problem(at, place, f"the id {change.database_id} is given twice"))
-        seen.add(change.database_id)
-    if wrong:
+    ids = [change.database_id for change in changes]
+    if len(set(ids)) < len(ids):
+        seen: set[int] = set()
+        wrong = []
+        for place, id_ in enumerate(ids):
+            if id_ in seen:
+                wrong.append(_item_problem(at, place, f"the id {id_} is given twice"))
+            seen.add(id_)
         raise bad_input(*wrong)
-    rows = [
-        stored.TextChanges(
-            change.database_id,
-            change.name,
-            change.name_enable,
-            change.name_disable,
-            change.description,
-            change.icon,
-        )
-        for change in changes
-    ]
-    found = await stored.update_texts(transaction, rows, viewer.only_profile)
-    if len(found) != len(changes):
+    written = _LIST_OF_TEXTS.dump_json(list(changes), exclude_none=True)
+    if await stored.update_texts(transaction, written, viewer.only_profile) < len(ids):
+        known = await stored.existing_ids(transaction, ids, viewer.only_profile)
         raise bad_input(
             *(
-                _item_problem(at, place, f"there is no process with the id {change.database_id}")
-                for place, change in enumerate(changes)
-                if change.database_id not in found
+                _item_problem(at, place, f"there is no process with the id {id_}")
+                for place, id_ in enumerate(ids)
+                if id_ not in known
             )
         )
-    return len(changes)
+    return len(ids)
 
 
 def _item_problem(at: Path, place: int, message: str) -> FieldProblem:

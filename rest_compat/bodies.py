@@ -42,16 +42,13 @@ _DIGITS_SCHEMA: JsonSchema = {"type": "string", "pattern": "^[0-9]+$"}
 
 
 class Body(BaseModel):
-    """An object in a body: null is the same as nothing, and unknown keys are ignored."""
+    """An object in a body, whose unknown keys are ignored.
+
+    Null is the same as nothing. Where all that may be left out is null by default, as in the items
+    of long lists, that is so without a look for null in each of them.
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_null(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or None not in value.values():
-            return value
-        return {key: member for key, member in value.items() if member is not None}
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -76,6 +73,17 @@ class Body(BaseModel):
     def variables(self) -> dict[str, Any]:
         """What the client gave, as GraphQL has it after coercion."""
         return self.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
+
+
+class NullableBody(Body):
+    """An object in a body, any of whose members may be null instead of left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_null(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or None not in value.values():
+            return value
+        return {key: member for key, member in value.items() if member is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from resolvers.validation import (
     describe,
     storable,
 )
-from rest_compat.bodies import Body, KeyForms
+from rest_compat.bodies import KeyForms, NullableBody
 
 # The kinds of value that have more forms than one ------------------------------------------------
 
@@ -118,7 +118,7 @@ _BY_PROCESS_ID, _ = _form(_ACTION, "subprocessId")
 # Processes and their parts -----------------------------------------------------------------------
 
 
-class ArgumentBody(Body):
+class ArgumentBody(NullableBody):
     """A value for an action."""
 
     reference: Reference = Field(validation_alias=AliasChoices("reference", "name"))
@@ -135,7 +135,7 @@ def _arguments(value: object) -> object:
     ]
 
 
-class ActionBody(Body):
+class ActionBody(NullableBody):
     """An action to add to a process."""
 
     source: Annotated[Name | None, _BY_SOURCE_NAME, _SOURCE_SCHEMA] = Field(
@@ -182,7 +182,7 @@ class ActionBody(Body):
         return value
 
 
-class InputBody(Body):
+class InputBody(NullableBody):
     """An input to add to a process."""
 
     reference: Reference | None = Field(
@@ -197,7 +197,7 @@ class InputBody(Body):
     )
 
 
-class ProcessBody(Body):
+class ProcessBody(NullableBody):
     """A process to create."""
 
     reference: Reference = Field(description="Short unique name.")
@@ -235,7 +235,7 @@ class ProcessBody(Body):
         return value
 
 
-class ProfileBody(Body):
+class ProfileBody(NullableBody):
     """A profile to authorise."""
 
     id_profile: ProfileKey = Field(
@@ -243,7 +243,7 @@ class ProfileBody(Body):
     )
 
 
-class OptionalProfileBody(Body):
+class OptionalProfileBody(NullableBody):
     """A profile to take the authorisation from."""
 
     id_profile: ProfileKey | None = Field(
@@ -256,7 +256,7 @@ class OptionalProfileBody(Body):
 # Executing ---------------------------------------------------------------------------------------
 
 
-class InputValueBody(Body):
+class InputValueBody(NullableBody):
     """The value of an input."""
 
     reference: Text = Field(validation_alias=AliasChoices("reference", "name"))
@@ -302,7 +302,7 @@ def _with_references(values: dict[str, str] | None) -> list[dict[str, str]] | No
     return [{"reference": reference, "value": value} for reference, value in values.items()]
 
 
-class ExecuteBody(Body):
+class ExecuteBody(NullableBody):
     """The values to execute a process with, in one of three forms."""
 
     named: Annotated[

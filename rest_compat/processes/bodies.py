@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticKnownError
 
 from resolvers.ids import MAX_DATABASE_ID
 from resolvers.validation import Description, Name, describe
-from rest_compat.bodies import ID_SCHEMA, Body
+from rest_compat.bodies import ID_SCHEMA, Body, NullableBody
 
 
 def _id(value: object) -> int:
+    if value is None:
+        raise PydanticKnownError("missing")
     if type(value) is int and 0 < value <= MAX_DATABASE_ID:
         return value
     raise ValueError(f"expected a whole number from 1 to {MAX_DATABASE_ID}, got {describe(value)}")
@@ -41,7 +44,7 @@ class ProcessTextsBody(_Texts):
     id: Id = Field(serialization_alias="databaseId", description="The process; each once.")
 
 
-class ProcessesBody(Body):
+class ProcessesBody(NullableBody):
     """What to change of many processes."""
 
     processes: list[ProcessTextsBody] = Field(
