@@ -42,6 +42,9 @@ async def serving(
             # whenever a large request has made many objects: 0.1 s for 10,000 rows.
             gc.collect()
             gc.freeze()
+            # Nor is it worth looking for cycles every 700 objects: a list of 10,000 is 70,000
+            # objects that all go when it has been answered.
+            gc.set_threshold(10_000, 20, 50)
             yield services, runner.addresses[0][1]
         finally:
             await runner.cleanup()

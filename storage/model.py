@@ -21,6 +21,8 @@ class ColumnKind(Enum):
 
     INTEGER = "integer"
     TEXT = "text"
+    TEXTS = "texts"
+    """An array of texts."""
     PLAIN = "plain"
     """A text that JSON needs no escapes for."""
     BOOLEAN = "boolean"
@@ -45,9 +47,9 @@ SQL_TYPES: Mapping[ColumnKind, str] = {
 """The PostgreSQL type of a value that a column of this kind is compared with."""
 
 
-def json_of(expression: str) -> Sql:
-    """An SQL value, which is not null, as JSON text."""
-    return Sql(f"to_json({expression})")
+def json_string(expression: str) -> Sql:
+    """An SQL text, which is not null, as a JSON string."""
+    return Sql(f"json_text({expression})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,13 @@ class Column:
             case ColumnKind.INTEGER:
                 return (Sql(value),)
             case ColumnKind.TEXT:
-                return or_null(f"to_json({value})::text") if self.nullable else (json_of(value),)
+                if self.nullable:
+                    return or_null(f"json_text({value})::text")
+                return (json_string(value),)
             case ColumnKind.WORD:
                 return '"', Sql(f"upper({value})" if graphql else value), '"'
             case ColumnKind.WORDS if graphql:
-                return (json_of(f"upper(replace({value}::text, ':', '_'))::text[]"),)
+                return (Sql(f"to_json(upper(replace({value}::text, ':', '_'))::text[])"),)
             case ColumnKind.STATE if graphql:
                 return '"', Sql(f"CASE WHEN {value} THEN 'ENABLED' ELSE 'DISABLED' END"), '"'
             case ColumnKind.BOOLEAN if graphql:
@@ -86,13 +90,15 @@ class Column:
                 # RFC 3339 in UTC whatever the session's time zone.
                 form = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
                 utc = f"to_char({value} AT TIME ZONE 'UTC', {form})"
-                return or_null(f"to_json({utc})::text") if self.nullable else (json_of(utc),)
+                return (
+                    or_null(f"""'"' || {utc} || '"'""") if self.nullable else ('"', Sql(utc), '"')
+                )
             case ColumnKind.JSON if self.nullable:
                 return or_null(f"{value}::text")
             case ColumnKind.PLAIN:
                 return '"', Sql(value), '"'
             case _:
-                return (json_of(value),)
+                return (Sql(f"to_json({value})"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +323,7 @@ SOURCE = Table(
         name=_NAME,
         kind=Column("{t}.kind"),
         settings=Column("{t}.settings", ColumnKind.JSON),
-        secret_settings=Column("ARRAY(SELECT json_object_keys({t}.secrets))"),
+        secret_settings=Column("ARRAY(SELECT json_object_keys({t}.secrets))", ColumnKind.TEXTS),
         built_in=Column("{t}.built_in", ColumnKind.BOOLEAN),
     ),
     {

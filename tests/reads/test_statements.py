@@ -281,3 +281,15 @@ async def test_one_tree_walks_indexes(loaded: Graph) -> None:
             rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.sql}", *values)
             (plan,) = json.loads(rows[0]["QUERY PLAN"])
             assert LARGE.isdisjoint(scans(plan["Plan"])), json.dumps(plan, indent=1)
+
+
+async def test_texts_are_quoted_without_calling_a_function(loaded: Graph) -> None:
+    viewer = await loaded.viewer("admin")
+    found = statement(loaded, "{ processes(first: 50) { nodes { %s } } }" % TREE, viewer)
+    assert "json_text(" in found.sql
+    values = found.arguments(RunValues({}, viewer.profile_id))
+    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, VERBOSE) {found.sql}", *values)
+    plan = "\n".join(row["QUERY PLAN"] for row in rows)
+    # PostgreSQL has put the body of the function in its place (0002_json_text.sql).
+    assert "json_text(" not in plan
+    assert "JSON_SCALAR(" in plan
