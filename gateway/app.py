@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway import graphql_http
+from gateway.bodies import body_of
 from gateway.limits import RateLimiter, read_body
 from gateway.metrics import Metrics
 from gateway.pages import Handler, page, pages, wants_page
@@ -180,9 +181,9 @@ def _is_our_affair(record: logging.LogRecord) -> bool:
 
 def _from_dialect(response: Response) -> web.Response:
     headers = {hdrs.CACHE_CONTROL: "private, no-store", **response.headers}
-    if response.body is not None:
+    if response.parts:
         headers[hdrs.CONTENT_TYPE] = _JSON
-    return web.Response(status=response.status, body=response.body, headers=headers)
+    return web.Response(status=response.status, body=body_of(response.parts), headers=headers)
 
 
 def _plain(status: int, reason: str, allowed: tuple[str, ...] = ()) -> web.Response:

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from gateway.bodies import body_of
 from gateway.limits import read_body
 from resolvers import strict_json
 from resolvers.errors import ErrorKind, GatewayError, bad_value
@@ -64,7 +65,7 @@ def respond(request: web.BaseRequest, answer: Answer) -> web.Response:
     """The response that carries an answer, in the media type that the client asked for."""
     wants_graphql_json = _GRAPHQL_JSON in request.headers.get(hdrs.ACCEPT, "")
     headers = _GRAPHQL_JSON_HEADERS if wants_graphql_json else _JSON_HEADERS
-    response = web.Response(status=answer.status, body=answer.body, headers=headers)
+    response = web.Response(status=answer.status, body=body_of(answer.parts), headers=headers)
     if answer.status != 200:
         response.headers.update(answer.headers)
         if answer.status == ErrorKind.UNAUTHENTICATED.words.status:

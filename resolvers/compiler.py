@@ -40,7 +40,7 @@ from resolvers.errors import GatewayError, bad_value
 from resolvers.planning import Limits, Planner
 from resolvers.shapes import marked, shape_of
 from storage.compiler import Statement, compile_read
-from storage.plan import ReadPage, Rendering, Scope, Visibility
+from storage.plan import PageNodes, ReadPage, Rendering, Scope, Visibility
 
 _LARGEST_KEPT_DOCUMENT = 16 * 1024
 """Characters; a longer document is not kept, so that a cache's length bounds its memory."""
@@ -302,11 +302,13 @@ class OperationCompiler:
         statements = {}
         if operation.operation is OperationType.QUERY:
             read = planner.root(definition, key, nodes)
-            parts = tuple(p.key for p in read.page.parts) if isinstance(read, ReadPage) else ()
-            if tuple(path[1:]) != parts:
+            listed = isinstance(read, ReadPage)
+            parts = read.page.parts if isinstance(read, ReadPage) else ()
+            shown = all(isinstance(part, PageNodes) for part in parts)
+            if not shown or tuple(path[1:]) != tuple(part.key for part in parts):
                 raise ValueError(f"the operation selects more than {'.'.join(path)}")
             statements = {
-                scope: compile_read(read, scope, Rendering.LEGACY, unwrap=True)
+                scope: compile_read(read, scope, Rendering.LEGACY, listed=listed)
                 for scope in (Scope(seen, admin) for seen in Visibility for admin in (True, False))
             }
         return LegacyOperation(

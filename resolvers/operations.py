@@ -63,8 +63,14 @@ class Answer(NamedTuple):
     """A GraphQL response: HTTP status, body, and headers that say more about it."""
 
     status: int
-    body: bytes
+    parts: tuple[bytes, ...]
+    """The body. What the database answered is one of them as it came: it may be megabytes."""
     headers: Mapping[str, str] = _NONE
+
+    @property
+    def body(self) -> bytes:
+        """The body in one piece."""
+        return b"".join(self.parts)
 
 
 class _PassThroughContext(StrawberryGraphQLCoreExecutionContext):
@@ -139,7 +145,7 @@ class Operations:
                 refused = entry(
                     GatewayError(ErrorKind.BAD_USER_INPUT, "send a mutation with POST, not GET")
                 )
-                return Answer(405, orjson.dumps({"errors": [refused]}), {"Allow": "POST"})
+                return Answer(405, (orjson.dumps({"errors": [refused]}),), {"Allow": "POST"})
             variables = self._variables(operation, request.variables)
             if isinstance(variables, list):
                 return self._refused_variables(operation, viewer, variables)
@@ -258,8 +264,8 @@ class Operations:
 
     async def run(
         self, operation: LegacyOperation, variables: Mapping[str, Any], viewer: Viewer
-    ) -> bytes | None:
-        """The JSON that a legacy route answers with; None where it is null.
+    ) -> tuple[bytes, ...] | None:
+        """The JSON that a legacy route answers with, in parts; None where it is null.
 
         Args:
             variables: as they are after coercion; the route was checked to give what fits.
@@ -273,7 +279,11 @@ class Operations:
                 viewer.require(operation.permission, operation.path[0])
                 statement = operation.statements[viewer.reading]
                 arguments = statement.arguments(RunValues(variables, viewer.profile_id))
-                return await self._database.fetch_json(statement.sql, arguments)
+                if statement.listed:
+                    found = await self._database.fetch_list(statement.sql, arguments)
+                    return b"[", b",".join(found), b"]"
+                one = await self._database.fetch_json(statement.sql, arguments)
+                return None if one is None else (one,)
             result = await self._executed(
                 operation.document,
                 operation.definition,
@@ -285,10 +295,10 @@ class Operations:
             raise as_gateway_error(error) from error
         if result.errors:
             raise from_graphql(result.errors[0]) from result.errors[0]
-        found = orjson.loads(orjson.dumps(result.data))
+        value = orjson.loads(orjson.dumps(result.data))
         for key in operation.path:
-            found = found[key]
-        return None if found is None else orjson.dumps(found)
+            value = value[key]
+        return None if value is None else (orjson.dumps(value),)
 
 
 def _coerced(variables: Sequence[PlainVariable], given: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -316,12 +326,13 @@ def _coerced(variables: Sequence[PlainVariable], given: Mapping[str, Any]) -> di
 def refusal(error: GatewayError) -> Answer:
     """The response to a request that was not executed because of this error."""
     headers = {} if error.retry_after is None else {"Retry-After": f"{error.retry_after:.0f}"}
-    return Answer(error.kind.words.status, orjson.dumps({"errors": [entry(error)]}), headers)
+    return Answer(error.kind.words.status, (orjson.dumps({"errors": [entry(error)]}),), headers)
 
 
 def _refused(errors: Sequence[Mapping[str, Any]]) -> Answer:
     """The response to an operation that is not valid."""
-    return Answer(ErrorKind.BAD_USER_INPUT.words.status, orjson.dumps({"errors": list(errors)}))
+    body = orjson.dumps({"errors": list(errors)})
+    return Answer(ErrorKind.BAD_USER_INPUT.words.status, (body,))
 
 
 def _executed_answer(result: ExecutionResult) -> Answer:
@@ -329,12 +340,11 @@ def _executed_answer(result: ExecutionResult) -> Answer:
     body: dict[str, Any] = {"data": result.data}
     if result.errors:
         body["errors"] = [entry_of_graphql(error) for error in result.errors]
-    return Answer(200, orjson.dumps(body))
+    return Answer(200, (orjson.dumps(body),))
 
 
 def _data(fields: Sequence[CompiledField], answers: Sequence[bytes | GatewayError]) -> Answer:
     """The response made of its root fields' answers, each as the database wrote it."""
-    # One list of parts for one join: each further step would copy all of the answer.
     parts = [b'{"data":{']
     errors: list[Mapping[str, Any]] = []
     fatal = False
@@ -352,7 +362,7 @@ def _data(fields: Sequence[CompiledField], answers: Sequence[bytes | GatewayErro
     if errors:
         parts += (b',"errors":', orjson.dumps(errors))
     parts.append(b"}")
-    return Answer(200, b"".join(parts))
+    return Answer(200, tuple(parts))
 
 
 def _location(compiled: CompiledField) -> list[dict[str, int]]:

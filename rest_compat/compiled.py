@@ -125,7 +125,7 @@ class CompiledDialect:
             headers["Retry-After"] = str(math.ceil(error.retry_after))
         if status == ErrorKind.UNAUTHENTICATED.words.status:
             headers["WWW-Authenticate"] = "Bearer"
-        return Response(status, self.dialect.envelope.failure(error), headers)
+        return Response(status, (self.dialect.envelope.failure(error),), headers)
 
     def _match(self, method: str, path: str) -> _Matched | Response:
         """The route that a request is for, or the refusal where there is none."""
@@ -146,7 +146,7 @@ class CompiledDialect:
             bad_value((), f"this path does not take {shorten(method)}, only {', '.join(allowed)}")
         )
         status = 405 if refusal.status != 200 else 200
-        return Response(status, refusal.body, {"Allow": ", ".join(allowed)})
+        return Response(status, refusal.parts, {"Allow": ", ".join(allowed)})
 
 
 def _decoded(segment: str) -> str:
@@ -205,7 +205,7 @@ async def _read(rule: BodyRule | None, request: Request) -> _Given:
 
 async def _run(
     matched: _Matched, given: _Given, operations: Operations, viewer: Viewer
-) -> bytes | None:
+) -> tuple[bytes, ...] | None:
     """What the operation answers.
 
     Raises:

@@ -102,8 +102,8 @@ class Envelope(Protocol):
         """The HTTP status of an error."""
         ...
 
-    def success(self, data: bytes | None) -> bytes | None:
-        """The body of a success, around JSON as it came from the database; None for no body."""
+    def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
+        """The body of a success in parts, around JSON in parts; both may be none."""
         ...
 
     def failure(self, error: GatewayError) -> bytes:

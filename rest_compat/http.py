@@ -28,7 +28,12 @@ class Response:
     """What to answer; a body is always JSON."""
 
     status: int
-    body: bytes | None = None
-    """None for an empty one."""
+    parts: tuple[bytes, ...] = ()
+    """The body; none for an empty one. What the database answered is one of them as it came."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Those that say more than that it is JSON for this caller alone."""
+
+    @property
+    def body(self) -> bytes:
+        """The body in one piece."""
+        return b"".join(self.parts)

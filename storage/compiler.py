@@ -1,8 +1,9 @@
 """In charge of turning a plan into one SQL statement that answers with finished JSON.
 
-The statement has one row and one column, the answer as UTF-8 bytes. An object is text put together
-from the row's values (``storage.json_text``), a list is such texts aggregated; each relation is a
-sub-select that refers to the row above it. ``storage.pages`` does the same for connections.
+The statement has one row and one column, the answer as UTF-8 bytes; a whole table has a row for
+each element. An object is text put together from the row's values (``storage.json_text``), a list
+is such texts aggregated; each relation is a sub-select that refers to the row above it.
+``storage.pages`` does the same for connections.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Statement:
     judged: tuple[Slot, ...] = ()
     """Values that the SQL has no use for, such as the size of a page of which only the total count
     is wanted. They have to be valid all the same."""
+    listed: bool = False
+    """Whether the answer is a list, and each of its elements comes as a row of its own."""
 
     def arguments(self, values: RunValues) -> list[object]:
         """The parameters for one run; raises ``GatewayError`` where one is not valid."""
@@ -80,17 +83,23 @@ def compile_read(
     scope: Scope,
     rendering: Rendering = Rendering.GRAPHQL,
     *,
-    unwrap: bool = False,
+    listed: bool = False,
 ) -> Statement:
     """The statement that answers ``read`` for viewers of this scope.
 
-    With ``unwrap``, an object with a single field that ``read`` answers with gives way to that
-    field's value: ``{"nodes": […]}`` becomes ``[…]``. Legacy routes use it.
+    With ``listed``, a page that shows nothing but its nodes is answered with those alone, a row for
+    each. Whole tables are read so: putting megabytes together costs PostgreSQL more than sending
+    them as they come.
     """
     compiler = Compiler(scope, rendering)
     match read:
         case ReadPage(table, page):
-            sql = compiler.page(page, Rows(TABLES[table]), unwrap=unwrap)
+            rows = Rows(TABLES[table])
+            if listed:
+                nodes = PageCompiler(compiler, page, rows).nodes()
+                sql = f"SELECT convert_to(o, 'UTF8') FROM ({nodes}) AS {compiler.alias()}"
+                return Statement(sql, tuple(compiler.slots), tuple(compiler.judged), listed=True)
+            sql = compiler.page(page, rows)
         case ReadOne(table, fields, condition):
             sql = compiler.one(fields, TABLES[table], condition)
         case ReadNodes():
@@ -333,6 +342,6 @@ class Compiler:
 
     # Pages -------------------------------------------------------------------------------------
 
-    def page(self, page: Page, rows: Rows, *, unwrap: bool = False) -> str:
+    def page(self, page: Page, rows: Rows) -> str:
         """A connection: one keyset range of ``rows``, shown as its parts ask for."""
-        return PageCompiler(self, page, rows).compile(unwrap=unwrap)
+        return PageCompiler(self, page, rows).compile()

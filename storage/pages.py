@@ -47,7 +47,7 @@ class PageCompiler:
         self.before = [values.slot(slot) for slot in page.before or ()]
         self.cte = ""
 
-    def compile(self, *, unwrap: bool = False) -> str:
+    def compile(self) -> str:
         """The connection as one SQL expression: JSON text."""
         showing = [p for p in self.page.parts if isinstance(p, PageNodes | PageEdges)]
         peeking = any(isinstance(p, PageInfo) for p in self.page.parts)
@@ -57,9 +57,14 @@ class PageCompiler:
             prefix = f"WITH {self.cte} AS MATERIALIZED ({self.range('{t}.*', more=1)}) "
         if all(isinstance(part, Constant) for part in self.page.parts):
             self.compiler.aside().condition(self.page.condition, self.table, "")
-        entries = [(part.key, self.part(part)) for part in self.page.parts]
-        shown = entries[0][1] if unwrap and len(entries) == 1 else members(entries)
+        shown = members((part.key, self.part(part)) for part in self.page.parts)
         return f"({prefix}SELECT {text_of(shown)})"
+
+    def nodes(self) -> str:
+        """A SELECT of the nodes as JSON text ``o``, for a connection that shows nothing else."""
+        (part,) = self.page.parts
+        assert isinstance(part, PageNodes)
+        return self.select(lambda alias: self.compiler.object(part.fields, self.table, alias))
 
     def part(self, part: PagePart) -> Pieces:
         """One field of the connection."""
@@ -123,12 +128,16 @@ class PageCompiler:
 
     def list_of(self, shown: Callable[[str], Pieces]) -> Pieces:
         """The rows of the page as a JSON array; ``shown`` is what of a row, given its alias."""
+        return elements(self.select(shown), self.compiler.alias())
+
+    def select(self, shown: Callable[[str], Pieces]) -> str:
+        """A SELECT of the rows of the page, each as JSON text ``o``."""
         alias = self.compiler.alias()
         if self.cte or self.page.backward:
             rest = f" FROM {self.shown(alias)} ORDER BY {self.order(alias)}"
         else:
             rest = self.range_from(alias, more=0)
-        return elements(f"SELECT {text_of(shown(alias))} AS o{rest}", self.compiler.alias())
+        return f"SELECT {text_of(shown(alias))} AS o{rest}"
 
     def shown(self, alias: str) -> str:
         """The rows of the page as a FROM item, in no particular order."""

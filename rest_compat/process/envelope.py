@@ -24,11 +24,11 @@ class ProcessEnvelope:
         """The HTTP status of an error."""
         return kind.words.status if self.statuses == "http" else 200
 
-    def success(self, data: bytes | None) -> bytes:
-        """The body of a success, around JSON as it came from the database."""
+    def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
+        """The body of a success, around JSON in parts."""
         if data is None:
-            return b'{"error":false,"code":"ok","message":""}'
-        return b"".join((b'{"error":false,"code":"ok","message":"","data":', data, b"}"))
+            return (b'{"error":false,"code":"ok","message":""}',)
+        return b'{"error":false,"code":"ok","message":"","data":', *data, b"}"
 
     def failure(self, error: GatewayError) -> bytes:
         """The body of an error."""

@@ -18,9 +18,9 @@ class ProcessesEnvelope:
         """The HTTP status of an error."""
         return kind.words.processes_status or kind.words.status
 
-    def success(self, data: bytes | None) -> bytes | None:
-        """The body of a success, around JSON as it came from the database."""
-        return None if data is None else b"".join((b'{"processes":', data, b"}"))
+    def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
+        """The body of a success, around JSON in parts."""
+        return () if data is None else (b'{"processes":', *data, b"}")
 
     def failure(self, error: GatewayError) -> bytes:
         """The body of an error: the code's fixed message, and what is wrong as details."""

@@ -574,6 +574,24 @@ async def test_what_is_not_http(
     assert caplog.messages == []
 
 
+async def test_a_large_answer_arrives_whole(gateway: Gateway) -> None:
+    await generate(gateway.database, 2000)
+    query = {
+        "query": "{ processes(first: 100) { %s } }"
+        % " ".join(
+            f"nodes{n}: nodes {{ name description actions {{ action }} }}" for n in range(10)
+        )
+    }
+    for method, path, sent in (("GET", "/process", None), ("POST", "/graphql", query)):
+        reply = await gateway.call(method, path, sent)
+        assert reply.status == 200
+        assert len(reply.body) == int(reply.headers["Content-Length"]) > 200_000
+        assert reply.json["data"]
+    shown = await gateway.call("HEAD", "/process")
+    assert shown.body == b""
+    assert int(shown.headers["Content-Length"]) > 1_000_000
+
+
 async def test_a_body_that_is_held_back_is_asked_for(gateway: Gateway) -> None:
     body = json.dumps({"query": COUNT["query"]}).encode()
     more = ["Expect: 100-continue", f"Content-Length: {len(body)}", "Connection: close"]
