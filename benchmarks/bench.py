@@ -33,6 +33,9 @@ from work import CASES, HERE, Case, OwnWords
 
 _COUNT = 10_000
 _LARGE_COUNT = 1_000_000
+# Small machines are not equally fast at all times: many short turns tell more than few long ones.
+_ROUNDS = 7
+_SECONDS = 3
 _PARTS = ("rates", "whole", "bulk", "memory", "workers", "growth")
 
 
@@ -50,8 +53,8 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
-    parser.add_argument("--rounds", type=int, help="how often the contestants take turns (3)")
-    parser.add_argument("--seconds", type=float, help="how long each turn is (5)")
+    parser.add_argument("--rounds", type=int, help=f"turns of each contestant ({_ROUNDS})")
+    parser.add_argument("--seconds", type=float, help=f"how long a turn is ({_SECONDS})")
     parser.add_argument("--load", choices=("wrk", "k6"), help="what makes the load (wrk, or k6)")
     parser.add_argument(
         "--large", type=int, metavar="N", help=f"processes in the large table ({_LARGE_COUNT:,})"
@@ -76,8 +79,8 @@ async def _bench(asked: argparse.Namespace, folder: Path) -> None:
         results = report.Results(
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             quick=asked.quick,
-            rounds=asked.rounds or (1 if asked.quick else 3),
-            seconds=asked.seconds or (1 if asked.quick else 5),
+            rounds=asked.rounds or (1 if asked.quick else _ROUNDS),
+            seconds=asked.seconds or (1 if asked.quick else _SECONDS),
             connections=tool.connections,
             count=_COUNT,
             large_count=asked.large or (2 * _COUNT if asked.quick else _LARGE_COUNT),
