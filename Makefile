@@ -25,8 +25,8 @@ serve: $(VENV)/runtime ## Serve the demo home on http://127.0.0.1:8080, PostgreS
 test: $(VENV)/dev ## Run the whole suite; ARGS="-k tokens" runs a part of it
 	$(BIN)/pytest $(ARGS)
 
-prove: $(VENV)/dev ## Compare EXAMPLES=20000 random reads with the reference; SEED=... repeats a run
-	EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/reads/test_proof.py
+prove: $(VENV)/dev ## Take EXAMPLES=20000 random examples for each proof; SEED=... repeats a run
+	EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/*/test_proof.py
 
 check: $(VENV)/dev ## Format, lint, types, imports, tests: all that a change must pass
 	$(BIN)/ruff format --check

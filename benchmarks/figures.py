@@ -166,7 +166,7 @@ class _Recorder:
 _PLACES = 12
 """Pages of each kind that are asked for, spread over the table, so that all of them stay in
 PostgreSQL's memory in the large table as well: growth is about work, not about the disk."""
-_TURNS = 7
+_TURNS = 21
 """How often each is asked for, in turns with the same page of the other table."""
 _PATIENCE = 15.0
 """Seconds after which a kind of page is asked for no more: what grows with the table takes long."""

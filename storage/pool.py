@@ -142,7 +142,7 @@ class ConnectionPool:
         """Give connections back to asyncpg's pool, those first that were not used for longest."""
         spare, self._kept = self._kept[:number], self._kept[number:]
         for connection in spare:
-            with contextlib.suppress(asyncpg.InterfaceError, OSError):
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await self._pool.release(connection)
 
 

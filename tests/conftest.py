@@ -1,5 +1,6 @@
 """What tests run against: a real PostgreSQL for the session, a database of its own for each test,
-and on it the pipeline (``graph``) or a whole gateway behind a real port (``gateway``).
+and on it the pipeline (``graph``) or a whole gateway behind a real port (``gateway``). The proofs
+share random databases (``worlds``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import aiohttp
 import asyncpg
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from gateway.app import create_server
 from gateway.embedded import EmbeddedPostgres
@@ -27,6 +29,7 @@ from resolvers.access import Viewer
 from resolvers.operations import Answer, GraphQLRequest
 from storage.database import Database
 from storage.migrations import migrate
+from tests.proof import WORLDS, World, Worlds, random_database
 
 SECRET = "a secret that is only good for tests, and long enough"
 _TEMPLATE = "template_of_tests"
@@ -213,14 +216,21 @@ class Gateway(Graph):
         *,
         profile: str | None = "admin",
         headers: dict[str, str] | None = None,
+        encoded: bool = False,
     ) -> Reply:
-        """Send a request: ``body`` as it is where it is bytes, else as JSON."""
+        """Send a request.
+
+        Args:
+            body: sent as it is where it is bytes, else as JSON.
+            encoded: whether the path is as it is to be sent.
+        """
         sent = dict(headers or {})
         if profile is not None:
             sent.setdefault("Authorization", await self.token(profile))
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        url = URL(f"{self.url}{path}", encoded=encoded)
         async with self._client.request(
-            method, f"{self.url}{path}", data=data, headers=sent, allow_redirects=False
+            method, url, data=data, headers=sent, allow_redirects=False
         ) as response:
             return Reply(response.status, dict(response.headers), await response.read())
 
@@ -241,6 +251,21 @@ async def running_gateway(database: Database, **values: Any) -> AsyncIterator[Ga
                 yield Gateway(services, url, client)
         finally:
             await runner.cleanup()
+
+
+@pytest.fixture(scope="session")
+async def worlds(postgres: str, template: str) -> AsyncIterator[Worlds]:
+    """The random databases of the proofs, which leave them as they are; the first is empty."""
+    async with database_copy(postgres, template) as url, contextlib.AsyncExitStack() as stack:
+        maker = await Database.connect(url)
+        stack.push_async_callback(maker.close)
+        found = []
+        for number in range(WORLDS):
+            database = await random_database(maker, number)
+            stack.push_async_callback(database.close)
+            started = running_gateway(database, max_query_tokens=100_000, operation_cache_size=10)
+            found.append(await World.of(number, await stack.enter_async_context(started)))
+        yield Worlds(found)
 
 
 @pytest.fixture

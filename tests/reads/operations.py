@@ -2,15 +2,14 @@
 
 hypothesis-graphql gives every field every argument and knows no fragments, aliases, directives or
 variables. Here the arguments get values that mean something in the database at hand, and the rest
-is worked in. A ``Twists`` that is off leaves its kind of choice out, so that a failure shrinks to
-the kinds that it needs.
+is worked in.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
@@ -55,8 +54,10 @@ from graphql import (
 )
 from graphql.type import GraphQLInputObjectType, GraphQLList, get_nullable_type
 
+from tests.reads.misfits import misfit
 from tests.reads.rows import Row, Rows
-from tests.reference import TABLES, cursor_of, global_id, order_of
+from tests.reference.model import TABLES, global_id
+from tests.reference.pages import cursor_of, order_of
 
 Composite = GraphQLObjectType | GraphQLInterfaceType
 
@@ -69,7 +70,7 @@ DEEPEST = 8
 
 @dataclass(frozen=True)
 class Twists:
-    """Which kinds of awkwardness an operation has."""
+    """Which kinds of awkwardness an operation may have: some have none, and most have a few."""
 
     aliases: bool
     fragments: bool
@@ -77,22 +78,22 @@ class Twists:
     variables: bool
     typenames: bool
     repeats: bool
-    growth: bool
-    """More fields below each other than hypothesis-graphql draws."""
+    growth: int
+    """How many more fields than hypothesis-graphql drew, at most."""
     mistakes: bool
     """Arguments that are to be refused."""
+    misfits: bool
+    """Variables whose values are not of their types."""
+    names: bool
+    """Names of operations, one of which is asked for."""
 
-    def some(self, chance: random.Random) -> Twists:
-        """Most of these."""
-        kept = (chance.random() < 0.7 and getattr(self, each.name) for each in fields(self))
-        return Twists(*kept)
 
-
-@dataclass
+@dataclass(frozen=True)
 class Operation:
-    """A document with one query, and the values of its variables."""
+    """A document of queries, the one that is asked for, and the values of its variables."""
 
     document: DocumentNode
+    name: str | None
     variables: dict[str, Any]
 
 
@@ -113,22 +114,50 @@ class _Writer:
     values: dict[str, Any] = field(default_factory=dict)
     fragments: list[FragmentDefinitionNode] = field(default_factory=list)
     aliases: int = 0
+    room: int = 0
+    misfitting: bool = False
 
     def write(self, drawn: DocumentNode) -> Operation:
         (operation,) = drawn.definitions
         assert isinstance(operation, OperationDefinitionNode)
         query = self.schema.query_type
         assert query is not None
+        self.room = self.twists.growth
+        self.misfitting = self.happens(0.3, self.twists.misfits)
+        name, others = self.names()
+        selections = self.selections(query, operation.selection_set, 1)
         written = OperationDefinitionNode(
             operation=OperationType.QUERY,
-            selection_set=self.selections(query, operation.selection_set, 1),
+            name=None if name is None else _name(name),
+            selection_set=selections,
             variable_definitions=tuple(self.declared),
         )
-        return Operation(DocumentNode(definitions=(written, *self.fragments)), self.values)
+        definitions = (*self.fragments, written, *others)
+        shuffled = self.chance.sample(definitions, len(definitions))
+        return Operation(
+            DocumentNode(definitions=tuple(shuffled)), self.asked(name, others), self.values
+        )
+
+    def names(self) -> tuple[str | None, list[OperationDefinitionNode]]:
+        """The operation's name, if it has one, and the other operations of the document."""
+        if not self.happens(0.5, self.twists.names):
+            return None, []
+        viewer = FieldNode(name=_name("viewer"), selection_set=_selected("seesAll"))
+        other = OperationDefinitionNode(
+            operation=OperationType.QUERY,
+            name=_name("B"),
+            selection_set=SelectionSetNode(selections=(viewer,)),
+        )
+        return "A", [other] if self.happens(0.5) else []
+
+    def asked(self, name: str | None, others: Sequence[OperationDefinitionNode]) -> str | None:
+        """The operation to run, sometimes one that is not there, or none of several."""
+        if self.happens(0.15, self.twists.names):
+            return self.chance.choice(("A", "B", "C", None))
+        return name if others or self.happens(0.5) else None
 
     def happens(self, probability: float, twist: bool = True) -> bool:
-        # Asked for in any case, so that a twist that is off changes no other choice.
-        return self.chance.random() < probability and twist
+        return twist and self.chance.random() < probability
 
     # Selections --------------------------------------------------------------------------------
 
@@ -139,7 +168,8 @@ class _Writer:
             else self.narrowed(selection, depth)
             for selection in drawn.selections
         ]
-        while self.happens(0.5, self.twists.growth and depth < DEEPEST):
+        while self.happens(0.6, depth < DEEPEST and self.room > 0):
+            self.room -= 1
             written.append(self.field(type_, self.grown(type_), depth))
         if self.happens(0.2, self.twists.typenames):
             place = self.chance.randint(0, len(written))
@@ -165,12 +195,10 @@ class _Writer:
         return FieldNode(
             name=_name(name),
             alias=self.alias(),  # the same field may be there already, with other arguments
+            # What they are is for ``arguments`` to say.
             arguments=tuple(
-                ArgumentNode(
-                    name=_name(argument),
-                    value=self.input(asked.type) if argument in CHOICES else NullValueNode(),
-                )
-                for argument, asked in definition.args.items()
+                ArgumentNode(name=_name(argument), value=NullValueNode())
+                for argument in definition.args
             ),
             selection_set=self.leaves(definition) if _composite(definition) else None,
         )
@@ -180,11 +208,7 @@ class _Writer:
         target: Any = get_named_type(definition.type)
         names = [name for name, inner in target.fields.items() if not _composite(inner)]
         chosen = self.chance.sample(names, min(len(names), self.chance.randint(1, 6)))
-        return SelectionSetNode(
-            selections=tuple(
-                FieldNode(name=_name(name), directives=()) for name in chosen or ["__typename"]
-            )
-        )
+        return _selected(*chosen or ["__typename"])
 
     def alias(self) -> NameNode:
         """A new key, sometimes longer than any name in PostgreSQL, and alike as far as those go."""
@@ -270,8 +294,7 @@ class _Writer:
     ) -> Mapping[str, ValueNode]:
         given = {argument.name.value: argument.value for argument in drawn.arguments or ()}
         if "first" in definition.args:
-            connection: Any = get_named_type(definition.type)
-            return self.page(get_named_type(connection.fields["nodes"].type).name, given)
+            return self.page(definition, given)
         if type_ is not self.schema.query_type or not given:
             return given
         mistaken = self.happens(0.1, self.twists.mistakes)
@@ -304,8 +327,18 @@ class _Writer:
             case _:
                 return {name: StringValueNode(value=row[name])}
 
-    def page(self, type_name: str, drawn: Mapping[str, ValueNode]) -> Mapping[str, ValueNode]:
-        given = {name: value for name, value in drawn.items() if self.happens(CHOICES.get(name, 0))}
+    def page(
+        self, definition: GraphQLField, drawn: Mapping[str, ValueNode]
+    ) -> Mapping[str, ValueNode]:
+        connection: Any = get_named_type(definition.type)
+        type_name = get_named_type(connection.fields["nodes"].type).name
+        given: dict[str, ValueNode] = {}
+        for name, probability in CHOICES.items():
+            if self.happens(probability):
+                value = drawn.get(name, NullValueNode())
+                if isinstance(value, NullValueNode) and self.happens(0.9):
+                    value = self.input(definition.args[name].type)
+                given[name] = value
         order = order_of(type_name, self.orders(given.get("orderBy")))
         mistaken = self.happens(0.05, self.twists.mistakes)
         for name in self.chance.choice((["first"], ["first"], ["last"], ["last"], [])):
@@ -389,7 +422,7 @@ class _Writer:
 
     def value(self, type_: GraphQLInputType, drawn: ValueNode) -> ValueNode:
         """The value itself, a variable that has it, or such inside of it."""
-        if self.happens(0.15, self.twists.variables):
+        if self.happens(0.5, self.misfitting) or self.happens(0.15, self.twists.variables):
             return self.variable(str(type_), drawn)
         bare: Any = get_nullable_type(type_)
         if isinstance(drawn, ObjectValueNode) and isinstance(bare, GraphQLInputObjectType):
@@ -416,6 +449,10 @@ class _Writer:
         if not by_default and (type_.endswith("!") or plain is not None or self.happens(0.5)):
             # Not given at all is another thing than null.
             self.values[name] = plain
+        if self.happens(0.1 if type_ == "Boolean!" else 0.4, self.misfitting):
+            self.values[name] = misfit(plain, self.chance)
+            if self.happens(0.1):
+                del self.values[name]
         self.declared.append(
             VariableDefinitionNode(
                 variable=VariableNode(name=_name(name)),
@@ -434,6 +471,13 @@ def _composite(definition: GraphQLField) -> bool:
 
 def _name(value: str) -> NameNode:
     return NameNode(value=value)
+
+
+def _selected(*names: str) -> SelectionSetNode:
+    """Fields without arguments."""
+    return SelectionSetNode(
+        selections=tuple(FieldNode(name=_name(name), directives=()) for name in names)
+    )
 
 
 def _int(value: int) -> IntValueNode:

@@ -50,7 +50,7 @@ async def insert(database: Database, rows: Rows) -> None:
 
 
 async def select(database: Database) -> Rows:
-    """Every row of every table, by id."""
+    """Every row of every table, each table in one order."""
     async with database.transaction() as transaction:
         return {
             table: [
@@ -58,7 +58,7 @@ async def select(database: Database) -> Rows:
                     column: json.loads(value) if isinstance(value, bytes) else value
                     for column, value in row.items()
                 }
-                for row in await transaction.fetch(f"SELECT * FROM {table}")
+                for row in await transaction.fetch(f"SELECT * FROM {table} AS t ORDER BY t::text")
             ]
             for table in TABLES
         }

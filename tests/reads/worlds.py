@@ -103,6 +103,11 @@ class _World:
         """So many ids, in an order of their own."""
         return self.chance.sample(range(1, 3 * count + 2), count)
 
+    def _positions(self, *counts: int) -> list[int]:
+        """One of so many positions, from 1 without a gap, in another order than that of the ids."""
+        count = self.chance.choice(counts)
+        return self.chance.sample(range(1, count + 1), count)
+
     def _text(self) -> str:
         return self.chance.choice(("", "", *NAMES))
 
@@ -159,8 +164,7 @@ class _World:
         for place, process in enumerate(self.processes):
             # A process runs only those that come before it, so there are no cycles.
             callable_ = self.processes[:place]
-            positions = self.chance.sample(range(1, 9), self.chance.randint(0, 4))
-            for position in positions or [1]:
+            for position in self._positions(1, 1, 2, 3, 4):
                 called = None
                 if callable_ and (self.deep or self.chance.random() < 0.6):
                     called = callable_[-1] if self.deep else self.chance.choice(callable_)
@@ -181,7 +185,7 @@ class _World:
     def _inputs(self) -> list[Row]:
         rows: list[Row] = []
         for process in self.processes:
-            for position in self.chance.sample(range(1, 5), self.chance.choice((0, 0, 1, 3))):
+            for position in self._positions(0, 0, 1, 3):
                 type_ = self.chance.choice(("number", "color", "text", "Number", "ä", "boolean"))
                 rows.append(
                     {
@@ -222,7 +226,7 @@ class _World:
                     "parent_step_id": parent,
                 }
             )
-            for position in self.chance.sample(range(1, 6), self.chance.randint(0, 4)):
+            for position in self._positions(0, 1, 2, 3, 4):
                 free.append(len(self.steps) + 1)
                 self.steps.append(self._step(free[-1], id_, position))
         return rows

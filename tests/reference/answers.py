@@ -1,0 +1,262 @@
+"""The whole answer to a GraphQL request: what is refused, and what graphql-core's executor makes of
+the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, cast
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    execute_sync,
+    get_named_type,
+    is_non_null_type,
+)
+from graphql.execution.values import (
+    VariableValues,
+    get_argument_values,
+    get_directive_values,
+    get_variable_values,
+)
+from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
+
+from tests.reference.arguments import wrong_lookup, wrong_nodes, wrong_page
+from tests.reference.messages import (
+    Error,
+    Path,
+    Problem,
+    of_graphql,
+    of_missing_permission,
+    of_operation_name,
+    of_problem,
+)
+from tests.reference.model import PERMISSIONS, Rows, may
+from tests.reference.sight import Sight
+
+MOST_VARIABLE_ERRORS = 10
+"""Of the variables that do not fit, so many errors are told, and that there are more."""
+
+Composite = GraphQLObjectType | GraphQLInterfaceType
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a request should be answered with."""
+
+    status: int
+    body: Mapping[str, Any]
+    """All but the errors."""
+    errors: Sequence[Sequence[Error]] = ()
+    """Each of the errors, in every form that it may have: where several values are wrong, whichever
+    is found first is named."""
+
+
+class Reference:
+    """Answers the queries of one viewer.
+
+    Args:
+        rows: every row of every table.
+        profile_id: the viewer's profile.
+    """
+
+    def __init__(self, schema: GraphQLSchema, rows: Rows, profile_id: int) -> None:
+        self.schema = schema
+        self.sight = Sight(rows, profile_id)
+
+    def answer(
+        self, document: DocumentNode, variables: Mapping[str, Any], operation_name: str | None
+    ) -> Expected:
+        """What a request with a valid document of queries should be answered with."""
+        named = {
+            definition.name.value if definition.name else None: definition
+            for definition in document.definitions
+            if isinstance(definition, OperationDefinitionNode)
+        }
+        if operation_name not in named and (operation_name is not None or len(named) > 1):
+            known = [name for name in named if name is not None]
+            return Expected(400, {}, [[of_operation_name(known)]])
+        operation = next(iter(named.values())) if operation_name is None else named[operation_name]
+        asked = _Asked(self.schema, document, operation)
+        coerced = get_variable_values(
+            self.schema,
+            operation.variable_definitions or (),
+            dict(variables),
+            max_errors=MOST_VARIABLE_ERRORS,
+        )
+        if isinstance(coerced, VariableValues):
+            asked.variables = coerced
+            return self._executed(asked, document, operation_name, variables)
+        return self._misfit(asked, coerced)
+
+    def _misfit(self, asked: _Asked, errors: Sequence[GraphQLError]) -> Expected:
+        """Variables that do not fit are nothing to those who might not have used them anyway."""
+        forbidden = [self._forbidden(name) for name in asked.root_names]
+        if any(forbidden):
+            return Expected(403, {}, [[error for error in forbidden if error is not None]])
+        return Expected(400, {}, [[of_graphql(error)] for error in errors])
+
+    def _forbidden(self, field: str) -> Error | None:
+        permission, viewer = PERMISSIONS.get(field), self.sight.viewer
+        if permission is None or may(viewer, permission):
+            return None
+        return of_missing_permission(field, permission, viewer["name"])
+
+    def _executed(
+        self,
+        asked: _Asked,
+        document: DocumentNode,
+        operation_name: str | None,
+        variables: Mapping[str, Any],
+    ) -> Expected:
+        errors: dict[str, list[Error]] = {}
+        for key, field in asked.roots.items():
+            forbidden = self._forbidden(field.name.value)
+            forms = [forbidden] if forbidden else [of_problem(p) for p in set(asked.wrong(key))]
+            if forms:
+                assert field.loc is not None
+                token = field.loc.start_token
+                at = {"path": [key], "locations": [{"line": token.line, "column": token.column}]}
+                errors[key] = [form | at for form in forms]
+        data = None
+        if not any(is_non_null_type(asked.definition(asked.roots[key]).type) for key in errors):
+
+            def unless_refused(value: Any, info: Any, **arguments: Any) -> Any:
+                if info.path.key in errors:
+                    return None
+                return value(info, **arguments) if callable(value) else value
+
+            result = execute_sync(
+                self.schema,
+                document,
+                {name: partial(unless_refused, value) for name, value in self.sight.root.items()},
+                variable_values=dict(variables),
+                operation_name=operation_name,
+            )
+            assert not result.errors, result.errors
+            data = result.data
+        return Expected(200, {"data": data}, list(errors.values()))
+
+
+class _Asked:
+    """An operation: its root fields, and all that is wrong below each of them."""
+
+    def __init__(
+        self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode
+    ) -> None:
+        self.schema = schema
+        self.operation = operation
+        self.fragments = {
+            definition.name.value: definition
+            for definition in document.definitions
+            if isinstance(definition, FragmentDefinitionNode)
+        }
+        query = schema.query_type
+        assert query is not None
+        self.query = query
+        self.variables: VariableValues | None = None
+        """Coerced; while they are not, every selection is included."""
+
+    @property
+    def root_names(self) -> set[str]:
+        """The names of the root fields, whatever @skip and @include say."""
+        assert self.variables is None
+        return {field.name.value for _, field in self._root_fields()}
+
+    def _root_fields(self) -> Iterator[tuple[Composite, FieldNode]]:
+        return self.fields(self.query, {self.query.name}, self.operation.selection_set)
+
+    @cached_property
+    def selected(self) -> list[tuple[Composite, FieldNode]]:
+        assert self.variables is not None
+        return list(self._root_fields())
+
+    @cached_property
+    def roots(self) -> dict[str, FieldNode]:
+        """The first field of each key, in order."""
+        found: dict[str, FieldNode] = {}
+        for _, field in self.selected:
+            found.setdefault(_key(field), field)
+        return {key: field for key, field in found.items() if field.name.value != "__typename"}
+
+    def definition(self, root: FieldNode) -> GraphQLField:
+        field: GraphQLField = self.query.fields[root.name.value]
+        return field
+
+    def fields(
+        self, type_: Composite, possible: set[str], selection_set: SelectionSetNode
+    ) -> Iterator[tuple[Composite, FieldNode]]:
+        """The fields selected, each with the type that it is selected of.
+
+        Args:
+            possible: the names of the object types that objects can have here.
+        """
+        for selection in selection_set.selections:
+            if not self.included(selection):
+                continue
+            if isinstance(selection, FieldNode):
+                yield type_, selection
+                continue
+            inner: Any = (
+                selection
+                if isinstance(selection, InlineFragmentNode)
+                else self.fragments[cast("Any", selection).name.value]
+            )
+            narrowed: Any = type_
+            if inner.type_condition is not None:
+                narrowed = self.schema.type_map[inner.type_condition.name.value]
+            left = possible & self.object_types(narrowed)
+            if left:
+                yield from self.fields(narrowed, left, inner.selection_set)
+
+    def object_types(self, type_: Composite) -> set[str]:
+        if isinstance(type_, GraphQLInterfaceType):
+            return {possible.name for possible in self.schema.get_possible_types(type_)}
+        return {type_.name}
+
+    def included(self, node: Any) -> bool:
+        if self.variables is None:
+            return True
+        skip = get_directive_values(GraphQLSkipDirective, node, self.variables)
+        include = get_directive_values(GraphQLIncludeDirective, node, self.variables)
+        return not (skip and skip["if"]) and bool(include is None or include["if"])
+
+    def wrong(self, key: str) -> Iterator[Problem]:
+        """What is wrong with the arguments of a root field, and of all below it."""
+        for type_, field in self.selected:
+            if _key(field) == key:
+                yield from self._wrong(type_, field, ())
+
+    def _wrong(self, type_: Composite, field: FieldNode, above: Path) -> Iterator[Problem]:
+        if field.name.value == "__typename":
+            return
+        definition, path = type_.fields[field.name.value], (*above, _key(field))
+        arguments = get_argument_values(definition, field, self.variables)
+        target: Any = get_named_type(definition.type)
+        if "first" in definition.args:
+            node: Any = get_named_type(target.fields["nodes"].type)
+            yield from wrong_page(node.name, arguments, path)
+        elif type_ is self.query and field.name.value in ("node", "nodes"):
+            yield from wrong_nodes(arguments, path)
+        elif type_ is self.query and definition.args:
+            yield from wrong_lookup(target.name, arguments, path)
+        if field.selection_set is not None:
+            inner = self.fields(target, self.object_types(target), field.selection_set)
+            for inner_type, selected in inner:
+                yield from self._wrong(inner_type, selected, path)
+
+
+def _key(field: FieldNode) -> str:
+    return field.alias.value if field.alias else field.name.value

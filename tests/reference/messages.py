@@ -1,0 +1,84 @@
+"""What is said of what is wrong: the texts of ``docs/errors.md`` and of the product's own tests,
+written a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphql import GraphQLError
+
+Path = tuple[str | int, ...]
+Problem = tuple[Path, str]
+"""Where a value is wrong, and what was expected of it."""
+
+Error = dict[str, Any]
+"""An item of ``errors``."""
+
+LONGEST_MESSAGE = 1000
+LONGEST_QUOTE = 40
+
+
+def quoted(text: str) -> str:
+    """A text as messages repeat it: in quotes, what cannot be printed escaped, and cut."""
+    shown = repr(text) if text.isprintable() else ascii(text)
+    shown = f'"{shown[1:-1]}"'
+    return shown if len(shown) <= LONGEST_QUOTE else shown[: LONGEST_QUOTE - 1] + "…"
+
+
+def not_storable(value: object) -> str | None:
+    """Why the database cannot hold a value; None where it can."""
+    if not isinstance(value, str):
+        return None
+    if "\0" in value:
+        return "must not contain the NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        return "must not contain a lone surrogate"
+    return None
+
+
+def place(path: Path) -> str:
+    """A path as people write it: ``nodes.ids[2]``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def of_problem(problem: Problem) -> Error:
+    path, message = problem
+    return {
+        "message": f"{place(path)}: {message}" if path else message,
+        "extensions": {
+            "code": "BAD_USER_INPUT",
+            "problems": [{"path": list(path), "message": message}],
+        },
+    }
+
+
+def not_allowed(what: str, permission: str, profile: str) -> str:
+    return f"{what} needs the permission {permission}, which the profile {profile} does not have"
+
+
+def of_missing_permission(field: str, permission: str, profile: str) -> Error:
+    message = (
+        f"{field} needs the permission {permission}, which the profile {profile} does not have"
+    )
+    return {"message": message, "extensions": {"code": "FORBIDDEN"}}
+
+
+def of_graphql(error: GraphQLError) -> Error:
+    """What graphql-core found, which repeats what the client sent."""
+    message = error.message
+    if len(message) > LONGEST_MESSAGE:
+        message = message[:LONGEST_MESSAGE] + "…"
+    found: Error = {"message": message, "extensions": {"code": "BAD_USER_INPUT"}}
+    if error.locations:
+        found["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
+    return found
+
+
+def of_operation_name(known: Sequence[str]) -> Error:
+    message = "there is no such operation in the document"
+    if known:
+        message = f"expected one of the document's operations: {', '.join(known)}"
+    return of_problem((("operationName",), message))

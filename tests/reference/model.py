@@ -1,0 +1,121 @@
+"""What the rows say, whoever looks: the names of things, and how their values are shown."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+"""The rows of each table, by its name."""
+
+LARGEST_ID = 2**31 - 1
+KINDS = ("number", "integer", "boolean", "choice", "time", "color")
+
+TABLES = {
+    "Espace": "espace",
+    "Process": "process",
+    "Action": "action",
+    "Input": "input",
+    "Profile": "profile",
+    "Source": "source",
+    "Execution": "execution",
+    "ExecutionStep": "execution_step",
+}
+"""The table of each type."""
+
+RELATIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Espace": {"processes": ("page", "Process")},
+    "Process": {
+        "espace": ("one", "Espace"),
+        "actions": ("many", "Action"),
+        "inputs": ("many", "Input"),
+        "profiles": ("many", "Profile"),
+        "subprocesses": ("many", "Process"),
+        "usedBy": ("many", "Process"),
+        "executions": ("page", "Execution"),
+    },
+    "Action": {
+        "process": ("one", "Process"),
+        "source": ("one", "Source"),
+        "subprocess": ("one", "Process"),
+    },
+    "Input": {"process": ("one", "Process")},
+    "Profile": {"processes": ("page", "Process")},
+    "Source": {"processes": ("page", "Process")},
+    "Execution": {
+        "process": ("one", "Process"),
+        "steps": ("many", "ExecutionStep"),
+        "parentStep": ("one", "ExecutionStep"),
+    },
+    "ExecutionStep": {
+        "execution": ("one", "Execution"),
+        "subprocess": ("one", "Process"),
+        "subexecution": ("one", "Execution"),
+    },
+    "Viewer": {"profile": ("one", "Profile")},
+}
+"""Of each field that leads to rows: one, many or pages of them, and their type."""
+
+ROOT_PAGES = {
+    "espaces": "Espace",
+    "processes": "Process",
+    "profiles": "Profile",
+    "sources": "Source",
+    "executions": "Execution",
+}
+"""The connections at the root, and the type of what they list."""
+
+PERMISSIONS = {
+    "processes": "process:read",
+    "process": "process:read",
+    "executions": "process:read",
+    "execution": "process:read",
+    "sources": "admin",
+    "source": "admin",
+}
+"""The fields at the root that need a permission."""
+
+
+def global_id(type_name: str, number: int) -> str:
+    return base64.b64encode(f"{type_name}:{number}".encode()).decode()
+
+
+def read_id(text: str) -> tuple[str, int] | None:
+    """The type and the number in an id; None where it is none."""
+    try:
+        type_name, digits = base64.b64decode(text, validate=True).decode("ascii").split(":")
+    except ValueError:
+        return None
+    if not digits.isdecimal() or len(digits) > 10 or not 0 < int(digits) <= LARGEST_ID:
+        return None
+    return type_name, int(digits)
+
+
+def time(value: datetime | None) -> str | None:
+    return None if value is None else f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def state(enabled: bool) -> str:
+    return "ENABLED" if enabled else "DISABLED"
+
+
+def word(value: str) -> str:
+    return value.replace(":", "_").upper()
+
+
+def sees_all(profile: Row) -> bool:
+    return bool(profile["built_in"] or "admin" in profile["permissions"])
+
+
+def may(profile: Row, permission: str) -> bool:
+    return permission in profile["permissions"] or "admin" in profile["permissions"]
+
+
+def display_name(process: Row) -> str:
+    if process["mode"] == "switch":
+        by_state = process["name_enable"] if process["enabled"] else process["name_disable"]
+        return str(by_state or process["name"])
+    return str(process["name"])
