@@ -256,7 +256,7 @@ class Operations:
         root = self.compiler.schema.get_root_type(operation.definition.operation)
         assert root is not None
         if viewer is not None:
-            for name in operation.root_names - INTROSPECTION_FIELDS:
+            for name in sorted(operation.root_names - INTROSPECTION_FIELDS):
                 viewer.require(permission_of(root.fields[name]), name)
         return _refused([entry_of_graphql(error) for error in errors])
 

@@ -47,6 +47,7 @@ from graphql import (
     get_named_type,
     is_leaf_type,
     parse_type,
+    print_ast,
     value_from_ast_untyped,
 )
 from graphql import (
@@ -95,6 +96,10 @@ class Operation:
     document: DocumentNode
     name: str | None
     variables: dict[str, Any]
+
+    @cached_property
+    def text(self) -> str:
+        return print_ast(self.document)
 
 
 def write(
