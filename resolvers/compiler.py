@@ -302,13 +302,12 @@ class OperationCompiler:
         statements = {}
         if operation.operation is OperationType.QUERY:
             read = planner.root(definition, key, nodes)
-            listed = isinstance(read, ReadPage)
             parts = read.page.parts if isinstance(read, ReadPage) else ()
             shown = all(isinstance(part, PageNodes) for part in parts)
             if not shown or tuple(path[1:]) != tuple(part.key for part in parts):
                 raise ValueError(f"the operation selects more than {'.'.join(path)}")
             statements = {
-                scope: compile_read(read, scope, Rendering.LEGACY, listed=listed)
+                scope: compile_read(read, scope, Rendering.LEGACY, listed=True)
                 for scope in (Scope(seen, admin) for seen in Visibility for admin in (True, False))
             }
         return LegacyOperation(

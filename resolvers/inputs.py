@@ -399,13 +399,14 @@ def accept(model: type[Model], given: Any, argument: str) -> Model:
 def accept_all(model: type[Model], given: list[Any], argument: str) -> list[Model]:
     """Check an argument that is a list; raises like ``accept``."""
     try:
-        return _list_of(model).validate_python(given)
+        return list_of(model).validate_python(given)
     except ValidationError as error:
         raise bad_input(*problems(error, (argument,))) from None
 
 
 @cache
-def _list_of(model: type[Model]) -> TypeAdapter[list[Model]]:
+def list_of(model: type[Model]) -> TypeAdapter[list[Model]]:
+    """What reads and writes lists of such inputs."""
     return TypeAdapter(list[model])  # type: ignore[valid-type]
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from resolvers.access import Viewer
 from resolvers.enums import Permission, ProcessMode, ProcessState
@@ -29,6 +29,7 @@ from resolvers.inputs import (
     ProcessChangesModel,
     ProcessTextsModel,
     ProfileKey,
+    list_of,
 )
 from resolvers.strict_json import find_nul
 from resolvers.validation import problems
@@ -38,8 +39,6 @@ from storage.executions import arguments_json
 from storage.rows import delete_row, find_ids, find_row, insert_row, update_row
 
 Path = tuple[str | int, ...]
-
-_LIST_OF_TEXTS = TypeAdapter(list[ProcessTextsModel])
 
 NO_PROCESS = "there is no such process"
 
@@ -111,7 +110,7 @@ async def change_texts(
                 wrong.append(_item_problem(at, place, f"the id {id_} is given twice"))
             seen.add(id_)
         raise bad_input(*wrong)
-    written = _LIST_OF_TEXTS.dump_json(list(changes), exclude_none=True)
+    written = list_of(ProcessTextsModel).dump_json(list(changes), exclude_none=True)
     if await stored.update_texts(transaction, written, viewer.only_profile) < len(ids):
         known = await stored.existing_ids(transaction, ids, viewer.only_profile)
         raise bad_input(
