@@ -20,15 +20,15 @@ import uvloop
 import figures
 import report
 from contestants import Contestant, gateway, the_field
-from gateway.embedded import EmbeddedPostgres
+from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import compiler_of
-from gateway.settings import Settings
+from gateway.settings.model import Settings
 from load import LoadError, LoadTool, Target
-from resolvers.compiler import OperationCompiler
+from resolvers.operations.compile import OperationCompiler
 from servers import ServerError
-from storage.database import Database
-from storage.demo import generate
-from storage.migrations import migrate
+from storage.database.database import Database
+from storage.demo.load import generate
+from storage.migrations.migrate import migrate
 from work import CASES, HERE, Case, OwnWords
 
 _COUNT = 10_000

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import orjson
 
-from gateway.tokens import TokenKeys
-from resolvers.compiler import OperationCompiler
+from gateway.auth.tokens import TokenKeys
+from resolvers.operations.compile import OperationCompiler
 from servers import Server, ServerError, running
 from work import (
     CASES,

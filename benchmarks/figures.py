@@ -16,14 +16,14 @@ import orjson
 
 from contestants import gateway
 from gateway.services import dialects_of
-from gateway.settings import Settings
+from gateway.settings.model import Settings
 from load import LoadTool, Target
-from resolvers.compiler import OperationCompiler
+from resolvers.operations.compile import OperationCompiler
 from servers import Server
-from storage import processes as stored
-from storage.database import Transaction
-from storage.plan import RunValues
-from storage.pool import Connection, open_pool
+from storage.database.database import Transaction
+from storage.database.pool import Connection, open_pool
+from storage.reads.plan import RunValues
+from storage.writes import processes as stored
 from work import ADMIN, FRAGMENT, reference, statement
 
 _Parameters = ParamSpec("_Parameters")

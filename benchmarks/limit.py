@@ -16,7 +16,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from storage.pool import open_pool
+from storage.database.pool import open_pool
 
 
 async def application(url: str, statements: dict[str, str]) -> web.Application:

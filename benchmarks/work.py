@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import orjson
 from graphql import parse, print_ast, separate_operations
 
-from resolvers.compiler import OperationCompiler
+from resolvers.operations.compile import OperationCompiler
 from servers import Server, ServerError
-from storage.compiler import Statement
-from storage.plan import RunValues, Scope, Visibility
+from storage.reads.objects import Statement
+from storage.reads.plan import RunValues, Scope, Visibility
 
 HERE = Path(__file__).parent
 PAGES = (1, 10, 50, 200)

@@ -1,1 +1,1 @@
-"""The running server: settings, command line, HTTP."""
+"""The running server: settings, tokens, HTTP, processes and telemetry."""

@@ -19,19 +19,21 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from gateway.database import open_database
-from gateway.settings import Settings, SettingsError, load_settings
-from gateway.tokens import TokenKeys, parse_ttl
-from resolvers.errors import GatewayError
-from storage.access import load_profiles, revoke_token
-from storage.demo import generate, load_home
+from gateway.auth.tokens import TokenKeys, parse_ttl
+from gateway.postgres.open import open_database
+from gateway.settings.load import load_settings
+from gateway.settings.model import Settings, SettingsError
+from resolvers.errors.catalogue import GatewayError
+from storage.demo.home import load_home
+from storage.demo.load import generate
+from storage.writes.access import load_profiles, revoke_token
 
 if TYPE_CHECKING:
-    from rest_compat import CompiledDialect
+    from rest_compat.handler import CompiledDialect
 
 Command = Callable[[argparse.Namespace, Settings], Coroutine[None, None, None]]
 
-_STORAGE_LOG = logging.getLogger("storage.database")
+_STORAGE_LOG = logging.getLogger("storage.database.database")
 
 
 class _CommandError(Exception):
@@ -133,8 +135,8 @@ def _given(parsed: argparse.Namespace) -> dict[str, object]:
 
 
 async def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
-    from gateway.server import serve
-    from rest_compat import RouteError
+    from gateway.serve.command import serve
+    from rest_compat.dialect import RouteError
 
     async with open_database(settings) as database:
         _STORAGE_LOG.disabled = False
@@ -200,7 +202,7 @@ async def _schema(parsed: argparse.Namespace, settings: Settings) -> None:
 async def _openapi(parsed: argparse.Namespace, settings: Settings) -> None:
     import orjson
 
-    from rest_compat import openapi_document
+    from rest_compat.openapi import openapi_document
 
     (dialect,) = (found for found in _dialects(settings) if found.name == parsed.dialect)
     document = openapi_document(
@@ -212,7 +214,7 @@ async def _openapi(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 async def _routes(parsed: argparse.Namespace, settings: Settings) -> None:
-    from rest_compat import describe_routes
+    from rest_compat.handler import describe_routes
 
     rows = describe_routes(_dialects(settings))
     names = ("DIALECT", "METHOD", "PATH", "OPERATION", "PERMISSION")
@@ -223,7 +225,7 @@ async def _routes(parsed: argparse.Namespace, settings: Settings) -> None:
 
 def _dialects(settings: Settings) -> Sequence[CompiledDialect]:
     from gateway.services import compiler_of, dialects_of
-    from rest_compat import RouteError
+    from rest_compat.dialect import RouteError
 
     try:
         return dialects_of(settings, compiler_of(settings))

@@ -6,18 +6,20 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from gateway.settings import Settings
-from gateway.tokens import TokenKeys
-from resolvers.access import AccessDirectory, Viewer
-from resolvers.compiler import OperationCompiler
-from resolvers.errors import ErrorKind, GatewayError
+from gateway.auth.tokens import TokenKeys
+from gateway.settings.model import Settings
+from resolvers.access.directory import AccessDirectory
+from resolvers.access.viewer import Viewer
+from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
-from resolvers.execution.sources import installed_kinds
-from resolvers.operations import Operations
-from resolvers.planning import Limits
-from resolvers.schema import build_schema
-from rest_compat import CompiledDialect, build_dialects
-from storage.database import Database
+from resolvers.execution.sources.registry import installed_kinds
+from resolvers.operations.compile import OperationCompiler
+from resolvers.operations.plan import Limits
+from resolvers.operations.run import Operations
+from resolvers.schema.build import build_schema
+from rest_compat.dialects import build_dialects
+from rest_compat.handler import CompiledDialect
+from storage.database.database import Database
 
 
 @dataclass(frozen=True, slots=True)

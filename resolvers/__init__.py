@@ -1,1 +1,1 @@
-"""The meaning: the GraphQL schema, who may do what, and how operations run."""
+"""What the API means: schema, operations, rules, execution, access, values and errors."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from resolvers.errors import ErrorKind, GatewayError
-from resolvers.ids import MAX_DATABASE_ID, global_id
-from rest_compat.bodies import Body, JsonSchema
+from resolvers.errors.catalogue import ErrorKind, GatewayError
+from resolvers.values.ids import MAX_DATABASE_ID, global_id
+from rest_compat.body_model import Body, JsonSchema
 
 
 class RouteError(ValueError):

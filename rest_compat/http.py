@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from resolvers.access import Viewer
+from resolvers.access.viewer import Viewer
 
 Authenticate = Callable[[], Awaitable[Viewer]]
 """Tells who asks; raises ``GatewayError`` where the token does not."""

@@ -25,10 +25,10 @@ from graphql import (
 )
 from pydantic.json_schema import models_json_schema
 
-from resolvers.errors import ErrorKind, GatewayError, bad_value, conflict, not_found
-from rest_compat.bodies import ID_SCHEMA, Body, JsonSchema
-from rest_compat.compiled import CompiledDialect, CompiledRoute
+from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value, conflict, not_found
+from rest_compat.body_model import ID_SCHEMA, Body, JsonSchema
 from rest_compat.dialect import Envelope
+from rest_compat.handler import CompiledDialect, CompiledRoute
 
 _SCHEMAS = "#/components/schemas/"
 _ERROR: JsonSchema = {"$ref": f"{_SCHEMAS}Error"}

@@ -1,1 +1,1 @@
-"""The database: its model, the SQL of reads and writes, connections and migrations."""
+"""PostgreSQL: the relational model, reads, writes, connections and migrations."""

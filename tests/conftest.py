@@ -21,14 +21,14 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from gateway.app import create_server
-from gateway.embedded import EmbeddedPostgres
+from gateway.http.dispatch import create_server
+from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import Services, open_services
-from gateway.settings import Settings
-from resolvers.access import Viewer
-from resolvers.operations import Answer, GraphQLRequest
-from storage.database import Database
-from storage.migrations import migrate
+from gateway.settings.model import Settings
+from resolvers.access.viewer import Viewer
+from resolvers.operations.run import Answer, GraphQLRequest
+from storage.database.database import Database
+from storage.migrations.migrate import migrate
 from tests.proof import WORLDS, World, Worlds, random_database
 
 SECRET = "a secret that is only good for tests, and long enough"

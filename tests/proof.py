@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 
-from resolvers.access import Viewer
-from storage.database import Database
-from storage.migrations import migrate
-from tests.reads.rows import Rows, insert, select
-from tests.reads.worlds import random_rows
+from resolvers.access.viewer import Viewer
+from storage.database.database import Database
+from storage.migrations.migrate import migrate
+from tests.reference.rows import Rows, insert, select
+from tests.reference.worlds import random_rows
 
 if TYPE_CHECKING:
     from tests.conftest import Gateway

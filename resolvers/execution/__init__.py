@@ -1,1 +1,1 @@
-"""Running processes: the engine, the values it is given, and the kinds of source."""
+"""Execute processes: the engine, input values and source kinds."""

@@ -18,12 +18,12 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from resolvers.access import Viewer
-from resolvers.errors import ErrorKind, GatewayError, not_found
+from resolvers.access.viewer import Viewer
+from resolvers.errors.catalogue import ErrorKind, GatewayError, not_found
 from resolvers.execution.inputs import asked_in, check_inputs, fill_in, in_turn
-from resolvers.execution.sources import PROCESS_KIND, ActionFailedError, Call, SourceKind
-from storage.database import Database
-from storage.executions import (
+from resolvers.execution.sources.protocol import PROCESS_KIND, ActionFailedError, Call, SourceKind
+from storage.database.database import Database
+from storage.writes.executions import (
     ActionRow,
     Argument,
     Program,

@@ -8,9 +8,9 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from resolvers.errors import FieldProblem, bad_input, bad_value
-from resolvers.ids import shorten
-from storage.executions import Argument, InputRow
+from resolvers.errors.catalogue import FieldProblem, bad_input, bad_value
+from resolvers.values.text import shorten
+from storage.writes.executions import Argument, InputRow
 
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")

@@ -1,1 +1,1 @@
-"""In charge of the /process dialect: processes whole, and everything that can be done to them."""
+"""The /process dialect: whole processes and everything that can be done to them."""

@@ -19,9 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from resolvers.enums import ProcessMode, ProcessState
-from resolvers.inputs import MAX_PARTS
-from resolvers.validation import (
+from resolvers.rules.models import MAX_PARTS
+from resolvers.values.enums import ProcessMode, ProcessState
+from resolvers.values.text import (
     Description,
     InputType,
     Name,
@@ -31,7 +31,7 @@ from resolvers.validation import (
     describe,
     storable,
 )
-from rest_compat.bodies import KeyForms, NullableBody
+from rest_compat.body_model import KeyForms, NullableBody
 
 # The kinds of value that have more forms than one ------------------------------------------------
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 import orjson
 
-from resolvers.errors import ErrorKind, GatewayError
-from rest_compat.bodies import JsonSchema
+from resolvers.errors.catalogue import ErrorKind, GatewayError
+from rest_compat.body_model import JsonSchema
 
 DialectStatus = Literal["http", "always-200"]
 """Whether errors have HTTP's status, or 200 for clients that look at nothing but the envelope."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from resolvers.errors import ErrorKind
+from resolvers.errors.catalogue import ErrorKind
 from rest_compat.dialect import BodyRule, Dialect, PathValue, Route
 from rest_compat.process.bodies import (
     ActionBody,

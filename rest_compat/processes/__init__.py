@@ -1,1 +1,1 @@
-"""In charge of the /processes dialect: names and comments of processes, one or all at once."""
+"""The /processes dialect: names and comments of processes, one or many at once."""

@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticKnownError
 
-from resolvers.ids import MAX_DATABASE_ID
-from resolvers.validation import Description, Name, describe
-from rest_compat.bodies import ID_SCHEMA, Body, NullableBody
+from resolvers.values.ids import MAX_DATABASE_ID
+from resolvers.values.text import Description, Name, describe
+from rest_compat.body_model import ID_SCHEMA, Body, NullableBody
 
 
 def _id(value: object) -> int:

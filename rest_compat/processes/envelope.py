@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from resolvers.errors import PROCESSES_MESSAGES, ErrorKind, FieldProblem, GatewayError
-from rest_compat.bodies import JsonSchema
+from resolvers.errors.catalogue import PROCESSES_MESSAGES, ErrorKind, FieldProblem, GatewayError
+from rest_compat.body_model import JsonSchema
 
 
 @dataclass(frozen=True, slots=True)

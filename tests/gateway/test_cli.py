@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from openapi_spec_validator import validate
 
+from gateway.auth.tokens import TokenKeys
 from gateway.cli import main
 from gateway.services import compiler_of
-from gateway.settings import Settings
-from gateway.tokens import TokenKeys
+from gateway.settings.model import Settings
 from tests.conftest import SECRET, in_database
 from tests.gateway.programs import (
     fetch,

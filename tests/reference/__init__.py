@@ -5,9 +5,3 @@ second time, as directly as it can be said, and shares neither SQL nor planning 
 whoever doubts an answer reads here what it should be. graphql-core's own executor walks a GraphQL
 operation over plain objects, field by field.
 """
-
-from __future__ import annotations
-
-from tests.reference.answers import Expected, Reference
-
-__all__ = ["Expected", "Reference"]

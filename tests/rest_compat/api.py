@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from resolvers.errors import PROCESSES_MESSAGES, ErrorKind, GatewayError
+from resolvers.errors.catalogue import PROCESSES_MESSAGES, ErrorKind, GatewayError
 from tests.conftest import Gateway, Reply
-from tests.reads.rows import TABLES
+from tests.reference.rows import TABLES
 
 ENVELOPE = {"error": False, "code": "ok", "message": ""}
 NOBODY = 2**31 - 1

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from storage.database import Database
+from storage.database.database import Database
 from tests.conftest import Gateway, database_copy, running_gateway
 from tests.rest_compat.api import Api
 

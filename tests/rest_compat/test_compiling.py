@@ -17,13 +17,13 @@ from graphql import (
     parse,
 )
 
-from resolvers.compiler import OperationCompiler
-from resolvers.planning import Limits
-from resolvers.schema import build_schema
-from rest_compat import RouteError, build_dialects, describe_routes
-from rest_compat.bodies import client_path
-from rest_compat.compiled import compile_dialect
-from rest_compat.dialect import Dialect, Route
+from resolvers.operations.compile import OperationCompiler
+from resolvers.operations.plan import Limits
+from resolvers.schema.build import build_schema
+from rest_compat.body_model import client_path
+from rest_compat.dialect import Dialect, Route, RouteError
+from rest_compat.dialects import build_dialects
+from rest_compat.handler import compile_dialect, describe_routes
 from rest_compat.process.bodies import ExecuteBody, ProcessBody
 from rest_compat.process.routes import process_dialect
 from rest_compat.processes.routes import processes_dialect

@@ -10,11 +10,14 @@ import jsonschema
 import openapi_spec_validator
 import pytest
 
-from resolvers.compiler import OperationCompiler
-from resolvers.errors import ErrorKind
-from resolvers.planning import Limits
-from resolvers.schema import build_schema
-from rest_compat import CompiledDialect, DialectStatus, build_dialects, openapi_document
+from resolvers.errors.catalogue import ErrorKind
+from resolvers.operations.compile import OperationCompiler
+from resolvers.operations.plan import Limits
+from resolvers.schema.build import build_schema
+from rest_compat.dialects import build_dialects
+from rest_compat.handler import CompiledDialect
+from rest_compat.openapi import openapi_document
+from rest_compat.process.envelope import DialectStatus
 from tests.rest_compat.api import NOBODY, Api, run, say
 
 Document = dict[str, Any]

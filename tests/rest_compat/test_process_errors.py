@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from resolvers.errors import ErrorKind
-from rest_compat import Request
-from storage.access import revoke_token
+from resolvers.errors.catalogue import ErrorKind
+from rest_compat.http import Request
+from storage.writes.access import revoke_token
 from tests.conftest import Gateway, Reply, StartGateway
 from tests.rest_compat.api import BAD_BODIES, NOBODY, Api, run, say
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resolvers.errors import ErrorKind
+from resolvers.errors.catalogue import ErrorKind
 from tests.conftest import Gateway
 from tests.rest_compat.api import NOBODY, Api, run, say
 

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from resolvers.errors import ErrorKind, GatewayError, conflict
-from rest_compat import Request
+from resolvers.errors.catalogue import ErrorKind, GatewayError, conflict
+from rest_compat.http import Request
 from tests.conftest import Gateway, StartGateway
 from tests.rest_compat.api import BAD_BODIES, NOBODY, Api
 

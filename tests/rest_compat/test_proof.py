@@ -12,11 +12,11 @@ from hypothesis import Phase, given, note
 from hypothesis import strategies as st
 
 from tests.proof import AGAIN, WORLDS, World, Worlds, proof, read_json, written
-from tests.reads.rows import Row
-from tests.reads.worlds import NAMES, PROFILES
 from tests.reference.dialects import ROUTES, TOKENS, answer, matched
 from tests.reference.model import global_id
+from tests.reference.rows import Row
 from tests.reference.sight import Sight
+from tests.reference.worlds import NAMES, PROFILES
 
 HEADERS = ("Content-Type", "Cache-Control", "Allow", "WWW-Authenticate")
 """Those that say more than every answer does."""

@@ -1,0 +1,1 @@
+"""Access tokens: issue them, read them from a header, verify them."""

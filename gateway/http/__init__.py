@@ -1,0 +1,1 @@
+"""HTTP: dispatch requests, read and write bodies, serve the pages."""

@@ -1,0 +1,1 @@
+"""The HTML pages: GraphiQL, the REST documentation and the entry page."""

@@ -1,0 +1,1 @@
+"""The PostgreSQL that the gateway uses: an external one or the embedded one."""

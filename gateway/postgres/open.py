@@ -1,0 +1,76 @@
+"""In charge of the database that the gateway runs on: the one that is set, or the one it brings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from gateway.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from gateway.settings.model import Settings, SettingsError
+from storage.database.database import Database
+from storage.database.errors import DatabaseUnavailableError
+from storage.migrations.migrate import ServerTooOldError, migrate
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database that the settings name, connected and migrated; without one the embedded server,
+    which is started if need be and stopped at the end.
+
+    Raises:
+        SettingsError: it cannot be used, or no longer; the message names the setting.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        if settings.database_url is None:
+            name, embedded = "data_dir", _start_embedded(settings.data_dir)
+            stack.push_async_callback(asyncio.to_thread, embedded.stop)
+            url = embedded.url
+        else:
+            name, url = "database_url", settings.database_url.get_secret_value()
+        try:
+            database = await _connect(settings, url)
+            stack.push_async_callback(database.close)
+            for migration in await migrate(database):
+                logger.info("migrated: %s", migration)
+            yield database
+        except ServerTooOldError as error:
+            raise SettingsError(f"{name}: {error}") from error
+        except DatabaseUnavailableError as error:
+            reason = str(error.__cause__ or "") or "it does not answer"
+            raise SettingsError(f"{name}: the database cannot be used: {reason}") from error
+
+
+async def _connect(settings: Settings, url: str) -> Database:
+    try:
+        return await Database.connect(
+            url,
+            pool_min=settings.pool_min,
+            pool_max=settings.pool_max,
+            statement_timeout=settings.statement_timeout,
+            statement_cache_size=settings.statement_cache_size,
+        )
+    except ValueError:
+        # Not the cause: it quotes what it could not read, and that may be part of a password.
+        raise SettingsError(
+            "database_url: expected an address such as postgresql://user:password@host:5432/name,"
+            " with the special characters of each part percent-encoded"
+        ) from None
+
+
+def _start_embedded(data_dir: Path) -> EmbeddedPostgres:
+    """The server of a data folder, running.
+
+    This blocks the event loop, and so keeps a signal waiting: a server could not be stopped that is
+    half started, and nothing else runs yet.
+    """
+    try:
+        return EmbeddedPostgres.start(data_dir)
+    except OSError as error:
+        raise SettingsError(f"data_dir: cannot use {data_dir}: {error.strerror}") from error
+    except EmbeddedPostgresError as error:
+        raise SettingsError(f"data_dir: {error}") from error

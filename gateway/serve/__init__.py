@@ -1,0 +1,1 @@
+"""The `serve` command: the listening port and its worker processes."""

@@ -1,0 +1,1 @@
+"""The error catalogue, and the translation of exceptions into it."""

@@ -1,0 +1,1 @@
+"""Source kinds: what an action can act on."""

@@ -1,0 +1,1 @@
+"""The pipeline from a GraphQL document to an answer."""

@@ -1,0 +1,1 @@
+"""The rules of the model: what a write accepts, checks and changes."""

@@ -1,0 +1,136 @@
+"""In charge of what writes mean: the rules of the model, one function for each thing to do.
+
+Every function runs inside the caller's transaction; a ``GatewayError`` rolls all of it back. The
+path that an error is located at is that of the mutation's arguments (``at``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from resolvers.access.viewer import Viewer
+from resolvers.errors.catalogue import FieldProblem, bad_input, bad_value
+from resolvers.execution.sources.protocol import PROCESS_KIND
+from resolvers.rules.keys import Path
+from storage.database.database import Transaction
+from storage.writes.calls import (
+    CalledProcess,
+    SourceRow,
+    find_called,
+    find_cycle,
+    find_sources,
+    lock_calls,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an action is to act on, as the caller names it."""
+
+    source: str | None
+    source_id: int | None
+    action: str | None
+    subprocess_id: int | None
+    at: Path
+
+    @property
+    def source_name(self) -> str:
+        """A process named alone is run by the built-in source, which has the name of its kind."""
+        return self.source if self.source is not None else PROCESS_KIND
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an action acts on, as it is stored."""
+
+    source_id: int
+    action: str
+    subprocess_id: int | None = None
+
+
+async def find_targets(
+    transaction: Transaction, calls: Sequence[Call], viewer: Viewer
+) -> list[Target]:
+    """The rows that these calls mean; raises ``BAD_USER_INPUT`` with every one that means none."""
+    sources = await find_sources(
+        transaction,
+        [call.source_name for call in calls if call.source_id is None],
+        [call.source_id for call in calls if call.source_id is not None],
+    )
+    by_name, by_id = {row.name: row for row in sources}, {row.id: row for row in sources}
+    called: dict[int | str, CalledProcess] = {}
+    wrong: list[FieldProblem] = []
+    targets: list[Target] = []
+    if any(row.kind == PROCESS_KIND for row in sources):
+        await lock_calls(transaction)
+        for process in await find_called(
+            transaction,
+            [call.action for call in calls if call.action is not None],
+            [call.subprocess_id for call in calls if call.subprocess_id is not None],
+            viewer.only_profile,
+        ):
+            called |= {process.id: process, process.reference: process}
+    for call in calls:
+        target = _target(call, by_name, by_id, called)
+        if isinstance(target, FieldProblem):
+            wrong.append(target)
+        else:
+            targets.append(target)
+    if wrong:
+        raise bad_input(*wrong)
+    return targets
+
+
+def _target(
+    call: Call,
+    by_name: Mapping[str, SourceRow],
+    by_id: Mapping[int, SourceRow],
+    called: Mapping[int | str, CalledProcess],
+) -> Target | FieldProblem:
+    """What one call means, or what is wrong with it."""
+    if call.source_id is not None:
+        source = by_id.get(call.source_id)
+        if source is None:
+            return FieldProblem((*call.at, "sourceId"), "there is no such source")
+    else:
+        source = by_name.get(call.source_name)
+        if source is None:
+            return FieldProblem((*call.at, "source"), f'there is no source "{call.source_name}"')
+    runs_processes = source.kind == PROCESS_KIND
+    if call.subprocess_id is not None:
+        place = (*call.at, "subprocessId")
+        if not runs_processes:
+            return FieldProblem(place, f'the source "{source.name}" does not run processes')
+        process = called.get(call.subprocess_id)
+        if process is None:
+            return FieldProblem(place, "there is no such process")
+        return Target(source.id, process.reference, process.id)
+    assert call.action is not None
+    if not runs_processes:
+        return Target(source.id, call.action)
+    process = called.get(call.action)
+    if process is None:
+        return FieldProblem((*call.at, "action"), f'there is no process "{call.action}"')
+    return Target(source.id, process.reference, process.id)
+
+
+async def refuse_cycle(
+    transaction: Transaction,
+    process_id: int,
+    targets: Sequence[Target],
+    viewer: Viewer,
+    at: Sequence[Path],
+) -> None:
+    """Refuse the calls that were just written if a process would come to run itself."""
+    calls = [
+        (target.action, place)
+        for target, place in zip(targets, at, strict=False)
+        if target.subprocess_id is not None
+    ]
+    if not calls:
+        return
+    cycle = await find_cycle(transaction, process_id, viewer.only_profile)
+    if cycle is not None:
+        place = next((place for called, place in calls if called == cycle[1]), calls[0][1])
+        raise bad_value(place, f"a process must not run itself: {' -> '.join(cycle)}")

@@ -1,0 +1,1 @@
+"""The GraphQL schema: types, filters, inputs, queries and mutations."""

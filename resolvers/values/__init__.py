@@ -1,0 +1,1 @@
+"""Values of the model: ids, cursors, texts, enums and strict JSON."""

@@ -1,0 +1,268 @@
+"""In charge of bodies: what their models have in common, and their places in the client's words.
+
+A field of a model has two names: the dialect's (``validation_alias``) and GraphQL's
+(``serialization_alias``). What a model dumps is what the operation takes, and a place that an
+error names in the operation is found again in the body.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    get_named_type,
+    is_required_input_field,
+)
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from resolvers.values.ids import MAX_DATABASE_ID, global_id
+from resolvers.values.text import describe, storable
+
+JsonSchema = dict[str, Any]
+
+ID_SCHEMA: JsonSchema = {"type": "integer", "minimum": 1, "maximum": MAX_DATABASE_ID}
+_DIGITS = re.compile(r"[0-9]+")
+_DIGITS_SCHEMA: JsonSchema = {"type": "string", "pattern": "^[0-9]+$"}
+
+
+class Body(BaseModel):
+    """An object in a body, whose unknown keys are ignored.
+
+    Null is the same as nothing. Where all that may be left out is null by default, as in the items
+    of long lists, that is so without a look for null in each of them.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchema:
+        made = handler.resolve_ref_schema(handler(schema))
+        properties, required = made.get("properties", {}), made.get("required", [])
+        for shown in properties.values():
+            shown.pop("title", None)
+            if shown.get("default", ...) is None:
+                del shown["default"]
+        # Two fields may read one member of the body, each another form of it.
+        made["required"] = list(dict.fromkeys(required))
+        for info in cls.model_fields.values():
+            first, *others = _client_names(info)
+            properties |= dict.fromkeys(others, properties[first])
+            if others and first in made["required"]:
+                made["required"].remove(first)
+                made["anyOf"] = [{"required": [name]} for name in (first, *others)]
+        return made
+
+    def variables(self) -> dict[str, Any]:
+        """What the client gave, as GraphQL has it after coercion."""
+        return self.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
+
+
+class NullableBody(Body):
+    """An object in a body, any of whose members may be null instead of left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_null(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or None not in value.values():
+            return value
+        return {key: member for key, member in value.items() if member is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyForms:
+    """The forms in which a body may name an object that exists, and the GraphQL key of each.
+
+    As the metadata of a field, it reads any of them into an object with one GraphQL key.
+    """
+
+    what: str
+    """For messages: ``a source``."""
+    members: Mapping[str, str] = field(hash=False)
+    """GraphQL's key for each member that an object may name it by; the first one given counts."""
+    text: str
+    """GraphQL's key for a bare text."""
+    digits_are_ids: bool = True
+    """Whether a bare text of digits is an id."""
+    opaque: str | None = None
+    """The type whose opaque id GraphQL wants in the place of a number."""
+
+    def read(self, value: object) -> dict[str, object]:
+        """The GraphQL key and its value; raises ``ValueError`` where it is no such form."""
+        match value:
+            case dict():
+                for member, key in self.members.items():
+                    given = value.get(member)
+                    if given is not None:
+                        return {key: self._id(given) if member == "id" else _text(given)}
+            case str() if not (self.digits_are_ids and _DIGITS.fullmatch(value)):
+                return {self.text: _text(value)}
+            case str() | int() if not isinstance(value, bool):
+                return {self.members["id"]: self._id(value)}
+        raise ValueError(f"expected {self.what}, got {describe(value)}")
+
+    def _id(self, value: object) -> object:
+        number = read_id(value)
+        return global_id(self.opaque, number) if self.opaque else number
+
+    def json_schema(self) -> JsonSchema:
+        """The JSON Schema of all forms."""
+        named = {member: {"type": "string"} for member in self.members if member != "id"}
+        properties = {"id": {"anyOf": [ID_SCHEMA, _DIGITS_SCHEMA]}, **named}
+        described = {
+            "type": "object",
+            "properties": properties,
+            "anyOf": [{"required": [member]} for member in self.members],
+        }
+        return {"anyOf": [ID_SCHEMA, {"type": "string", "minLength": 1}, described]}
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchema:
+        return self.json_schema()
+
+
+def read_id(value: object) -> int:
+    """An id, given as a number or as digits; raises ``ValueError``."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value) and len(value) <= 10:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_DATABASE_ID:
+        return value
+    raise ValueError(f"expected an id from 1 to {MAX_DATABASE_ID}, got {describe(value)}")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, got {describe(value)}")  # noqa: TRY004 (pydantic's)
+    if not value:
+        raise ValueError("must not be empty")
+    return storable(value)
+
+
+# From a body to an operation and back ----------------------------------------------------------
+
+
+def graphql_fields(model: type[Body]) -> list[tuple[str, FieldInfo]]:
+    """The fields of a model that an operation takes, each with GraphQL's name for it.
+
+    Two fields may have one name: each takes another form of the same member.
+    """
+    return [
+        (info.serialization_alias or name, info)
+        for name, info in model.model_fields.items()
+        if not info.exclude
+    ]
+
+
+def required_members(model: type[Body]) -> list[str]:
+    """The names of what a body has to have."""
+    names = [_client_names(info)[0] for info in model.model_fields.values() if info.is_required()]
+    return list(dict.fromkeys(names))
+
+
+def client_path(
+    model: type[Body], path: Sequence[str | int], given: object
+) -> tuple[str | int, ...]:
+    """The place in a body that a place in an operation's input came from.
+
+    Args:
+        model: of the body.
+        path: keys in GraphQL's words, and list indices.
+        given: the body, in which a key that goes by two names is found by the one it has.
+    """
+    found: list[str | int] = []
+    inside: type[Body] | KeyForms | None = model
+    for part in path:
+        if isinstance(part, str) and inside is not None:
+            if isinstance(inside, KeyForms):
+                break  # the value is the client's own, the key in it is not
+            info = dict(graphql_fields(inside)).get(part)
+            # A key that is no field's is the client's own, such as the reference of an input.
+            if info is not None:
+                names, inside = _client_names(info), _inside(info)
+                known = given if isinstance(given, dict) else {}
+                part = next((name for name in names if name in known), names[0])
+        found.append(part)
+        if isinstance(given, dict):
+            given = given.get(part)
+        elif isinstance(given, list) and isinstance(part, int) and part < len(given):
+            given = given[part]
+    return tuple(found)
+
+
+def misfits(model: type[Body], type_: GraphQLInputType) -> Iterator[str]:
+    """What of a body's model does not fit the GraphQL input that it becomes."""
+    named = get_named_type(type_)
+    known = named.fields if isinstance(named, GraphQLInputObjectType) else {}
+    fields = graphql_fields(model)
+    for name, info in fields:
+        if name in known:
+            yield from field_misfits(info, known[name].type)
+        else:
+            yield f"{named} has no field {name}"
+    for name, wanted in known.items():
+        if is_required_input_field(wanted) and name not in dict(fields):
+            yield f"the body has nothing for {name} of {named}"
+
+
+def field_misfits(info: FieldInfo, type_: GraphQLInputType) -> Iterator[str]:
+    """What of one field of a model does not fit the GraphQL input that it becomes."""
+    inside = _inside(info)
+    if isinstance(inside, KeyForms):
+        named = get_named_type(type_)
+        known = named.fields if isinstance(named, GraphQLInputObjectType) else {}
+        keys = dict.fromkeys([*inside.members.values(), inside.text])
+        yield from (f"{named} has no field {key}" for key in keys if key not in known)
+    elif inside is not None:
+        yield from misfits(inside, type_)
+
+
+def _client_names(info: FieldInfo) -> list[str]:
+    """The names that a field has in a body, the documented one first."""
+    alias = info.validation_alias
+    if isinstance(alias, AliasChoices):
+        return [choice for choice in alias.choices if isinstance(choice, str)]
+    assert isinstance(alias, str)
+    return [alias]
+
+
+def _inside(info: FieldInfo) -> type[Body] | KeyForms | None:
+    """The model of a field's value, or of its items; or how it names an object."""
+    for part in (*info.metadata, *_parts(info.annotation)):
+        if isinstance(part, KeyForms) or (isinstance(part, type) and issubclass(part, Body)):
+            return part
+    return None
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """The classes and the metadata that an annotation is made of."""
+    if get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+        yield from _parts(annotation.__origin__)
+    elif get_origin(annotation) in (Union, types.UnionType, list):
+        for argument in get_args(annotation):
+            yield from _parts(argument)
+    elif get_origin(annotation) is None:
+        yield annotation

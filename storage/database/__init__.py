@@ -1,0 +1,1 @@
+"""Connections: the pool, transactions, notifications and failures."""

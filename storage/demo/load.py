@@ -1,0 +1,183 @@
+"""In charge of demo data: a home to look around in, and processes by the million for load work."""
+
+from __future__ import annotations
+
+from storage.database.database import Database
+from storage.demo.home import fetch_ids, runner_id
+
+_LOAD_LOCK = 0x6C6F6164
+"""Keys of the advisory locks under which each kind of demo data is written."""
+
+
+# Load --------------------------------------------------------------------------------------------
+
+_BATCH = 10_000
+"""Processes that one statement inserts: every statement stays far below the usual time limit."""
+
+_MOST = 9_999_999
+"""The highest number that the references have digits for."""
+
+_VERBS = ("Switch", "Adjust", "Check", "Schedule", "Test", "Log", "Reset")
+_THINGS = (
+    "the ceiling lamps",
+    "the wall lamps",
+    "the shutters",
+    "the radiators",
+    "the loudspeakers",
+    "the ventilation",
+    "the motion sensors",
+    "the sockets",
+    "the floor heating",
+    "the window contacts",
+    "the humidity",
+)
+_ROOMS = (
+    "Entrance",
+    "Corridor",
+    "Living room",
+    "Dining room",
+    "Kitchen",
+    "Pantry",
+    "Study",
+    "Library",
+    "Master bedroom",
+    "Guest room",
+    "Nursery",
+    "Shower",
+    "Salle de bains",
+    "Laundry",
+    "Cellar",
+    "Garage",
+    "Workshop",
+    "Attic",
+    "Terrace",
+    "Véranda",
+)
+_SENTENCES = (
+    "Runs every weekday before anybody gets up, and again when the last one has left the house.",
+    "The values were found by trial over one winter; change them a little at a time.",
+    "Set up by the electrician together with the wiring of this floor.",
+    "Asks for a level and for the time until which it holds; afterwards the schedule takes over"
+    " again.",
+    "Le réglage est différent en été ; la notice est dans le tiroir de la cuisine.",
+)
+_DEVICES = 10
+_PROFILES = 10
+
+# A name that a former run left is used again; the update changes nothing, but it has the row's id
+# returned.
+_LOAD_ESPACES = """INSERT INTO espace (reference, name, description, icon)
+    SELECT 'load-room-' || lpad(place::text, 2, '0'), room, 'Generated for load work.', 'door-open'
+    FROM unnest($1::text[]) WITH ORDINALITY AS new (room, place) ORDER BY place
+    ON CONFLICT (reference) DO UPDATE SET reference = excluded.reference RETURNING id"""
+_LOAD_SOURCES = """INSERT INTO source (name, kind)
+    SELECT 'load-device-' || lpad(place::text, 2, '0'), 'echo'
+    FROM generate_series(1, $1::integer) AS place ORDER BY place
+    ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"""
+_LOAD_PROFILES = """INSERT INTO profile (name, permissions)
+    SELECT 'load-profile-' || lpad(place::text, 2, '0'), '{process:read,process:execute}'
+    FROM generate_series(1, $1::integer) AS place ORDER BY place
+    ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"""
+
+_HIGHEST = """SELECT coalesce(max(substring(reference FROM 6)::integer), 0) FROM process
+    WHERE reference ~ '^load-[0-9]{7}$'"""
+
+# In what follows k is the place of a process in the run. All of its data follows from k, but for
+# its number: that is k more than $1, the number that the run continues after. No statement reads a
+# table, so none becomes slower as they grow. A room comes seven times in a row, so that it has
+# processes of both modes, for many profiles.
+
+_LOAD_PROCESSES = """INSERT INTO process
+        (reference, name, name_enable, name_disable, description, espace_id, icon, mode, enabled)
+    SELECT 'load-' || lpad(($1::integer + k)::text, 7, '0'),
+        name,
+        CASE WHEN switch THEN name || ': on' ELSE '' END,
+        CASE WHEN switch THEN name || ': off' ELSE '' END,
+        concat_ws(' ', ($7::text[])[1 + k % cardinality($7)],
+            ($7::text[])[1 + (k + 1 + k / 5 % (cardinality($7) - 1)) % cardinality($7)]),
+        ($8::integer[])[1 + k / 7 % cardinality($8)],
+        (ARRAY['lightbulb', 'blinds', 'thermometer', 'music', 'shield', 'fan'])[1 + k % 6],
+        CASE WHEN switch THEN 'switch' ELSE 'simple' END,
+        switch AND k % 2 = 0
+    FROM generate_series($2::integer, $3::integer) AS k,
+        LATERAL (SELECT k % 5 = 3 AS switch,
+            concat_ws(' ', ($4::text[])[1 + k % cardinality($4)],
+                ($5::text[])[1 + k % cardinality($5)] || ',',
+                ($6::text[])[1 + k / 7 % cardinality($6)], $1 + k) AS name) AS made
+    ORDER BY k RETURNING id"""
+
+_LOAD_INPUTS = """INSERT INTO input (process_id, position, reference, name, type, enabled)
+    SELECT process_id, part.*
+    FROM unnest($1::integer[]) AS process_id
+    CROSS JOIN (VALUES (1, 'level', 'Level (%)', 'number', true),
+                       (2, 'until', 'Until', 'time', false)) AS part (position)
+    ORDER BY process_id, part.position"""
+
+# The last action of every tenth process runs the process k / 10, with its own inputs. That comes
+# earlier, so there are no cycles, and a tree is as deep as k has noughts at its end. No switch ends
+# with a nought, so these processes ask for both inputs.
+_LOAD_ACTIONS = """INSERT INTO action
+        (process_id, position, source_id, action, enabled, arguments, subprocess_id)
+    SELECT process_id, place,
+        CASE WHEN calls THEN $5::integer
+            ELSE ($4::integer[])[1 + (k + place) % cardinality($4)] END,
+        CASE WHEN calls THEN 'load-' || lpad(($1::integer + k / 10)::text, 7, '0')
+            ELSE (ARRAY['on', 'set', 'wait', 'off'])[place] END,
+        place <= 2,
+        CASE WHEN calls THEN
+            '[{"reference":"level","value":"{level}"},{"reference":"until","value":"{until}"}]'
+        WHEN place <= 2 THEN format(
+            '[{"reference":"channel","value":"%s"},{"reference":"level","value":"{level}"}]',
+            k % 64)
+        ELSE format(
+            '[{"reference":"channel","value":"%s"},{"reference":"until","value":"{until}"}]',
+            k % 64)
+        END::json,
+        CASE WHEN calls THEN called_id END
+    FROM unnest($2::integer[], $3::integer[], $6::integer[]) AS process (k, process_id, called_id)
+    CROSS JOIN generate_series(1, 4) AS place,
+        LATERAL (SELECT place = 4 AND called_id IS NOT NULL AS calls) AS made
+    ORDER BY k, place"""
+
+_LOAD_AUTHORISATIONS = """INSERT INTO authorisation (process_id, profile_id)
+    SELECT process_id, ($3::integer[])[1 + (k + step) % cardinality($3)]
+    FROM unnest($1::integer[], $2::integer[]) AS process (k, process_id)
+    CROSS JOIN unnest(ARRAY[0, 3]) AS step
+    ORDER BY k, step"""
+
+_ANALYZE = "ANALYZE espace, source, profile, process, action, input, authorisation"
+
+
+async def generate(database: Database, count: int) -> None:
+    """Add ``count`` generated processes with all their parts, all or nothing; the same for each
+    count but for the numbers, which continue after those of earlier runs.
+
+    Raises:
+        ValueError: there are no numbers left for that many.
+        DatabaseUnavailableError: the database is out of reach; nothing has changed.
+    """
+    async with database.transaction() as transaction:
+        # Two runs at once would continue after the same number.
+        await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _LOAD_LOCK)
+        highest = await transaction.fetch_value(_HIGHEST)
+        assert isinstance(highest, int)
+        if highest + count > _MOST:
+            raise ValueError(f"at most {_MOST - highest:,} more processes can be generated")
+        espaces = await fetch_ids(transaction, _LOAD_ESPACES, _ROOMS)
+        devices = await fetch_ids(transaction, _LOAD_SOURCES, _DEVICES)
+        profiles = await fetch_ids(transaction, _LOAD_PROFILES, _PROFILES)
+        runner = await runner_id(transaction)
+        words = (_VERBS, _THINGS, _ROOMS, _SENTENCES)
+        made: list[int] = []
+        for first in range(1, count + 1, _BATCH):
+            places = range(first, min(first + _BATCH, count + 1))
+            ids = await fetch_ids(
+                transaction, _LOAD_PROCESSES, highest, places[0], places[-1], *words, espaces
+            )
+            made += ids
+            called = [made[k // 10 - 1] if k % 10 == 0 else None for k in places]
+            await transaction.fetch(_LOAD_INPUTS, ids)
+            await transaction.fetch(_LOAD_ACTIONS, highest, places, ids, devices, runner, called)
+            await transaction.fetch(_LOAD_AUTHORISATIONS, places, ids, profiles)
+        # Until PostgreSQL gets round to it by itself, it would plan as for the tables of before.
+        await transaction.script(_ANALYZE)

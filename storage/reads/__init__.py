@@ -1,0 +1,1 @@
+"""Compile a read plan to one SQL statement that returns JSON."""

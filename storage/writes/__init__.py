@@ -1,0 +1,1 @@
+"""The statements of writes, each run inside the caller's transaction."""

@@ -1,0 +1,48 @@
+"""In charge of the rows that tokens are judged by: profiles and revoked tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.database.database import Transaction
+
+ACCESS_CHANNEL = "gateway_access"
+"""The channel on which a trigger tells every change of these rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """A profile as it is stored."""
+
+    id: int
+    name: str
+    permissions: tuple[str, ...]
+    built_in: bool
+
+
+async def load_profiles(transaction: Transaction) -> list[ProfileRow]:
+    """Every profile, by id."""
+    rows = await transaction.fetch(
+        "SELECT id, name, permissions, built_in FROM profile ORDER BY id"
+    )
+    return [
+        ProfileRow(row["id"], row["name"], tuple(row["permissions"]), row["built_in"])
+        for row in rows
+    ]
+
+
+async def load_revocations(transaction: Transaction) -> frozenset[str]:
+    """The ids of all tokens that were revoked and would not have expired yet."""
+    rows = await transaction.fetch("SELECT token_id FROM revoked_token WHERE expires_at > now()")
+    return frozenset(row["token_id"] for row in rows)
+
+
+async def revoke_token(transaction: Transaction, token_id: str, expires_at: datetime) -> None:
+    """Revoke a token until it expires by itself, and forget those that have."""
+    await transaction.fetch("DELETE FROM revoked_token WHERE expires_at <= now()")
+    await transaction.fetch(
+        "INSERT INTO revoked_token (token_id, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        token_id,
+        expires_at,
+    )

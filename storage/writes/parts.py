@@ -1,0 +1,138 @@
+"""In charge of writing processes: their actions, inputs, authorisations, and the calls among them.
+
+Every function runs inside the caller's transaction. ``only_profile`` limits what exists to the
+processes that this profile is authorised on; None is for viewers who see all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.database.database import Transaction
+from storage.writes.processes import _VISIBLE
+
+
+@dataclass(frozen=True, slots=True)
+class NewAction:
+    """An action to insert, with the rows that it refers to."""
+
+    source_id: int
+    action: str
+    enabled: bool
+    arguments: bytes
+    """JSON: ``[{"reference": …, "value": …}]``."""
+    subprocess_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewInput:
+    """An input to insert."""
+
+    reference: str
+    name: str
+    type: str
+    enabled: bool
+
+
+# Actions and inputs ----------------------------------------------------------------------------
+
+
+async def insert_actions(
+    transaction: Transaction, process_id: int, position: int, actions: Sequence[NewAction]
+) -> list[int]:
+    """Insert actions in this order from ``position`` on; returns their ids in order."""
+    rows = await transaction.fetch(
+        """INSERT INTO action
+            (process_id, position, source_id, action, enabled, arguments, subprocess_id)
+        SELECT $1, $2 + place - 1, source_id, action, enabled, arguments::json, subprocess_id
+        FROM unnest($3::integer[], $4::text[], $5::boolean[], $6::text[], $7::integer[])
+            WITH ORDINALITY
+            AS new (source_id, action, enabled, arguments, subprocess_id, place)
+        ORDER BY place RETURNING id""",
+        process_id,
+        position,
+        [action.source_id for action in actions],
+        [action.action for action in actions],
+        [action.enabled for action in actions],
+        [action.arguments.decode() for action in actions],
+        [action.subprocess_id for action in actions],
+    )
+    return [row["id"] for row in rows]
+
+
+async def insert_inputs(
+    transaction: Transaction, process_id: int, position: int, inputs: Sequence[NewInput]
+) -> list[int]:
+    """Insert inputs in this order from ``position`` on; returns their ids in order."""
+    rows = await transaction.fetch(
+        """INSERT INTO input (process_id, position, reference, name, type, enabled)
+        SELECT $1, $2 + place - 1, reference, name, type, enabled
+        FROM unnest($3::text[], $4::text[], $5::text[], $6::boolean[])
+            WITH ORDINALITY AS new (reference, name, type, enabled, place)
+        ORDER BY place RETURNING id""",
+        process_id,
+        position,
+        [new.reference for new in inputs],
+        [new.name for new in inputs],
+        [new.type for new in inputs],
+        [new.enabled for new in inputs],
+    )
+    return [row["id"] for row in rows]
+
+
+async def find_part(
+    transaction: Transaction, table: str, part_id: int, only_profile: int | None
+) -> tuple[int, int] | None:
+    """The process and the position of an action or input (``table``), the process locked."""
+    assert table in ("action", "input")
+    process_id = await transaction.fetch_value(
+        f"""SELECT process.id FROM {table} AS part JOIN process ON process.id = part.process_id
+        WHERE part.id = $1 AND {_VISIBLE} FOR NO KEY UPDATE OF process""",
+        part_id,
+        only_profile,
+    )
+    # Read once the lock is held: whoever held it before may have moved or removed the part.
+    position = await transaction.fetch_value(f"SELECT position FROM {table} WHERE id = $1", part_id)
+    if isinstance(process_id, int) and isinstance(position, int):
+        return process_id, position
+    return None
+
+
+async def find_input(transaction: Transaction, process_id: int, reference: str) -> int | None:
+    """The id of a process's input, by its reference."""
+    found = await transaction.fetch_value(
+        "SELECT id FROM input WHERE process_id = $1 AND reference = $2", process_id, reference
+    )
+    return found if isinstance(found, int) else None
+
+
+async def count_parts(transaction: Transaction, table: str, process_id: int) -> int:
+    """How many actions or inputs (``table``) a process has, which is the last one's position."""
+    assert table in ("action", "input")
+    found = await transaction.fetch_value(
+        f"SELECT count(*) FROM {table} WHERE process_id = $1", process_id
+    )
+    assert isinstance(found, int)
+    return found
+
+
+async def shift_parts(
+    transaction: Transaction, table: str, process_id: int, first: int, last: int | None, by: int
+) -> None:
+    """Move the actions or inputs (``table``) at positions ``first`` to ``last`` by some places."""
+    assert table in ("action", "input")
+    await transaction.fetch(
+        f"""UPDATE {table} SET position = position + $4
+        WHERE process_id = $1 AND position >= $2 AND ($3::integer IS NULL OR position <= $3)""",
+        process_id,
+        first,
+        last,
+        by,
+    )
+
+
+async def place_part(transaction: Transaction, table: str, part_id: int, position: int) -> None:
+    """Give an action or input (``table``) its position."""
+    assert table in ("action", "input")
+    await transaction.fetch(f"UPDATE {table} SET position = $2 WHERE id = $1", part_id, position)

@@ -1,0 +1,142 @@
+"""The pages for people, in a real browser: they work, and they ask no other host for anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from storage.demo.home import load_home
+from tests.conftest import Gateway
+from tests.gateway.programs import require_program
+
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+"""A folder to leave pictures in, for people to look at."""
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium, kept from calling anybody of its own accord."""
+    found = require_program("chromium")
+    quiet = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(
+            executable_path=found,
+            args=[f"--{name}" for name in f"{quiet} disable-component-update disable-sync".split()],
+        )
+        yield started
+        await started.close()
+
+
+@dataclass
+class Tab:
+    """A page of the gateway in the browser, and what happened on it."""
+
+    page: Page
+    url: str
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    async def open(self, path: str) -> None:
+        """Go to a path and wait until nothing more is loaded."""
+        await self.page.goto(f"{self.url}{path}", wait_until="networkidle")
+
+    async def picture(self, name: str) -> None:
+        """Take a picture, where somebody wants any."""
+        if SCREENSHOTS:
+            await self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+
+
+@pytest.fixture
+async def tab(browser: Browser, gateway: Gateway) -> AsyncIterator[Tab]:
+    """A new tab; in the end it is judged by what it asked for and what the browser said of it."""
+    await load_home(gateway.database)
+    page = await browser.new_page(viewport={"width": 1280, "height": 900})
+    opened = Tab(page, gateway.url)
+    page.on("request", lambda request: opened.requests.append(request.url))
+    page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            opened.complaints.append(f"{message.text} ({message.location})")
+            if message.type in ("error", "warning")
+            else None
+        ),
+    )
+    yield opened
+    await page.close()
+    own = (f"{gateway.url}/", "data:", "blob:")
+    assert [url for url in opened.requests if not url.startswith(own)] == []
+    assert opened.complaints == []
+
+
+async def test_the_entry_page_leads_everywhere(tab: Tab, gateway: Gateway) -> None:
+    await tab.open("/")
+    await tab.picture("index")
+    await expect(tab.page.get_by_role("heading", name="Process gateway")).to_be_visible()
+    links = await tab.page.locator("a").evaluate_all("links => links.map(link => link.pathname)")
+    assert {"/graphql", "/docs", "/openapi/process.json", "/health"} <= set(links)
+    look = {"Accept": "text/html"}
+    for path in links:
+        assert (await gateway.call("GET", path, headers=look, profile=None)).status == 200
+
+
+async def test_the_documentation_of_both_dialects(tab: Tab, gateway: Gateway) -> None:
+    await tab.open("/docs")
+    operations = tab.page.locator(".opblock")
+    await expect(operations).to_have_count(13)
+    await tab.picture("docs-process")
+    await expect(tab.page.locator(".info .title")).to_contain_text("The /process dialect")
+
+    # Authorise, and try out the reading of a process.
+    await tab.page.get_by_role("button", name="Authorize").first.click()
+    await tab.page.locator(".auth-container input").first.fill(await gateway.token())
+    await tab.page.locator(".auth-container button.authorize").first.click()
+    await tab.picture("docs-authorize")
+    await tab.page.locator(".modal-ux button.btn-done").first.click()
+    reading = operations.filter(has=tab.page.locator("[data-path='/process/{idProcess}']")).first
+    await reading.locator(".opblock-summary").click()
+    await reading.get_by_role("button", name="Try it out").click()
+    await reading.locator(".parameters input").first.fill("1")
+    await reading.get_by_role("button", name="Execute").click()
+    answer = reading.locator(".live-responses-table")
+    await expect(answer.locator(".response-col_status").last).to_contain_text("200")
+    await expect(answer).to_contain_text('"reference"')
+    await answer.scroll_into_view_if_needed()
+    await tab.picture("docs-tried")
+
+    # The other dialect is chosen at the top; the token goes for it as well.
+    await tab.page.locator("#select").select_option(label="/processes dialect")
+    await expect(operations).to_have_count(3)
+    await tab.picture("docs-processes")
+    await operations.first.locator(".opblock-summary").click()
+    await operations.first.get_by_role("button", name="Try it out").click()
+    await operations.first.get_by_role("button", name="Execute").click()
+    await expect(operations.first.locator(".live-responses-table")).to_contain_text('"processes"')
+
+
+async def test_graphiql(tab: Tab, gateway: Gateway) -> None:
+    await tab.open("/graphql")
+    await expect(tab.page.locator(".graphiql-container")).to_be_visible()
+    await tab.picture("graphiql")
+    await tab.page.get_by_label("Access token").fill(await gateway.token())
+    await tab.page.get_by_role("button", name="Execute query").click()
+    answer = tab.page.locator(".result-window")
+    await expect(answer).to_contain_text('"totalCount"')
+    await expect(answer).to_contain_text('"displayName"')
+    await tab.picture("graphiql-answer")
+
+    await tab.page.get_by_role("button", name="Show Documentation Explorer").click()
+    explorer = tab.page.locator(".graphiql-doc-explorer")
+    await explorer.get_by_text("Query", exact=True).first.click()
+    await expect(explorer).to_contain_text("processes")
+    await tab.picture("graphiql-schema")
+
+    # The token is still there when the page is opened anew, and the query works as it is.
+    await tab.open("/graphql")
+    await tab.page.get_by_role("button", name="Execute query").click()
+    await expect(answer).to_contain_text('"totalCount"')

@@ -1,0 +1,342 @@
+"""``process-gateway serve`` starts, shares, stops and survives as it should, in real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from gateway.postgres.embedded import EmbeddedPostgres
+from tests.conftest import SECRET
+from tests.gateway.own_postgres import Postgres, own_postgres
+from tests.gateway.programs import (
+    Server,
+    children,
+    fetch,
+    postmaster,
+    require_program,
+    run,
+    serving,
+    until,
+)
+
+STOPS: dict[str, Callable[[Server], None]] = {
+    "SIGTERM": lambda server: server.process.terminate(),
+    "Ctrl-C": Server.interrupt,
+}
+
+QUERY = {"query": "{ processes { totalCount } }"}
+
+
+def _kill_postmaster(data_dir: Path) -> None:
+    if process := postmaster(data_dir):
+        os.kill(process, signal.SIGQUIT)
+        until(lambda: not postmaster(data_dir), "the end of PostgreSQL")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder with the demo home, whose server does not run between tests."""
+    folder = tmp_path_factory.mktemp("server") / "data"
+    assert run("demo", "--data-dir", folder).returncode == 0
+    yield folder
+    _kill_postmaster(folder)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    """A data folder that is yet to be made."""
+    folder = tmp_path / "data"
+    yield folder
+    _kill_postmaster(folder)
+
+
+@pytest.fixture(scope="module")
+def admin(home: Path) -> str:
+    """An admin's token for ``home``."""
+    return run("token", "--profile", "admin", "--data-dir", home).stdout.strip()
+
+
+@contextlib.asynccontextmanager
+async def locked_processes(data_dir: Path) -> AsyncIterator[None]:
+    """Nobody can read processes meanwhile: a request for them waits."""
+    lines = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
+    connection = await asyncpg.connect(
+        host=lines[4], port=int(lines[3]), user="postgres", database="postgres"
+    )
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE process IN ACCESS EXCLUSIVE MODE")
+            yield
+    finally:
+        await connection.close()
+
+
+# Starting ----------------------------------------------------------------------------------------
+
+
+def test_the_first_start_says_all_that_one_needs(data_dir: Path) -> None:
+    with serving("--demo", "--data-dir", data_dir) as server:
+        server.ready()
+        for path in ("/graphql", "/process", "/processes", "/docs", "/health"):
+            assert f" {server.url}{path}" in server.output
+        for path in ("/health", "/health/ready"):
+            assert server.get(path)[0] == 200
+
+        # As a person would: paste it all into a shell.
+        require_program("curl")
+        pasted = "\n".join(re.findall(r"^  (?:TOKEN=|curl ).*$", server.output, re.MULTILINE))
+        assert pasted.count("curl") == 3
+        pasted = pasted.replace("curl", "echo; curl")  # an answer has no line's end
+        shell = subprocess.run(["sh"], input=pasted, capture_output=True, text=True, check=True)
+        graphql, process, processes = map(json.loads, shell.stdout.split("\n")[1:])
+        count = graphql["data"]["processes"]["totalCount"]
+        assert len(graphql["data"]["processes"]["nodes"]) == 2
+        assert process["error"] is False
+        assert process["data"]["id"] == 1
+        assert len(processes["processes"]) == count > 10
+
+        secret = data_dir / "token-secret"
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        made = secret.read_text()
+        server.stop()
+    assert not postmaster(data_dir)
+    token = re.search(r"TOKEN=(\S+)", pasted)
+    assert token
+
+    with serving("--demo", "--data-dir", data_dir) as server:
+        seconds = server.ready()
+        assert secret.read_text() == made
+        assert server.get("/processes", token[1])[0] == 200
+        server.stop()
+    # On a machine that has time for it: where others want the processors too, it is to wait longer.
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert seconds < 4 * busy, f"the second start took {seconds:.1f} s"
+
+
+def test_two_on_one_data_folder_share_its_postgresql(home: Path, admin: str) -> None:
+    with serving("--data-dir", home) as first, serving("--data-dir", home) as second:
+        first.ready()
+        second.ready()
+        shared = postmaster(home)
+        # Nobody asked for the demo: a token is not given away.
+        assert "TOKEN" not in first.output
+        answers = [server.get("/processes", admin) for server in (first, second)]
+        assert answers[0] == answers[1]
+        assert answers[0][0] == 200
+        first.stop()
+        assert second.get("/processes", admin) == answers[0]
+        assert postmaster(home) == shared
+        second.stop()
+    assert not postmaster(home)
+
+
+# Stopping ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", STOPS)
+async def test_a_request_in_flight_is_finished(how: str, home: Path, admin: str) -> None:
+    with serving("--data-dir", home) as server:
+        await asyncio.to_thread(server.ready)
+        async with locked_processes(home):
+            waiting = asyncio.create_task(asyncio.to_thread(server.get, "/process", admin))
+            await asyncio.sleep(0.3)
+            STOPS[how](server)
+            # Nobody new is let in.
+            await asyncio.to_thread(until, lambda: _refuses(server.url), "the end of listening", 5)
+            await asyncio.sleep(0.3)
+            assert server.process.poll() is None
+            assert not waiting.done()
+        status, answer = await waiting
+        assert (status, answer["error"]) == (200, False)
+        assert len(answer["data"]) > 10
+        assert await asyncio.to_thread(server.ended) == 0
+    assert not postmaster(home)
+    assert "Traceback" not in server.log
+
+
+def _refuses(url: str) -> bool:
+    try:
+        fetch(f"{url}/health")
+    except OSError:  # refused, or reset where it just stood in the queue
+        return True
+    return False
+
+
+async def test_a_request_that_takes_too_long_is_given_up(home: Path, admin: str) -> None:
+    with serving("--data-dir", home, GATEWAY_SHUTDOWN_GRACE="0.5") as server:
+        await asyncio.to_thread(server.ready)
+        async with locked_processes(home):
+            waiting = asyncio.create_task(asyncio.to_thread(server.get, "/process", admin))
+            await asyncio.sleep(0.3)
+            stopped_at = time.monotonic()
+            server.process.terminate()
+            with pytest.raises(OSError):  # noqa: PT011 - whichever way the connection ends
+                await waiting
+            assert time.monotonic() - stopped_at < 4
+        assert await asyncio.to_thread(server.ended) == 0
+    assert not postmaster(home)
+
+
+MOMENTS: dict[str, Callable[[Path], object]] = {
+    "while the cluster is made": lambda data_dir: (data_dir / "postgres.new").exists(),
+    "while PostgreSQL starts": lambda data_dir: (data_dir / "postgres/postmaster.pid").exists(),
+}
+
+
+@pytest.mark.parametrize(("moment", "how"), list(zip(MOMENTS, STOPS, strict=True)))
+def test_stopped_while_starting(how: str, moment: str, data_dir: Path) -> None:
+    with serving("--data-dir", data_dir) as server:
+        until(lambda: MOMENTS[moment](data_dir) or server.process.poll() is not None, "the moment")
+        STOPS[how](server)
+        assert server.ended() == 0, server.log
+        assert not postmaster(data_dir)
+        assert server.output == ""
+        assert "Traceback" not in server.log
+    # Nothing half done is left that a next start would stumble over.
+    EmbeddedPostgres.start(data_dir).stop()
+
+
+def test_killed(home: Path, admin: str) -> None:
+    with serving("--data-dir", home) as server:
+        server.ready()
+        server.process.kill()
+        assert server.ended() == -signal.SIGKILL
+    left = postmaster(home)
+    assert left
+    with serving("--data-dir", home) as server:
+        server.ready()
+        assert postmaster(home) == left
+        assert server.get("/processes", admin)[0] == 200
+        server.process.kill()
+        os.kill(left, signal.SIGKILL)  # and now all of it at once
+    with serving("--data-dir", home) as server:
+        server.ready()
+        assert server.get("/processes", admin)[0] == 200
+        server.stop()
+    assert not postmaster(home)
+
+
+# Several processes on one port -------------------------------------------------------------------
+
+
+def _workers(server: Server) -> list[int]:
+    found = children(server.process.pid).items()
+    return [process for process, command in found if "gateway.serve.workers" in command]
+
+
+def _runs(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
+
+
+async def test_workers_finish_their_requests_too(home: Path, admin: str) -> None:
+    with serving("--data-dir", home, "--workers", "2") as server:
+        await asyncio.to_thread(server.ready)
+        (worker,) = _workers(server)
+        async with locked_processes(home):
+            # Enough for both to get some of them.
+            waiting = [
+                asyncio.create_task(asyncio.to_thread(server.get, "/processes", admin))
+                for _ in range(8)
+            ]
+            await asyncio.sleep(0.5)
+            server.process.terminate()
+            await asyncio.sleep(0.5)
+            assert not any(task.done() for task in waiting)
+        assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
+        assert await asyncio.to_thread(server.ended) == 0
+        assert not _runs(worker)
+    assert not postmaster(home)
+
+
+# A database in trouble ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def external(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL of this module's own."""
+    with own_postgres(tmp_path_factory.mktemp("external")) as server:
+        yield server
+
+
+def _codes(server: Server, token: str) -> tuple[Any, ...]:
+    """The status and the code with which each API answers a read."""
+    graphql, answer = fetch(f"{server.url}/graphql", token, QUERY)
+    process, envelope = server.get("/process", token)
+    processes, list_ = server.get("/processes", token)
+    error = answer.get("errors", [{"extensions": {"code": "ok"}}])[0]
+    return (
+        *(graphql, error["extensions"]["code"]),
+        *(process, envelope["code"]),
+        *(processes, list_.get("code", "ok")),
+    )
+
+
+WELL = (200, "ok", 200, "ok", 200, "ok")
+UNAVAILABLE = (503, "DATABASE_UNAVAILABLE", 503, "unavailable", 503, 1006)
+
+
+def test_the_database_goes_away_and_comes_back(external: Postgres) -> None:
+    there = ("--database-url", external.url)
+    secret = {"GATEWAY_TOKEN_SECRET": SECRET}
+    with serving(*there, **secret) as server:
+        server.ready()
+        token = run("token", "--profile", "admin", *there, variables=secret).stdout.strip()
+        assert _codes(server, token) == WELL
+        external.stop()
+        assert _codes(server, token) == UNAVAILABLE
+        assert server.get("/health/ready")[0] == 503
+        assert server.get("/health") == (200, {"status": "ok"})
+        # Who may not ask at all is told so nevertheless: that needs no database.
+        assert server.get("/process", "sesame")[0] == 401
+        external.start()
+        until(lambda: _codes(server, token) == WELL, "recovery", 5)
+        assert server.get("/health/ready")[0] == 200
+        # It listens again as well.
+        assert run("revoke", token, *there, variables=secret).returncode == 0
+        until(lambda: server.get("/process", token)[0] == 401, "the refusal", 2)
+        server.stop()
+
+
+def test_the_database_hangs(external: Postgres) -> None:
+    there = ("--database-url", external.url)
+    variables = {
+        "GATEWAY_TOKEN_SECRET": SECRET,
+        "GATEWAY_STATEMENT_TIMEOUT": "1",
+        "GATEWAY_POOL_MAX": "2",
+    }
+    with serving(*there, **variables) as server, ThreadPoolExecutor(20) as clients:
+        server.ready()
+        token = run("token", "--profile", "admin", *there, variables=variables).stdout.strip()
+        assert _codes(server, token) == WELL
+
+        def timed(path: str) -> tuple[int, float]:
+            started_at = time.monotonic()
+            return server.get(path, token)[0], time.monotonic() - started_at
+
+        with external.frozen():
+            # More clients than connections: nobody waits for those before it as well.
+            asked = [clients.submit(timed, "/process") for _ in range(10)]
+            ready = clients.submit(timed, "/health/ready")
+            alive, after = timed("/health")
+            assert (alive, after < 0.5) == (200, True)
+            status, after = ready.result()
+            assert (status, after < 4) == (503, True)
+            answers = [answer.result() for answer in asked]
+            assert {status for status, _ in answers} == {503}
+            assert max(seconds for _, seconds in answers) < 4
+        until(lambda: _codes(server, token) == WELL, "recovery", 5)
+        server.stop()

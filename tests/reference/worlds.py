@@ -1,0 +1,250 @@
+"""Random databases for the proof: small, and full of what could be mistaken for something else."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from tests.reference.rows import Row, Rows
+
+PROFILES = ("admin", "occupant", "keeper", "lodger", "stranger", "clerk", "janitor")
+"""Every kind of viewer: two that see all from the start; three that see what they are authorised
+on, which is much, little and nothing; one that may not read; an admin that came later."""
+
+# Few, so that there are ties; and such that cut, escaped, folded or mis-sorted texts show.
+NAMES = (
+    "a",
+    "b",
+    "B",
+    "a b",
+    "ab",
+    "%",
+    "_",
+    "a%",
+    "\\",
+    '"',
+    "'",
+    "ä",
+    "a\u0308",
+    "\ud7ff",
+    "\ue000",
+    "\uffff",
+    "\U0001f3e0",
+    "\U0010ffff",
+    " a ",
+    "\n\t",
+    "\u0001\u007f",
+    "\u2028",
+    "null",
+    "{a}",
+    "$1",
+    "n" * 255,
+)
+JSON: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1.5,
+    10**20,
+    "text",
+    [],
+    {},
+    [None, [{}]],
+    {"b": 1, "a": {"\U0001f3e0": '"'}, "": None},
+)
+
+
+def random_rows(seed: int) -> Rows:
+    """The rows of a random database, without those that every database has from the start."""
+    return _World(random.Random(seed), seed).rows
+
+
+class _World:
+    """A database being made up."""
+
+    def __init__(self, chance: random.Random, seed: int) -> None:
+        self.chance = chance
+        # The first database is empty; in the second one, processes are nested as deep as can be.
+        size = 0 if seed == 0 else chance.randint(1, 9)
+        self.espaces = self._ids(size and chance.randint(0, 4))
+        self.processes = self._ids(size)
+        self.sources = [1, 2, *(id_ + 2 for id_ in self._ids(chance.randint(0, 3)))]
+        self.references = {
+            id_: f"{chance.choice(NAMES)[:240].strip() or 'r'}{place}"
+            for place, id_ in enumerate(self.processes)
+        }
+        self.deep = seed == 1
+        self.steps: list[Row] = []
+        self.rows: Rows = {
+            "espace": [self._espace(id_) for id_ in self.espaces],
+            "process": [self._process(id_) for id_ in self.processes],
+            "source": [self._source(id_) for id_ in self.sources[2:]],
+            "action": list(self._actions()),
+            "input": list(self._inputs()),
+            "profile": [
+                self._profile(4, "keeper", "process:read", "process:execute"),
+                self._profile(5, "lodger", "process:read"),
+                self._profile(6, "stranger", "process:read", "process:write"),
+                self._profile(7, "clerk", "process:write", "process:execute"),
+                self._profile(8, "janitor", "admin"),
+            ],
+            "authorisation": [
+                {"process_id": process, "profile_id": profile}
+                for profile, share in ((4, 0.7), (5, 0.3), (7, 0.5), (1, 0.2), (2, 0.2))
+                for process in self.processes
+                if chance.random() < share
+            ],
+            "execution": self._executions(0 if seed == 0 else chance.randint(2, 9)),
+            "execution_step": self.steps,
+        }
+
+    def _ids(self, count: int) -> list[int]:
+        """So many ids, in an order of their own."""
+        return self.chance.sample(range(1, 3 * count + 2), count)
+
+    def _positions(self, *counts: int) -> list[int]:
+        """One of so many positions, from 1 without a gap, in another order than that of the ids."""
+        count = self.chance.choice(counts)
+        return self.chance.sample(range(1, count + 1), count)
+
+    def _text(self) -> str:
+        return self.chance.choice(("", "", *NAMES))
+
+    def _arguments(self) -> list[Row]:
+        return [
+            {"reference": self.chance.choice(NAMES), "value": self._text()}
+            for _ in range(self.chance.choice((0, 0, 1, 2)))
+        ]
+
+    def _time(self) -> str:
+        zone = timezone(timedelta(minutes=self.chance.choice((0, 120, -330))))
+        moment = datetime(2024, 2, 28, 22, tzinfo=UTC) + timedelta(
+            microseconds=self.chance.choice((0, 1, 10**6, 7_654_321_000))
+        )
+        return moment.astimezone(zone).isoformat()
+
+    def _espace(self, id_: int) -> Row:
+        return {
+            "id": id_,
+            "reference": f"{self.chance.choice(NAMES[:10])}{id_}",
+            "name": self.chance.choice(NAMES),
+            "description": self._text(),
+            "icon": self._text(),
+        }
+
+    def _process(self, id_: int) -> Row:
+        return {
+            "id": id_,
+            "reference": self.references[id_],
+            "name": self.chance.choice(NAMES),
+            "name_enable": self._text(),
+            "name_disable": self._text(),
+            "description": self._text(),
+            "espace_id": self.chance.choice((None, *self.espaces)),
+            "icon": self._text(),
+            "mode": self.chance.choice(("simple", "switch")),
+            "enabled": self.chance.random() < 0.5,
+        }
+
+    def _source(self, id_: int) -> Row:
+        return {
+            "id": id_,
+            "name": f"{self.chance.choice(NAMES[:10])}{id_}",
+            "kind": self.chance.choice(("echo", "http", "ä")),
+            "settings": self.chance.choice(({}, {"url": "x", "deep": list(JSON)})),
+            "secrets": self.chance.choice(({}, {"b": "s", "a": "t"})),
+        }
+
+    def _profile(self, id_: int, name: str, *permissions: str) -> Row:
+        return {"id": id_, "name": name, "permissions": permissions}
+
+    def _actions(self) -> list[Row]:
+        rows: list[Row] = []
+        for place, process in enumerate(self.processes):
+            # A process runs only those that come before it, so there are no cycles.
+            callable_ = self.processes[:place]
+            for position in self._positions(1, 1, 2, 3, 4):
+                called = None
+                if callable_ and (self.deep or self.chance.random() < 0.6):
+                    called = callable_[-1] if self.deep else self.chance.choice(callable_)
+                rows.append(
+                    {
+                        "id": 5 * len(rows) + self.chance.randint(1, 5),
+                        "process_id": process,
+                        "position": position,
+                        "source_id": 1 if called else self.chance.choice(self.sources[1:]),
+                        "action": self.references[called] if called else self.chance.choice(NAMES),
+                        "enabled": self.chance.random() < 0.5,
+                        "arguments": self._arguments(),
+                        "subprocess_id": called,
+                    }
+                )
+        return rows
+
+    def _inputs(self) -> list[Row]:
+        rows: list[Row] = []
+        for process in self.processes:
+            for position in self._positions(0, 0, 1, 3):
+                type_ = self.chance.choice(("number", "color", "text", "Number", "ä", "boolean"))
+                rows.append(
+                    {
+                        "id": 3 * len(rows) + self.chance.randint(1, 3),
+                        "process_id": process,
+                        "position": position,
+                        "reference": f"{self.chance.choice(NAMES)[:200]}{position}",
+                        "name": self.chance.choice(NAMES),
+                        "type": type_,
+                        "enabled": self.chance.random() < 0.5,
+                    }
+                )
+        return rows
+
+    def _executions(self, count: int) -> list[Row]:
+        """Executions and their steps; some ran as a step of an earlier one."""
+        rows: list[Row] = []
+        free: list[int] = []
+        for id_ in range(1, count + 1):
+            process = self.chance.choice((None, *self.processes))
+            profile = self.chance.choice((None, 1, 2, 4, 4, 5, 6))
+            parent = free.pop() if free and self.chance.random() < 0.5 else None
+            status = self.chance.choice(("running", "succeeded", "failed"))
+            rows.append(
+                {
+                    "id": id_,
+                    "process_id": process,
+                    "process_reference": self.references.get(process or 0, "gone"),
+                    "process_name": self.chance.choice(NAMES),
+                    "status": status,
+                    "inputs": self._arguments(),
+                    "enabled": self.chance.random() < 0.5,
+                    "error": self._text() if status == "failed" else None,
+                    "started_at": self._time(),
+                    "finished_at": None if status == "running" else self._time(),
+                    "profile_id": profile,
+                    "profile_name": self.chance.choice(("keeper", "lodger", "ä")),
+                    "parent_step_id": parent,
+                }
+            )
+            for position in self._positions(0, 1, 2, 3, 4):
+                free.append(len(self.steps) + 1)
+                self.steps.append(self._step(free[-1], id_, position))
+        return rows
+
+    def _step(self, id_: int, execution: int, position: int) -> Row:
+        status = self.chance.choice(("running", "succeeded", "failed"))
+        runs = self.chance.random() < 0.6
+        return {
+            "id": id_,
+            "execution_id": execution,
+            "position": position,
+            "source_name": "process" if runs else self.chance.choice(("echo", "gone")),
+            "action": self.chance.choice(NAMES),
+            "arguments": self._arguments(),
+            "status": status,
+            "result": self.chance.choice(JSON),
+            "error": self._text() if status == "failed" else None,
+            "started_at": self._time(),
+            "finished_at": None if status == "running" else self._time(),
+            "subprocess_id": self.chance.choice((None, *self.processes)) if runs else None,
+        }

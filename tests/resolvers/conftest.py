@@ -1,0 +1,71 @@
+"""A home to change, on a gateway beside which a package with two kinds of source is installed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from gateway.services import open_services
+from storage.database.database import Database
+from tests.conftest import Graph, database_copy, settings_for_tests
+from tests.resolvers.home import Home
+
+_ENTRY_POINTS = """[process_gateway.sources]
+lamp = tests.resolvers.home:LampKind
+trouble = tests.resolvers.home:TroubleKind
+"""
+_AS_AT_THE_START = """
+TRUNCATE espace, process, action, input, authorisation, execution, execution_step, revoked_token
+    RESTART IDENTITY;
+DELETE FROM profile WHERE NOT built_in;
+DELETE FROM source WHERE NOT built_in;
+"""
+
+
+@pytest.fixture(scope="session")
+def installed_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What pip leaves of a package that adds kinds of source."""
+    folder = tmp_path_factory.mktemp("packages")
+    info = folder / "lamps-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lamps\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
+
+
+@pytest.fixture(scope="session")
+async def shared_home(postgres: str, template: str, installed_package: None) -> AsyncIterator[Home]:
+    """One gateway for all tests of writes: to start one takes longer than most of them."""
+    async with database_copy(postgres, template) as url:
+        database = await Database.connect(url, pool_max=4)
+        try:
+            async with open_services(settings_for_tests(), database) as services:
+                yield Home(Graph(services))
+        finally:
+            await database.close()
+
+
+@pytest.fixture
+async def home(shared_home: Home) -> AsyncIterator[Home]:
+    """An empty home."""
+    yield shared_home
+    async with shared_home.graph.database.transaction() as transaction:
+        await transaction.script(_AS_AT_THE_START)
+
+
+@pytest.fixture
+def home_with(
+    database: Database, installed_package: None
+) -> Callable[..., contextlib.AbstractAsyncContextManager[Home]]:
+    """Opens homes on gateways with other settings."""
+
+    @contextlib.asynccontextmanager
+    async def opened(**settings: object) -> AsyncIterator[Home]:
+        async with open_services(settings_for_tests(**settings), database) as services:
+            yield Home(Graph(services))
+
+    return opened

@@ -1,0 +1,538 @@
+"""Executing processes: what runs, in which order and with which values, and what is on record."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from resolvers.execution.inputs import fill_in
+from tests.resolvers.home import Home, arguments, calls, echo, nothing, problems, until
+
+HomeWith = Callable[..., contextlib.AbstractAsyncContextManager[Home]]
+
+RECORD = """{
+    databaseId processReference processName status state error nested askedBy
+    process { reference } inputs { reference value }
+    steps {
+        position sourceName action status result error arguments { reference value }
+        subprocess { reference }
+        subexecution {
+            databaseId processReference status error nested parentStep { position }
+            steps { status result error subexecution { processReference steps { result } } }
+        }
+    }
+}"""
+
+
+def trouble(action: str) -> dict[str, Any]:
+    return {"source": "trouble", "action": action}
+
+
+async def with_trouble(home: Home) -> Home:
+    await home.do("createSource", source={"name": "trouble", "kind": "trouble"})
+    return home
+
+
+async def execute(home: Home, process: str, by: str = "admin", **values: str) -> dict[str, Any]:
+    """The record of an execution that succeeded."""
+    given = arguments(**values)
+    executed = await home.do("executeProcess", by=by, id=process, inputs=given)
+    found: dict[str, Any] = executed["execution"]
+    assert found["status"] == "SUCCEEDED"
+    return found
+
+
+async def fails(home: Home, process: str, by: str = "admin") -> tuple[str, dict[str, Any]]:
+    """The message of an execution that fails, and its record."""
+    query = "mutation($id: ID!) { executeProcess(id: $id) { execution { id } } }"
+    error = await home.graph.error(query, {"id": process}, profile=by)
+    assert error["extensions"]["code"] == "EXECUTION_FAILED"
+    assert error["path"] == ["executeProcess"]
+    found = await record(home, error["extensions"]["execution"])
+    assert found["status"] == "FAILED"
+    assert found["error"] is not None
+    assert found["error"] in error["message"]
+    return error["message"], found
+
+
+async def record(home: Home, database_id: int, by: str = "admin") -> Any:
+    query = f"query($id: Int!) {{ execution(databaseId: $id) {RECORD} }}"
+    return (await home.graph.data(query, {"id": database_id}, profile=by))["execution"]
+
+
+def results(execution: dict[str, Any]) -> list[Any]:
+    return [step["result"] for step in execution["steps"]]
+
+
+async def state(home: Home, process: str) -> str:
+    found: str = (await home.read(process))["state"]
+    return found
+
+
+# What runs ---------------------------------------------------------------------------------------
+
+
+async def test_actions_run_in_order_and_are_on_record(home: Home) -> None:
+    actions = [echo(name, arguments=arguments(n=name)) for name in "cab"]
+    process = await home.process("hall", actions=actions)
+    await home.do("moveAction", id=(await home.read(process))["actions"][0]["id"], position=3)
+    executed = await home.do("executeProcess", id=process)
+    assert executed["process"] == await home.read(process)
+    found = executed["execution"]
+    assert results(found) == [{"n": "a"}, {"n": "b"}, {"n": "c"}]
+    assert [(step["position"], step["action"]) for step in found["steps"]] == [
+        (1, "a"),
+        (2, "b"),
+        (3, "c"),
+    ]
+    assert {step["status"] for step in found["steps"]} == {"SUCCEEDED"}
+    seen = await record(home, found["databaseId"])
+    assert seen["askedBy"] == "admin"
+    assert seen["nested"] is False
+    assert seen["process"] == {"reference": "hall"}
+    times = await home.graph.run(
+        "SELECT bool_and(finished_at >= started_at) AS fine FROM execution_step"
+    )
+    assert times == [{"fine": True}]
+
+
+async def test_a_process_without_actions_is_executed_too(home: Home) -> None:
+    found = await execute(home, await home.process("empty"))
+    assert found["steps"] == []
+
+
+@pytest.mark.parametrize(
+    ("template", "filled"),
+    [
+        ("{a}", "1"),
+        ("x{a}{a} {b}", "x11 {a}{b}"),
+        ("{c} {} { } {a b}", "{c} {} { } {a b}"),
+        ('{"on": {a}, "to": {"n": "{a}"}}', '{"on": 1, "to": {"n": "1"}}'),
+        ("{{a}}", "{1}"),
+        ("{{b}}", "{{a}{b}}"),
+        ("{a", "{a"),
+        ("a}", "a}"),
+        ("{é𝄞}", "x"),
+        ("", ""),
+    ],
+)
+def test_values_are_filled_in_once(template: str, filled: str) -> None:
+    assert fill_in(template, {"a": "1", "b": "{a}{b}", "é𝄞": "x"}) == filled
+
+
+async def test_inputs_reach_the_source(home: Home) -> None:
+    process = await home.process(
+        "hall",
+        inputs=[{"name": "a"}, {"name": "b"}],
+        actions=[echo(arguments=arguments(both='{"a": "{a}", "b": {b}}', unknown="{c}"))],
+    )
+    found = await execute(home, process, b="{a}", a="1")
+    assert found["inputs"] == arguments(a="1", b="{a}")
+    assert results(found) == [{"both": '{"a": "1", "b": {a}}', "unknown": "{c}"}]
+    assert found["steps"][0]["arguments"] == arguments(both='{"a": "1", "b": {a}}', unknown="{c}")
+
+
+async def test_a_switch_runs_what_is_for_its_state_and_flips(home: Home) -> None:
+    process = await home.process(
+        "light",
+        mode="SWITCH",
+        actions=[
+            echo("on", runsWhen="DISABLED", arguments=arguments(to="on {level}")),
+            echo("off", runsWhen="ENABLED", arguments=arguments(to="off {level}")),
+            echo("on too", runsWhen="DISABLED"),
+        ],
+        inputs=[
+            {"name": "level", "askedWhen": "DISABLED"},
+            {"name": "why", "askedWhen": "ENABLED"},
+        ],
+    )
+    for _ in range(2):
+        first = await execute(home, process, level="5")
+        assert first["state"] == await state(home, process) == "ENABLED"
+        assert [step["action"] for step in first["steps"]] == ["on", "on too"]
+        assert results(first)[0] == {"to": "on 5"}
+        # An input of the other state is not asked for, but taken where it is given.
+        second = await execute(home, process, why="late", level="7")
+        assert second["state"] == await state(home, process) == "DISABLED"
+        assert [step["action"] for step in second["steps"]] == ["off"]
+        assert results(second) == [{"to": "off 7"}]
+
+
+async def test_a_simple_process_runs_everything_and_stays_as_it_is(home: Home) -> None:
+    process = await home.process(
+        "hall",
+        state="ENABLED",
+        actions=[echo("a", runsWhen="DISABLED"), echo("b", runsWhen="ENABLED")],
+        inputs=[{"name": "x", "askedWhen": "DISABLED"}, {"name": "y", "askedWhen": "ENABLED"}],
+    )
+    found = await execute(home, process, x="1", y="2")
+    assert [step["action"] for step in found["steps"]] == ["a", "b"]
+    assert found["state"] == await state(home, process) == "ENABLED"
+    await home.refused("executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(x="1"))
+
+
+# Inputs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "good", "bad"),
+    [
+        ("text", ["", " any\n", "é𝄞"], []),
+        ("my own", ["", "{}"], []),
+        (
+            "number",
+            ["21.5", "-3", "+.5", "1.", "1e3"],
+            ["", "x", "1,5", "nan", "inf", "1e999", "٣"],
+        ),
+        ("integer", ["0", "-7", "+12"], ["", "1.5", "1e3", "0x1", " 1", "1" * 101, "٣"]),
+        ("boolean", ["true", "false", "0", "1"], ["", "yes", "True", "2"]),
+        ("choice", ["a"], [""]),
+        ("time", ["07:30", "23:59:59"], ["", "7:30", "24:00", "12:60", "07:30\n"]),
+        ("color", ["#ff8800", "#ABCDEF"], ["", "ff8800", "#ff88", "#gg8800"]),
+    ],
+)
+async def test_inputs_are_checked_by_their_type(
+    home: Home, word: str, good: list[str], bad: list[str]
+) -> None:
+    process = await home.process(f"takes {word}", inputs=[{"name": "v", "type": word}])
+    for value in good:
+        await execute(home, process, v=value)
+    for value in bad:
+        error = await home.refused(
+            "executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(v=value)
+        )
+        (message,) = problems(error).values()
+        assert message.startswith("expected ")
+
+
+async def test_every_wrong_input_is_named_before_anything_runs(home: Home) -> None:
+    process = await home.process(
+        "hall", actions=[echo()], inputs=[{"name": n, "type": "integer"} for n in ("a", "b", "c")]
+    )
+    error = await home.refused(
+        "executeProcess",
+        "BAD_USER_INPUT",
+        id=process,
+        inputs=[*arguments(b="x", d="1", c="1"), *arguments(c="2")],
+    )
+    assert problems(error) == {
+        ("inputs", "b"): 'expected a whole number, got "x"',
+        ("inputs", "d"): "the process has no such input",
+        ("inputs", "c"): "is given twice",
+        ("inputs", "a"): "is missing",
+    }
+    for wrong in ("a\0", "\ud800"):
+        error = await home.refused(
+            "executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(a=wrong)
+        )
+        assert set(problems(error)) == {("inputs", 0, "value")}
+    await home.refused("executeProcess", "BAD_USER_INPUT", id=process, inputs=None)
+
+
+async def test_values_in_order(home: Home) -> None:
+    process = await home.process(
+        "hall",
+        inputs=[{"name": "a"}, {"name": "b"}],
+        actions=[echo(arguments=arguments(x="{a}-{b}"))],
+    )
+    executed = await home.do("executeProcess", id=process, values=["1", "2"])
+    assert results(executed["execution"]) == [{"x": "1-2"}]
+    for values in (["1"], ["1", "2", "3"], ["1", "\0"]):
+        await home.refused("executeProcess", "BAD_USER_INPUT", id=process, values=values)
+
+
+async def test_what_is_not_there_is_not_executed(home: Home) -> None:
+    error = await home.refused("executeProcess", "NOT_FOUND", id=nothing("Process"))
+    assert error["message"] == "there is no such process"
+    error = await home.refused("executeProcess", "BAD_USER_INPUT", id=nothing("Action"))
+    assert set(problems(error)) == {("id",)}
+
+
+# Sub-processes -----------------------------------------------------------------------------------
+
+
+async def three_levels(home: Home) -> str:
+    await home.process(
+        "lamp",
+        inputs=[{"name": "level", "type": "integer"}],
+        actions=[echo(arguments=arguments(set="{level}"))],
+    )
+    await home.process(
+        "room",
+        inputs=[{"name": "l"}, {"name": "who"}],
+        actions=[
+            echo(arguments=arguments(hello="{who}")),
+            calls("lamp", arguments=arguments(level="{l}")),
+        ],
+    )
+    return await home.process(
+        "home",
+        inputs=[{"name": "level"}],
+        actions=[calls("room", arguments=arguments(l="{level}", who="{me}"))],
+    )
+
+
+async def test_processes_nest_with_their_inputs(home: Home) -> None:
+    top = await execute(home, await three_levels(home), level="7")
+    seen = await record(home, top["databaseId"])
+    (step,) = seen["steps"]
+    assert step["subprocess"] == {"reference": "room"}
+    sub = step["subexecution"]
+    assert step["result"]["execution"] == sub["databaseId"]
+    assert step["result"]["results"][0] == {"hello": "{me}"}
+    assert step["result"]["results"][1]["results"] == [{"set": "7"}]
+    assert (sub["nested"], sub["parentStep"]) == (True, {"position": 1})
+    assert sub["steps"][1]["subexecution"] == {
+        "processReference": "lamp",
+        "steps": [{"result": {"set": "7"}}],
+    }
+    nested = await home.graph.data(
+        "{ executions(where: {nested: false}) { totalCount nodes { id } } }"
+    )
+    assert nested["executions"]["totalCount"] == 1
+
+
+async def test_nested_switches_flip_as_well(home: Home) -> None:
+    light = await home.process("light", mode="SWITCH", actions=[echo("on", runsWhen="DISABLED")])
+    scene = await home.process("scene", actions=[calls("light"), calls("light"), calls("light")])
+    found = await execute(home, scene)
+    assert [len(step["result"]["results"]) for step in found["steps"]] == [1, 0, 1]
+    assert await state(home, light) == "ENABLED"
+
+
+async def test_a_sub_process_that_lacks_an_input_fails(home: Home) -> None:
+    await home.process("lamp", inputs=[{"name": "level"}])
+    process = await home.process(
+        "hall", mode="SWITCH", state="ENABLED", actions=[echo(), calls("lamp"), echo("never")]
+    )
+    message, found = await fails(home, process)
+    assert message == (
+        'the execution of "hall" failed: action 2 ("process") failed: the process "lamp" failed:'
+        " inputs.level: is missing"
+    )
+    assert [step["status"] for step in found["steps"]] == ["SUCCEEDED", "FAILED"]
+    assert found["steps"][1]["subexecution"] is None
+    assert found["state"] == await state(home, process) == "ENABLED"
+
+
+async def test_a_failure_three_levels_down(home: Home) -> None:
+    await with_trouble(home)
+    await home.process("c", actions=[trouble("fail")])
+    await home.process("b", actions=[calls("c")])
+    a = await home.process("a", mode="SWITCH", actions=[calls("b", runsWhen="DISABLED")])
+    message, found = await fails(home, a)
+    assert message == (
+        'the execution of "a" failed: action 1 ("process") failed: the process "b" failed'
+    )
+    sub = found["steps"][0]["subexecution"]
+    assert sub["status"] == "FAILED"
+    assert sub["error"] == 'action 1 ("process") failed: the process "c" failed'
+    assert await state(home, a) == "DISABLED"
+    statuses = await home.graph.run("SELECT DISTINCT status FROM execution")
+    assert statuses == [{"status": "failed"}]
+
+
+# Failures ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        ("fail", "the bulb is broken\ufffd\ufffd"),
+        ("break", "the source failed in a way that it should not"),
+        ("set", "the source answered with what is not JSON"),
+        ("surrogate", "the source answered with what is not JSON"),
+    ],
+)
+async def test_a_source_that_fails(home: Home, action: str, expected: str) -> None:
+    await with_trouble(home)
+    process = await home.process("hall", actions=[trouble(action), echo("never")])
+    _, found = await fails(home, process)
+    assert found["error"] == f'action 1 ("trouble") failed: {expected}'
+    assert [(step["status"], step["error"]) for step in found["steps"]] == [("FAILED", expected)]
+
+
+async def test_a_source_may_answer_with_any_json(home: Home) -> None:
+    await with_trouble(home)
+    process = await home.process("hall", actions=[trouble("nul"), trouble("nothing")])
+    assert results(await execute(home, process)) == [{"text": "a\0b"}, None]
+
+
+async def test_a_source_of_a_kind_that_is_not_installed_any_more(home: Home) -> None:
+    process = await home.process("hall", actions=[echo()])
+    await home.graph.run(
+        "WITH other AS (INSERT INTO source (name, kind) VALUES ('old', 'gone') RETURNING id)"
+        " UPDATE action SET source_id = other.id FROM other"
+    )
+    _, found = await fails(home, process)
+    assert 'this gateway has no source kind "gone"' in found["error"]
+    await home.graph.run("UPDATE source SET kind = 'lamp' WHERE name = 'old'")
+    _, found = await fails(home, process)
+    assert "the settings of the source do not fit its kind" in found["error"]
+
+
+async def test_an_execution_has_so_many_steps_at_most(home_with: HomeWith) -> None:
+    async with home_with(execution_max_steps=5) as home:
+        await home.process("two", actions=[echo(), echo()])
+        assert await execute(
+            home, await home.process("fine", actions=[calls("two"), echo(), echo()])
+        )
+        process = await home.process("much", actions=[calls("two"), calls("two")])
+        _, found = await fails(home, process)
+        assert [step["status"] for step in found["steps"]] == ["SUCCEEDED", "FAILED"]
+        assert "it has more than 5 steps" in found["steps"][1]["subexecution"]["error"]
+
+
+async def test_deep_nesting_ends_in_an_error_of_its_own(home: Home) -> None:
+    await home.process("p0", actions=[echo()])
+    for level in range(1, 150):
+        process = await home.process(f"p{level}", actions=[calls(f"p{level - 1}")])
+    message, _ = await fails(home, process)
+    assert message.endswith('the process "p148" failed')
+    statuses = await home.graph.run("SELECT status, count(*) FROM execution GROUP BY status")
+    assert [row["status"] for row in statuses] == ["failed"]
+    (deepest,) = await home.graph.run("SELECT error FROM execution ORDER BY id DESC LIMIT 1")
+    assert "nested deeper than" in deepest["error"]
+
+
+async def test_an_execution_takes_so_long_at_most(home_with: HomeWith) -> None:
+    async with home_with(execution_timeout=0.2) as home:
+        await with_trouble(home)
+        inner = await home.process(
+            "inner", mode="SWITCH", actions=[trouble("sleep")], state="ENABLED"
+        )
+        message, found = await fails(home, await home.process("hall", actions=[calls("inner")]))
+        assert "it took longer than 0.2 s" in message
+        assert found["error"] == "it took longer than 0.2 s"
+        assert found["steps"][0]["error"] == "it was interrupted"
+        assert found["steps"][0]["subexecution"]["status"] == "FAILED"
+        assert found["steps"][0]["subexecution"]["steps"][0]["status"] == "FAILED"
+        assert await state(home, inner) == "ENABLED"
+
+
+async def test_a_caller_who_goes_away_leaves_a_failed_execution(home: Home) -> None:
+    await with_trouble(home)
+    process = await home.process("hall", actions=[trouble("sleep")], mode="SWITCH", state="ENABLED")
+    running = asyncio.create_task(execute(home, process))
+    await until(home.steps)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    for table in ("execution", "execution_step"):
+        rows = await home.graph.run(
+            f"SELECT status, error, finished_at IS NOT NULL AS ended FROM {table}"
+        )
+        assert rows == [{"status": "failed", "error": "it was interrupted", "ended": True}]
+    assert await state(home, process) == "ENABLED"
+
+
+# At the same time --------------------------------------------------------------------------------
+
+
+async def test_executions_of_a_switch_wait_for_each_other(home: Home) -> None:
+    await with_trouble(home)
+    process = await home.process(
+        "light",
+        mode="SWITCH",
+        actions=[
+            {**trouble("pause"), "runsWhen": "DISABLED"},
+            echo("off", runsWhen="ENABLED"),
+        ],
+    )
+    await home.process("scene", actions=[calls("light")])
+    scene = await home.process("scenes", actions=[calls("scene")])
+    found = await asyncio.gather(*(execute(home, p) for p in [process, scene] * 4))
+    assert len(found) == 8
+    rows = await home.graph.run(
+        "SELECT enabled FROM execution WHERE process_reference = 'light' ORDER BY finished_at"
+    )
+    assert [row["enabled"] for row in rows] == [True, False] * 4
+    assert await state(home, process) == "DISABLED"
+
+
+async def test_a_state_that_is_changed_meanwhile_is_not_overwritten(home: Home) -> None:
+    await with_trouble(home)
+    process = await home.process(
+        "light", mode="SWITCH", actions=[{**trouble("wait"), "runsWhen": "DISABLED"}]
+    )
+    failing = asyncio.create_task(fails(home, process))
+    await until(home.steps)
+    await home.do("updateProcess", id=process, changes={"state": "ENABLED"})
+    _, found = await failing
+    assert found["error"] == "the state of the process was changed meanwhile"
+    assert await state(home, process) == "ENABLED"
+
+
+# Who sees what -----------------------------------------------------------------------------------
+
+
+async def test_executions_of_a_deleted_process_stay_readable(home: Home) -> None:
+    await home.profile("cleaner", "PROCESS_READ", "PROCESS_EXECUTE")
+    await home.profile("other", "PROCESS_READ", "PROCESS_EXECUTE")
+    process = await home.process(
+        "hall", actions=[echo(arguments=arguments(a="1"))], profiles=[{"name": "cleaner"}]
+    )
+    found = await execute(home, process, by="cleaner")
+    before = await record(home, found["databaseId"])
+    await home.do("deleteProcess", id=process)
+    after = {**before, "process": None}
+    assert await record(home, found["databaseId"]) == after
+    assert await record(home, found["databaseId"], by="cleaner") == after
+    assert await record(home, found["databaseId"], by="other") is None
+
+
+async def test_a_restricted_profile_executes_what_it_is_authorised_on(home: Home) -> None:
+    await home.profile("cleaner", "PROCESS_READ", "PROCESS_EXECUTE")
+    process = await home.process("hall", actions=[echo()])
+    await home.refused("executeProcess", "NOT_FOUND", by="cleaner", id=process)
+    await home.do("authoriseProfile", process=process, profile={"name": "cleaner"})
+    found = await execute(home, process, by="cleaner")
+    assert (await record(home, found["databaseId"]))["askedBy"] == "cleaner"
+
+
+async def test_a_hidden_sub_process_runs_but_shows_nothing(home: Home) -> None:
+    await with_trouble(home)
+    await home.profile("cleaner", "PROCESS_READ", "PROCESS_EXECUTE")
+    await home.process("vault", actions=[echo(arguments=arguments(code="4711")), trouble("fail")])
+    await home.process("safe", actions=[echo(arguments=arguments(code="4711"))])
+    for name, action in (("opens", "safe"), ("fails", "vault")):
+        await home.process(name, actions=[calls(action)], profiles=[{"name": "cleaner"}])
+    opens, failing = [
+        (
+            await home.graph.data(
+                "query($r: String!) { process(reference: $r) { id } }", {"r": name}
+            )
+        )["process"]["id"]
+        for name in ("opens", "fails")
+    ]
+    found = await execute(home, opens, by="cleaner")
+    mine = await record(home, found["databaseId"], by="cleaner")
+    (step,) = mine["steps"]
+    assert (step["status"], step["action"]) == ("SUCCEEDED", "safe")
+    assert [step[name] for name in ("result", "error", "subprocess", "subexecution")] == [None] * 4
+    assert "4711" not in json.dumps([found, mine])
+    assert "4711" in json.dumps(await record(home, found["databaseId"]))
+    listed = await home.graph.data("{ executions { totalCount } }", profile="cleaner")
+    assert listed["executions"]["totalCount"] == 1
+    message, _ = await fails(home, failing, by="cleaner")
+    assert message.endswith('failed: the process "vault" failed')
+
+
+async def test_executing_needs_its_permission(home: Home) -> None:
+    process = await home.process("hall")
+    error = await home.refused("executeProcess", "FORBIDDEN", by="guest", id=process)
+    assert error["message"] == (
+        "executeProcess needs the permission process:execute, which the profile guest does not have"
+    )
+    assert await execute(home, process, by="occupant")
+    # Whoever may execute without reading gets to know that it worked, and no more.
+    await home.profile("button", "PROCESS_EXECUTE")
+    await home.do("authoriseProfile", process=process, profile={"name": "button"})
+    assert await execute(home, process, by="button")
+    refused = await home.graph.error("{ executions { totalCount } }", profile="button")
+    assert refused["extensions"]["code"] == "FORBIDDEN"

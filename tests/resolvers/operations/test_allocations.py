@@ -1,0 +1,68 @@
+"""What an answer costs in memory depends on its size alone, not on how many objects are in it."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+from resolvers.access.viewer import Viewer
+from resolvers.operations.run import GraphQLRequest
+from rest_compat.http import Request, Response
+from storage.demo.load import generate
+from tests.conftest import Graph
+
+_TREE = """{ id reference name description state espace { name } profiles { name }
+  actions { sourceName action arguments { reference value } } inputs { name type } }"""
+# Ten times the largest page, so that what every request allocates does not count.
+TREES = (
+    "{ processes(first: 100) {"
+    + " ".join(f"nodes{number}: nodes {_TREE}" for number in range(10))
+    + " } }"
+)
+
+
+async def test_a_page_of_trees_is_copied_not_taken_apart(graph: Graph) -> None:
+    await generate(graph.database, 200)
+    viewer, request = await graph.viewer("admin"), GraphQLRequest(TREES)
+    operations = graph.services.operations
+    await operations.answer(request, viewer)
+    tracemalloc.start()
+    try:
+        answer = await operations.answer(request, viewer)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # As objects of Python, the same answer takes some ten times its length.
+    assert peak < 2.5 * len(answer.body)
+    assert len(json.loads(answer.body)["data"]["processes"]["nodes9"]) == 100
+
+
+async def test_all_processes_of_the_legacy_dialect_likewise(graph: Graph) -> None:
+    await generate(graph.database, 2000)
+    viewer = await graph.viewer("admin")
+    (dialect,) = (d for d in graph.services.dialects if d.name == "process")
+
+    async def no_body() -> bytes:
+        return b""
+
+    async def authenticate() -> Viewer:
+        return viewer
+
+    async def whole() -> Response:
+        response = await dialect.respond(
+            Request("GET", "/process", {}, no_body),
+            graph.services.operations,
+            authenticate,
+        )
+        assert response.status == 200
+        return response
+
+    await whole()
+    tracemalloc.start()
+    try:
+        response = await whole()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * len(response.body)
+    assert len(json.loads(response.body)["data"]) == 2000

@@ -1,0 +1,295 @@
+"""What a read costs: one statement a root field, whatever the depth, the rows and the viewer, and
+plans that walk indexes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from gateway.services import open_services
+from resolvers.access.viewer import Viewer
+from resolvers.operations.run import GraphQLRequest
+from resolvers.values.enums import Permission
+from storage.database.database import Database
+from storage.demo.load import generate
+from storage.reads.objects import Statement
+from storage.reads.plan import RunValues
+from tests.conftest import Gateway, Graph, database_copy, running_gateway, settings_for_tests
+from tests.reference.rows import insert
+from tests.resolvers.operations.home import ROWS
+
+TREE = """id databaseId reference name displayName mode state espace { id name }
+    actions { id sourceName action runsWhen arguments { reference value }
+        subprocess { id reference } }
+    inputs { id reference name type kind } profiles { id name } subprocesses { id reference }"""
+
+# How many statements ------------------------------------------------------------------------------
+
+
+class Counted:
+    """Counts the statements of one operation: who asks is known beforehand."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    async def of(self, query: str, viewer: Viewer, **variables: Any) -> int:
+        """How many statements the operation took."""
+        before = self.graph.database.statements
+        answer = await self.graph.services.operations.answer(
+            GraphQLRequest(query, variables=variables), viewer
+        )
+        assert b'"errors"' not in answer.body, answer.body
+        return self.graph.database.statements - before
+
+
+VIEWERS = ["admin", "occupant", "cleaner", "janitor", "lodger"]
+
+
+@pytest.mark.parametrize("profile", VIEWERS)
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("{ viewer { seesAll } }", 1),
+        ("{ processes { totalCount } }", 1),
+        ("{ processes { nodes { %s } pageInfo { hasNextPage } totalCount } }" % TREE, 1),
+        ("{ processes(first: 0) { edges { cursor node { %s } } } }" % TREE, 1),
+        ('{ process(reference: "leave") { %s usedBy { %s } } }' % (TREE, TREE), 1),
+        ('{ nodes(ids: ["UHJvY2Vzczox", "RXNwYWNlOjE="]) { id } }', 1),
+        (
+            "{ espaces { nodes { processes { nodes { executions { nodes { id } } } } } } }",
+            1,
+        ),
+        ("{ a: processes { totalCount } b: espaces { totalCount } c: profiles { totalCount } }", 3),
+        ("{ __typename }", 0),
+        ("{ __schema { queryType { name } } }", 0),
+    ],
+)
+async def test_one_statement_for_each_root_field(
+    home: Graph, query: str, expected: int, profile: str
+) -> None:
+    viewer = await home.viewer(profile)
+    assert await Counted(home).of(query, viewer) == expected
+
+
+async def test_depth_takes_no_more_statements(home: Graph) -> None:
+    viewer = await home.viewer("admin")
+    query = "id"
+    for _ in range(12):
+        query = "id subprocesses { %s } usedBy { id } actions { source { name } }" % query
+    assert await Counted(home).of("{ processes { nodes { %s } } }" % query, viewer) == 1
+
+
+async def test_what_is_refused_takes_none(home: Graph) -> None:
+    viewer = await home.viewer("clerk")
+    before = home.database.statements
+    for query, variables in [
+        ("{ processes { totalCount } }", {}),
+        ("{ espaces(first: 101) { totalCount } }", {}),
+        ("query ($n: Int) { espaces(first: $n) { totalCount } }", {"n": -1}),
+        ('{ node(id: "x") { id } }', {}),
+        ("{ nothing }", {}),
+        ("{", {}),
+    ]:
+        answer = await home.services.operations.answer(
+            GraphQLRequest(query, variables=variables), viewer
+        )
+        assert b'"errors"' in answer.body
+    assert home.database.statements == before
+
+
+@pytest.fixture(scope="module")
+async def gateway_on_home(postgres: str, template: str) -> AsyncIterator[Gateway]:
+    """A gateway behind a real port, with the home of these tests."""
+    async with database_copy(postgres, template) as url:
+        database = await Database.connect(url, pool_max=4)
+        await insert(database, ROWS)
+        async with running_gateway(database) as gateway:
+            yield gateway
+        await database.close()
+
+
+@pytest.mark.parametrize("profile", ["admin", "occupant", "cleaner"])
+@pytest.mark.parametrize("path", ["/espaces", "/process", "/process/1", "/processes"])
+async def test_a_legacy_route_that_reads_takes_one(
+    gateway_on_home: Gateway, path: str, profile: str
+) -> None:
+    gateway = gateway_on_home
+    token = await gateway.token(profile)
+    before = gateway.database.statements
+    reply = await gateway.call("GET", path, headers={"Authorization": token}, profile=None)
+    assert reply.status == 200
+    assert gateway.database.statements - before == 1
+
+
+# The text of the statements -----------------------------------------------------------------------
+
+
+def statement(graph: Graph, query: str, viewer: Viewer, **variables: Any) -> Statement:
+    """The statement of the query's one root field."""
+    compiler = graph.services.operations.compiler
+    document = compiler.document(query)
+    assert document.errors == ()
+    scope = viewer.scope(Permission.PROCESS_READ)
+    (field,) = compiler.query(query, None, variables, scope)
+    assert field.statement is not None
+    return field.statement
+
+
+def tables(sql: str) -> list[str]:
+    """The tables that the statement names after FROM and JOIN, sorted."""
+    return sorted(re.findall(r"(?:FROM|JOIN) ([a-z_]+) AS", sql))
+
+
+@pytest.mark.parametrize("profile", ["admin", "cleaner"])
+async def test_each_selection_names_its_table_once(home: Graph, profile: str) -> None:
+    viewer = await home.viewer(profile)
+    selection = "edges { cursor node { %s } } pageInfo { hasNextPage endCursor }" % TREE
+    sql = statement(home, "{ processes(first: 5) { %s } }" % selection, viewer).sql
+    named = [name for name in tables(sql) if name != "authorisation"]
+    # The page; subprocess of an action; subprocesses.
+    assert named.count("process") == 3
+    # actions; and the list of what they run.
+    assert named.count("action") == 1
+    assert {name: named.count(name) for name in ("espace", "input", "profile")} == {
+        "espace": 1,
+        "input": 1,
+        "profile": 1,
+    }
+    assert "execution" not in named
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "(first: 5)",
+        "(last: 5)",
+        "(orderBy: [{field: NAME}, {field: DATABASE_ID, direction: DESC}])",
+        "",
+    ],
+)
+@pytest.mark.parametrize("selection", ["nodes { id }", "edges { cursor } pageInfo { hasNextPage }"])
+async def test_pages_are_limited_and_never_offset(home: Graph, page: str, selection: str) -> None:
+    viewer = await home.viewer("admin")
+    sql = statement(home, "{ processes%s { %s } }" % (page, selection), viewer).sql
+    assert " LIMIT " in sql
+    assert "OFFSET" not in sql.upper()
+
+
+async def test_values_are_parameters_and_never_text(home: Graph) -> None:
+    viewer = await home.viewer("admin")
+    where = '{name: {eq: "hostile\'text", startsWith: "h"}, databaseId: {gt: 424242}}'
+    query = "{ processes(first: 77, where: %s) { nodes { id } } }" % where
+    found = statement(home, query, viewer)
+    for value in ("hostile", "424242", "77"):
+        assert value not in found.sql
+    values = found.arguments(RunValues({}, viewer.profile_id))
+    assert sorted(map(str, values)) == ["424242", "77", "h", "hostile'text", "i"]
+
+
+async def test_counting_only_when_asked(home: Graph) -> None:
+    viewer = await home.viewer("admin")
+    assert "count(" not in statement(home, "{ processes { nodes { id } } }", viewer).sql
+    assert "count(" in statement(home, "{ processes { totalCount } }", viewer).sql
+
+
+# Plans --------------------------------------------------------------------------------------------
+
+LOAD = 10_000
+LARGE = {"process", "action", "input", "authorisation", "execution", "execution_step"}
+"""What grows with the home. A handful of espaces, profiles or sources is read fastest whole, and
+PostgreSQL does so; it goes over to their indexes by itself when there are more of them."""
+
+
+@pytest.fixture(scope="module")
+async def loaded(postgres: str, template: str) -> AsyncIterator[Graph]:
+    """The pipeline on a database of 10,000 generated processes."""
+    async with database_copy(postgres, template) as url:
+        database = await Database.connect(url, pool_max=2)
+        await generate(database, LOAD)
+        async with open_services(settings_for_tests(), database) as services:
+            yield Graph(services)
+        await database.close()
+
+
+def scans(plan: dict[str, Any]) -> Iterator[str]:
+    """The tables that a plan reads from one end to the other."""
+    if plan["Node Type"] == "Seq Scan":
+        yield plan["Relation Name"]
+    for part in plan.get("Plans", ()):
+        yield from scans(part)
+
+
+PAGES = {
+    "by id": "first: 50",
+    "by id, backward": "last: 50",
+    "by name": "first: 50, orderBy: {field: NAME}",
+    "by name, backward": "last: 50, orderBy: {field: NAME}",
+    "by name, downward": "first: 50, orderBy: {field: NAME, direction: DESC}",
+    "by reference": "first: 50, orderBy: {field: REFERENCE}",
+    "after a cursor": "first: 50, after: $cursor, orderBy: {field: NAME}",
+    "before a cursor": "last: 50, before: $cursor, orderBy: {field: NAME}",
+    "of an espace": 'first: 50, where: {espace: {reference: {eq: "load-room-07"}}}',
+    "with a prefix": 'first: 50, where: {name: {startsWith: "Adjust the"}}, orderBy: {field: NAME}',
+    "with a prefix, by id": 'first: 50, where: {name: {startsWith: "Adjust the"}}',
+    "of one reference": 'first: 50, where: {reference: {eq: "load-0001000"}}',
+    "of a profile": 'first: 50, where: {profiles: {name: {eq: "load-profile-06"}}}',
+    "on a source": 'first: 50, where: {actions: {sourceName: {eq: "load-device-05"}}}',
+}
+
+
+@pytest.mark.parametrize("profile", ["admin", "load-profile-03"])
+@pytest.mark.parametrize("page", PAGES)
+async def test_a_page_of_whole_trees_walks_indexes(loaded: Graph, page: str, profile: str) -> None:
+    viewer = await loaded.viewer(profile)
+    declared = "query ($cursor: String) " if "$cursor" in PAGES[page] else ""
+    query = "%s{ processes(%s) { nodes { %s } } }" % (declared, PAGES[page], TREE)
+    variables = {}
+    if declared:
+        middle = "SELECT name, id FROM process ORDER BY name, id OFFSET 5000 LIMIT 1"
+        (row,) = await loaded.run(middle)
+        place = json.dumps(["name,database_id", row["name"], row["id"]])
+        variables = {"cursor": base64.b64encode(place.encode()).decode()}
+    found = statement(loaded, query, viewer, **variables)
+    values = found.arguments(RunValues(variables, viewer.profile_id))
+    # Statements are planned once for all values (storage.database), so that is the plan to look at.
+    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.sql}", *values)
+    (plan,) = json.loads(rows[0]["QUERY PLAN"])
+    assert LARGE.isdisjoint(scans(plan["Plan"])), json.dumps(plan, indent=1)
+    # It is a page worth looking at.
+    data = await loaded.data(query, variables, profile=profile)
+    assert len(data["processes"]["nodes"]) == (
+        50 if page != "of one reference" else int(profile == "admin")
+    )
+
+
+async def test_one_tree_walks_indexes(loaded: Graph) -> None:
+    for profile in ("admin", "load-profile-03"):
+        viewer = await loaded.viewer(profile)
+        for query in (
+            '{ process(reference: "load-0001000") { %s usedBy { id } } }' % TREE,
+            '{ nodes(ids: ["UHJvY2Vzczox"]) { ... on Process { %s } } }' % TREE,
+            "{ execution(databaseId: 1) { steps { subprocess { id } subexecution { id } } } }",
+        ):
+            found = statement(loaded, query, viewer)
+            values = found.arguments(RunValues({}, viewer.profile_id))
+            rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.sql}", *values)
+            (plan,) = json.loads(rows[0]["QUERY PLAN"])
+            assert LARGE.isdisjoint(scans(plan["Plan"])), json.dumps(plan, indent=1)
+
+
+async def test_texts_are_quoted_without_calling_a_function(loaded: Graph) -> None:
+    viewer = await loaded.viewer("admin")
+    found = statement(loaded, "{ processes(first: 50) { nodes { %s } } }" % TREE, viewer)
+    assert "json_text(" in found.sql
+    values = found.arguments(RunValues({}, viewer.profile_id))
+    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, VERBOSE) {found.sql}", *values)
+    plan = "\n".join(row["QUERY PLAN"] for row in rows)
+    # PostgreSQL has put the body of the function in its place (0002_json_text.sql).
+    assert "json_text(" not in plan
+    assert "JSON_SCALAR(" in plan

@@ -1,0 +1,118 @@
+"""Processes that run processes: a cycle is refused when it is written, naming the way around it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from storage.writes.calls import lock_calls
+from tests.resolvers.home import Home, calls, echo, problems, until
+
+
+async def first_action(home: Home, process: str) -> str:
+    found: str = (await home.read(process))["actions"][0]["id"]
+    return found
+
+
+async def test_a_process_that_does_not_exist_yet_cannot_run_itself(home: Home) -> None:
+    error = await home.refused(
+        "createProcess",
+        "BAD_USER_INPUT",
+        process={"reference": "a", "name": "A", "actions": [echo(), calls("a")]},
+    )
+    assert "a -> a" in error["message"]
+
+
+async def test_a_cycle_is_refused_with_the_way_around_it(home: Home) -> None:
+    a = await home.process("a", actions=[echo()])
+    await home.process("b", actions=[echo(), calls("a")])
+    await home.process("c", actions=[calls("a"), calls("b")])
+    message = "a process must not run itself: a -> b -> a"
+    error = await home.refused("addAction", "BAD_USER_INPUT", process=a, action=calls("b"))
+    assert problems(error) == {("action",): message}
+    error = await home.refused("addAction", "BAD_USER_INPUT", process=a, action=calls("a"))
+    assert problems(error) == {("action",): "a process must not run itself: a -> a"}
+    changes = {"source": "process", "action": "b"}
+    error = await home.refused(
+        "updateAction", "BAD_USER_INPUT", id=await first_action(home, a), changes=changes
+    )
+    assert problems(error) == {("changes",): message}
+
+
+async def test_what_leads_to_no_cycle_is_fine(home: Home) -> None:
+    await home.process("d")
+    await home.process("b", actions=[calls("d"), calls("d")])
+    await home.process("c", actions=[calls("d")])
+    a = await home.process("a", actions=[calls("b"), calls("c"), calls("b")])
+    data = await home.graph.data(
+        """query($id: ID!) { process(id: $id) {
+            subprocesses { reference subprocesses { reference usedBy { reference } } }
+        } }""",
+        {"id": a},
+    )
+    d = {"reference": "d", "usedBy": [{"reference": "b"}, {"reference": "c"}]}
+    assert data["process"]["subprocesses"] == [
+        {"reference": "b", "subprocesses": [d]},
+        {"reference": "c", "subprocesses": [d]},
+    ]
+
+
+async def test_hidden_processes_on_the_way_are_not_named(home: Home) -> None:
+    a = await home.process("a")
+    await home.process("deep", actions=[calls("a")])
+    await home.process("deeper", actions=[calls("deep")])
+    b = await home.process("b", actions=[calls("deeper")])
+    await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE")
+    for process in (a, b):
+        await home.do("authoriseProfile", process=process, profile={"name": "builder"})
+    error = await home.refused(
+        "addAction", "BAD_USER_INPUT", by="builder", process=a, action=calls("b")
+    )
+    assert "deep" not in str(error)
+    assert "a -> b -> … -> a" in error["message"]
+    error = await home.refused("addAction", "BAD_USER_INPUT", process=a, action=calls("b"))
+    assert "a -> b -> deeper -> deep -> a" in error["message"]
+
+
+async def test_two_writes_cannot_close_a_cycle_together(home: Home) -> None:
+    """Both wait at the lock, so that neither has seen the other's call when it looked."""
+    a, b = await home.process("a"), await home.process("b")
+    async with home.graph.database.transaction() as transaction:
+        await lock_calls(transaction)
+        writes = [
+            asyncio.create_task(home.do("addAction", process=process, action=calls(called)))
+            for process, called in ((a, "b"), (b, "a"))
+        ]
+
+        async def both_wait() -> bool:
+            waiting = await home.graph.run(
+                "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            return len(waiting) == 2
+
+        await until(both_wait)
+    done = await asyncio.gather(*writes, return_exceptions=True)
+    (refused,) = [answer for answer in done if isinstance(answer, AssertionError)]
+    assert "a process must not run itself" in str(refused)
+    assert len(await home.graph.run("SELECT FROM action")) == 1
+
+
+async def test_renames_and_calls_at_the_same_time(home: Home) -> None:
+    """A call follows the rename or is told that there is no such process; nothing in between."""
+    lamp = await home.process("lamp")
+    halls = [await home.process(f"hall{place}") for place in range(8)]
+    answers = await asyncio.gather(
+        *(home.graph.ask(_ADD, {"id": hall}) for hall in halls),
+        home.do("updateProcess", id=lamp, changes={"reference": "light"}),
+    )
+    codes = {
+        error["extensions"]["code"] for answer in answers for error in answer.get("errors", [])
+    }
+    assert codes <= {"BAD_USER_INPUT", "CONFLICT"}
+    rows = await home.graph.run("SELECT DISTINCT action FROM action")
+    assert rows in ([], [{"action": "light"}])
+
+
+_ADD = """mutation($id: ID!) {
+    addAction(process: $id, action: {source: "process", action: "lamp"}) { action { id } }
+}"""

@@ -1,0 +1,292 @@
+"""Actions and inputs: their places, what changes of them, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.resolvers.home import Home, arguments, calls, echo, nothing, problems
+
+PARTS = ["action", "input"]
+
+
+def new(part: str, name: str) -> dict[str, Any]:
+    """An action or input to add."""
+    return echo(name) if part == "action" else {"name": name}
+
+
+def argument(part: str, name: str = "x") -> dict[str, Any]:
+    """The argument of a mutation that adds it."""
+    return {part: new(part, name)}
+
+
+async def filled(home: Home, part: str, names: str = "abcd") -> str:
+    """A process with actions or inputs of these names."""
+    return await home.process("hall", **{f"{part}s": [new(part, name) for name in names]})
+
+
+async def order(home: Home, part: str, process: str) -> str:
+    """The names of the process's parts in order, their positions being 1, 2, 3 and so on."""
+    parts = (await home.read(process))[f"{part}s"]
+    assert [found["position"] for found in parts] == list(range(1, len(parts) + 1))
+    return "".join(found["action" if part == "action" else "reference"] for found in parts)
+
+
+async def ids(home: Home, part: str, process: str) -> list[str]:
+    return [found["id"] for found in (await home.read(process))[f"{part}s"]]
+
+
+async def add(home: Home, part: str, process: str, name: str, **position: Any) -> dict[str, Any]:
+    given = argument(part, name) | position
+    return await home.do(f"add{part.title()}", process=process, **given)
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_part_is_added_at_its_place(home: Home, part: str) -> None:
+    process = await home.process("hall")
+    added = await add(home, part, process, "b")
+    assert added[part] == added["process"][f"{part}s"][0]
+    await add(home, part, process, "d", position=None)
+    await add(home, part, process, "a", position=1)
+    await add(home, part, process, "c", position=3)
+    await add(home, part, process, "e", position=5)
+    assert await order(home, part, process) == "abcde"
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_part_moves(home: Home, part: str) -> None:
+    process = await filled(home, part)
+    a, b, *_ = await ids(home, part, process)
+    move = f"move{part.title()}"
+    for id_, position, expected in [
+        (a, 3, "bcad"),
+        (a, 4, "bcda"),
+        (b, 1, "bcda"),
+        (a, 1, "abcd"),
+        (a, 2, "bacd"),
+        (b, 4, "acdb"),
+    ]:
+        moved = await home.do(move, id=id_, position=position)
+        assert moved[part]["position"] == position
+        assert await order(home, part, process) == expected
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_part_that_is_removed_leaves_no_gap(home: Home, part: str) -> None:
+    process = await filled(home, part)
+    a, b, _, d = await ids(home, part, process)
+    remove = f"remove{part.title()}"
+    removed = await home.do(remove, id=b)
+    assert removed["removedId"] == b
+    assert removed["process"] == await home.read(process)
+    assert await order(home, part, process) == "acd"
+    await home.do(remove, id=d, ofProcess=process)
+    await home.do(remove, id=a, ofProcess=None)
+    assert await order(home, part, process) == "c"
+    await home.refused(remove, "NOT_FOUND", id=b)
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_part_is_removed_only_from_its_process(home: Home, part: str) -> None:
+    process = await filled(home, part)
+    other = await home.process("other")
+    (a, *_) = await ids(home, part, process)
+    error = await home.refused(f"remove{part.title()}", "NOT_FOUND", id=a, ofProcess=other)
+    assert error["message"] == f"there is no such {part}"
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_place_that_is_not_there_is_refused(home: Home, part: str) -> None:
+    process = await filled(home, part)
+    a, *_ = await ids(home, part, process)
+    title = part.title()
+    for position in (0, -1, 5, 2**31 - 1):
+        error = await home.refused(f"move{title}", "BAD_USER_INPUT", id=a, position=position)
+        assert problems(error) == {
+            ("position",): f"expected a position from 1 to 4, got {position}"
+        }
+    for position in (0, -1, 6):
+        error = await home.refused(
+            f"add{title}",
+            "BAD_USER_INPUT",
+            process=process,
+            position=position,
+            **argument(part),
+        )
+        assert problems(error) == {
+            ("position",): f"expected a position from 1 to 5, got {position}"
+        }
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_process_has_so_many_parts_at_most(home: Home, part: str) -> None:
+    given = [new(part, f"n{place}") for place in range(1000)]
+    process = await home.process("hall", **{f"{part}s": given})
+    error = await home.refused(
+        f"add{part.title()}", "BAD_USER_INPUT", process=process, **argument(part)
+    )
+    assert f"a process has at most 1,000 {part}s" in error["message"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_parts_of_what_is_not_there(home: Home, part: str) -> None:
+    title, kind = part.title(), part.title()
+    gone = nothing(kind)
+    error = await home.refused(
+        f"add{title}", "NOT_FOUND", process=nothing("Process"), **argument(part)
+    )
+    assert error["message"] == "there is no such process"
+    mutations: dict[str, dict[str, Any]] = {
+        f"update{title}": {"changes": {}},
+        f"move{title}": {"position": 1},
+        f"remove{title}": {},
+    }
+    for mutation, more in mutations.items():
+        error = await home.refused(mutation, "NOT_FOUND", id=gone, **more)
+        assert error["message"] == f"there is no such {part}"
+        error = await home.refused(mutation, "BAD_USER_INPUT", id=nothing("Process"), **more)
+        assert problems(error) == {("id",): f"expected the id of a {kind}, got the id of a Process"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_parts_of_hidden_processes_do_not_exist(home: Home, part: str) -> None:
+    process = await filled(home, part)
+    a, *_ = await ids(home, part, process)
+    await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE")
+    title = part.title()
+    mutations: dict[str, dict[str, Any]] = {
+        f"add{title}": {"process": process, **argument(part)},
+        f"update{title}": {"id": a, "changes": {}},
+        f"move{title}": {"id": a, "position": 1},
+        f"remove{title}": {"id": a},
+    }
+    for mutation, more in mutations.items():
+        await home.refused(mutation, "NOT_FOUND", by="builder", **more)
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_changes_at_the_same_time_keep_places_whole(home: Home, part: str) -> None:
+    process = await filled(home, part)
+    a, b, c, _ = await ids(home, part, process)
+    title = part.title()
+    await asyncio.gather(
+        *(add(home, part, process, name, position=1) for name in "efgh"),
+        *(home.do(f"move{title}", id=id_, position=2) for id_ in (a, b)),
+        home.do(f"remove{title}", id=c),
+    )
+    assert sorted(await order(home, part, process)) == list("abdefgh")
+
+
+# Actions -----------------------------------------------------------------------------------------
+
+
+async def test_what_is_left_out_of_an_action_stays(home: Home) -> None:
+    await home.process("lamp")
+    whole = echo("say", runsWhen="DISABLED", arguments=arguments(a="1", b="{x}"))
+    process = await home.process("hall", actions=[whole])
+    (before,) = (await home.read(process))["actions"]
+    id_ = before["id"]
+    nulls = dict.fromkeys(["source", "action", "runsWhen", "arguments"])
+    for nothing_new in ({}, nulls):
+        await home.do("updateAction", id=id_, changes=nothing_new)
+        assert (await home.read(process))["actions"] == [before]
+    steps: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"action": "shout"}, {"action": "shout"}),
+        ({"runsWhen": "ENABLED"}, {"runsWhen": "ENABLED"}),
+        ({"arguments": []}, {"arguments": []}),
+        (
+            {"source": "process", "action": "lamp", "arguments": arguments(c="2")},
+            {
+                "sourceName": "process",
+                "action": "lamp",
+                "subprocess": {"reference": "lamp"},
+                "arguments": arguments(c="2"),
+            },
+        ),
+        ({"source": "echo"}, {"sourceName": "echo", "subprocess": None}),
+        ({"source": "process"}, {"sourceName": "process", "subprocess": {"reference": "lamp"}}),
+    ]
+    for changes, after in steps:
+        before |= after
+        answer = await home.do("updateAction", id=id_, changes=changes)
+        assert answer["process"]["actions"] == [before]
+    called = await home.graph.run("SELECT subprocess_id IS NOT NULL AS called FROM action")
+    assert called == [{"called": True}]
+
+
+async def test_changes_of_an_action_that_do_not_fit(home: Home) -> None:
+    process = await home.process("hall", actions=[echo()])
+    (id_,) = await ids(home, "action", process)
+    wrong: list[tuple[dict[str, Any], tuple[str | int, ...]]] = [
+        ({"source": "?"}, ("source",)),
+        ({"source": "process"}, ("action",)),
+        ({"source": "process", "action": "nobody"}, ("action",)),
+        ({"action": ""}, ("action",)),
+        ({"arguments": [{"reference": "a", "value": "\0"}]}, ("arguments", 0, "value")),
+        ({"arguments": arguments(a="1") * 2}, ()),
+    ]
+    for changes, path in wrong:
+        error = await home.refused("updateAction", "BAD_USER_INPUT", id=id_, changes=changes)
+        assert set(problems(error)) == {("changes", *path)}
+    wrong = [
+        (echo(""), ("action",)),
+        ({"source": "?", "action": "a"}, ("source",)),
+        (calls("nobody"), ("action",)),
+    ]
+    for action, path in wrong:
+        error = await home.refused("addAction", "BAD_USER_INPUT", process=process, action=action)
+        # An action that is added alone stands at ``action`` itself, not in a list there.
+        assert set(problems(error)) == {("action", *path)}
+
+
+# Inputs ------------------------------------------------------------------------------------------
+
+
+async def test_what_is_left_out_of_an_input_stays(home: Home) -> None:
+    whole = {"reference": "speed", "name": "Speed", "type": "integer", "askedWhen": "DISABLED"}
+    process = await home.process("hall", inputs=[whole])
+    (before,) = (await home.read(process))["inputs"]
+    id_ = before["id"]
+    for nulls in ({}, dict.fromkeys(whole)):
+        await home.do("updateInput", id=id_, changes=nulls)
+        assert (await home.read(process))["inputs"] == [before]
+    changes = {"reference": " tempo ", "name": " T ", "type": "color", "askedWhen": "ENABLED"}
+    answer = await home.do("updateInput", id=id_, changes=changes)
+    assert answer["input"] == {**before, **changes, "reference": "tempo", "kind": "COLOR"}
+
+
+async def test_the_reference_of_an_input_is_unique_in_its_process(home: Home) -> None:
+    process = await filled(home, "input", "ab")
+    await home.process("other", inputs=[{"name": "a"}])
+    a, _ = await ids(home, "input", process)
+    error = await home.refused("addInput", "CONFLICT", process=process, input={"name": "B"})
+    assert error["message"] == "the process has an input with this reference already"
+    await home.refused("updateInput", "CONFLICT", id=a, changes={"reference": "b"})
+
+
+async def test_an_input_is_removed_by_its_reference(home: Home) -> None:
+    process = await filled(home, "input", "abc")
+    _, b, _ = await ids(home, "input", process)
+    removed = await home.do("removeInput", ofProcess=process, reference="b")
+    assert removed["removedId"] == b
+    assert await order(home, "input", process) == "ac"
+
+
+async def test_an_input_is_named_in_one_way(home: Home) -> None:
+    process = await filled(home, "input", "abc")
+    a, *_ = await ids(home, "input", process)
+    for given, path in [
+        ({}, "id"),
+        ({"id": a, "reference": "a"}, "id"),
+        ({"id": ""}, "id"),
+        ({"reference": "a"}, "ofProcess"),
+        ({"reference": "a\0", "ofProcess": process}, "reference"),
+        ({"reference": "\ud800", "ofProcess": process}, "reference"),
+        ({"reference": "a", "ofProcess": "?"}, "ofProcess"),
+    ]:
+        error = await home.refused("removeInput", "BAD_USER_INPUT", **given)
+        assert set(problems(error)) == {(path,)}, given
+    await home.refused("removeInput", "NOT_FOUND", ofProcess=process, reference="x")
+    await home.refused("removeInput", "NOT_FOUND", ofProcess=nothing("Process"), reference="a")

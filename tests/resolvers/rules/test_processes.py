@@ -1,0 +1,431 @@
+"""Creating, changing and deleting processes: what is stored, what is refused, what stays."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import pytest
+
+from tests.resolvers.home import NOBODY, Home, arguments, calls, echo, nothing, problems
+
+logger = logging.getLogger(__name__)
+
+WHOLE: dict[str, Any] = {
+    "reference": " shutters ",
+    "name": " Shutters é𝄞 ",
+    "nameEnable": "Open",
+    "nameDisable": "Close",
+    "description": "Moves {what}.\nTwice.",
+    "icon": "window",
+    "mode": "SWITCH",
+    "state": "ENABLED",
+    "espace": {"reference": "living"},
+    "profiles": [{"name": "occupant"}, {"databaseId": 3}],
+    "actions": [
+        echo("open", runsWhen="DISABLED", arguments=arguments(speed="{speed}", zone="1")),
+        echo("close"),
+    ],
+    "inputs": [
+        {"reference": "speed", "name": "Speed", "type": "integer", "askedWhen": "DISABLED"},
+        {"name": "Température du salon", "type": "my own"},
+        {"name": "温度"},
+    ],
+}
+
+
+async def espace(home: Home, reference: str) -> str:
+    created = await home.do("createEspace", espace={"reference": reference, "name": reference})
+    found: str = created["espace"]["id"]
+    return found
+
+
+# Creating ----------------------------------------------------------------------------------------
+
+
+async def test_a_whole_tree_is_created(home: Home) -> None:
+    await espace(home, "living")
+    created = (await home.do("createProcess", process=WHOLE))["process"]
+    assert created == await home.read(created["id"])
+    assert {name: created[name] for name in ("nameEnable", "nameDisable", "icon", "mode")} == {
+        name: WHOLE[name] for name in ("nameEnable", "nameDisable", "icon", "mode")
+    }
+    assert created["reference"] == "shutters"
+    assert created["name"] == " Shutters é𝄞 "
+    assert created["description"] == "Moves {what}.\nTwice."
+    assert created["state"] == "ENABLED"
+    assert created["espace"] == {"reference": "living"}
+    assert [profile["name"] for profile in created["profiles"]] == ["occupant", "guest"]
+    assert [(a["position"], a["action"], a["runsWhen"]) for a in created["actions"]] == [
+        (1, "open", "DISABLED"),
+        (2, "close", "ENABLED"),
+    ]
+    assert created["actions"][0]["arguments"] == arguments(speed="{speed}", zone="1")
+    assert [
+        (i["position"], i["reference"], i["type"], i["kind"], i["askedWhen"])
+        for i in created["inputs"]
+    ] == [
+        (1, "speed", "integer", "INTEGER", "DISABLED"),
+        (2, "temperature_du_salon", "my own", "TEXT", "ENABLED"),
+        (3, "温度", "text", "TEXT", "ENABLED"),
+    ]
+
+
+async def test_what_is_left_out_has_its_default_and_null_is_the_same(home: Home) -> None:
+    await home.process("bare")
+    nulls = dict.fromkeys(WHOLE.keys() - {"reference", "name"})
+    await home.process("nulls", **nulls)
+    rows = await home.graph.run(
+        "SELECT name_enable, name_disable, description, espace_id, icon, mode, enabled FROM process"
+    )
+    assert (
+        rows
+        == [
+            {
+                "name_enable": "",
+                "name_disable": "",
+                "description": "",
+                "espace_id": None,
+                "icon": "",
+                "mode": "simple",
+                "enabled": False,
+            }
+        ]
+        * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "message"),
+    [
+        ({"reference": "  "}, ("reference",), "must not be empty"),
+        ({"name": ""}, ("name",), "must not be empty"),
+        ({"name": "n" * 256}, ("name",), "expected at most 255 characters, got 256"),
+        ({"icon": "i" * 256}, ("icon",), "expected at most 255 characters, got 256"),
+        ({"description": "d" * 4001}, ("description",), "at most 4,000 characters, got 4,001"),
+        ({"name": "a\0"}, ("name",), "must not contain the NUL character"),
+        ({"nameEnable": "\ud800"}, ("nameEnable",), "must not contain a lone surrogate"),
+        ({"espace": {"reference": "nowhere"}}, ("espace",), "there is no such espace"),
+        ({"espace": {"databaseId": NOBODY}}, ("espace",), "there is no such espace"),
+        ({"espace": {"databaseId": 0}}, ("espace", "databaseId"), "greater than 0"),
+        ({"espace": {"id": nothing("Profile")}}, ("espace", "id"), "the id of a Espace, got"),
+        ({"espace": {"id": "x\0"}}, ("espace", "id"), "expected an id that this API gave out"),
+        ({"profiles": [{"name": "admin"}, {"name": "?"}]}, ("profiles", 1), "no such profile"),
+        ({"actions": [{"source": "?", "action": "a"}]}, ("actions", 0, "source"), 'no source "?"'),
+        ({"actions": [calls("?")]}, ("actions", 0, "action"), 'there is no process "?"'),
+        (
+            {"actions": [echo(), echo(arguments=[{"reference": "", "value": "\0"}])]},
+            ("actions", 1, "arguments", 0, "value"),
+            "must not contain the NUL character",
+        ),
+        (
+            {"actions": [echo(arguments=arguments(a="1") * 2)]},
+            ("actions", 0),
+            'the argument reference "a" is given twice',
+        ),
+        ({"actions": [echo()] * 1001}, ("actions",), "expected at most 1,000 items"),
+        (
+            {"inputs": [{"name": "A b"}, {"reference": "a_b", "name": "B"}]},
+            (),
+            'the input reference "a_b" is given twice',
+        ),
+        ({"inputs": [{"name": "t", "type": ""}]}, ("inputs", 0, "type"), "must not be empty"),
+        ({"inputs": [{"name": "t", "type": "w" * 65}]}, ("inputs", 0, "type"), "at most 64"),
+    ],
+)
+async def test_what_does_not_fit_is_refused_at_its_place(
+    home: Home, change: dict[str, Any], path: tuple[str | int, ...], message: str
+) -> None:
+    new = {"reference": "new", "name": "New", **change}
+    error = await home.refused("createProcess", "BAD_USER_INPUT", process=new)
+    assert message in problems(error)[("process", *path)]
+    assert message in error["message"]
+
+
+async def test_every_problem_is_named(home: Home) -> None:
+    new = {
+        "reference": "",
+        "name": "",
+        "actions": [echo(""), echo(), {"source": "", "action": "a"}],
+    }
+    error = await home.refused("createProcess", "BAD_USER_INPUT", process=new)
+    assert set(problems(error)) == {
+        ("process", "reference"),
+        ("process", "name"),
+        ("process", "actions", 0, "action"),
+        ("process", "actions", 2, "source"),
+    }
+
+
+async def test_a_reference_is_unique(home: Home) -> None:
+    await home.process("hall")
+    error = await home.refused(
+        "createProcess", "CONFLICT", process=dict(WHOLE, reference="hall", espace=None)
+    )
+    assert error["message"] == "a process with this reference exists already"
+    other = await home.process("attic")
+    await home.refused("updateProcess", "CONFLICT", id=other, changes={"reference": "hall"})
+    await home.do("updateProcess", id=other, changes={"reference": "attic"})
+
+
+async def test_an_error_after_the_first_rows_takes_them_back(home: Home) -> None:
+    """The last action is wrong: the process, inputs and authorisations were inserted by then."""
+    new = dict(WHOLE, espace=None, actions=[echo()] * 5 + [calls("nobody")])
+    await home.refused("createProcess", "BAD_USER_INPUT", process=new)
+
+
+async def test_a_restricted_profile_sees_what_it_creates(home: Home) -> None:
+    await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE")
+    hidden = await home.process("hidden")
+    created = await home.do(
+        "createProcess", by="builder", process={"reference": "own", "name": "O"}
+    )
+    own = created["process"]
+    assert [profile["name"] for profile in own["profiles"]] == ["builder"]
+    assert await home.read(own["id"], by="builder") == own
+    assert await home.read(hidden, by="builder") is None
+    await home.refused(
+        "updateProcess", "NOT_FOUND", by="builder", id=hidden, changes={"name": "Mine"}
+    )
+    error = await home.refused(
+        "createProcess",
+        "BAD_USER_INPUT",
+        by="builder",
+        process={"reference": "b", "name": "B", "actions": [calls("hidden")]},
+    )
+    assert error["message"] == 'process.actions[0].action: there is no process "hidden"'
+    # A profile that may write without reading is not shown what it wrote either.
+    await home.profile("scribe", "PROCESS_WRITE")
+    await home.do("createProcess", by="scribe", process={"reference": "blind", "name": "Blind"})
+
+
+# Changing ----------------------------------------------------------------------------------------
+
+
+async def test_absent_and_null_leave_as_it_is_but_null_takes_out_of_the_espace(home: Home) -> None:
+    await espace(home, "living")
+    attic = await espace(home, "attic")
+    before = (await home.do("createProcess", process=dict(WHOLE, profiles=[])))["process"]
+    id_ = before["id"]
+    assert (await home.do("updateProcess", id=id_, changes={}))["process"] == before
+    nulls = dict.fromkeys(
+        ["reference", "name", "nameEnable", "nameDisable", "description", "icon", "mode", "state"]
+    )
+    assert (await home.do("updateProcess", id=id_, changes=nulls))["process"] == before
+    cleared = (await home.do("updateProcess", id=id_, changes={"espace": None}))["process"]
+    assert cleared == {**before, "espace": None}
+    changes = {
+        "reference": "blinds",
+        "name": "Blinds",
+        "nameEnable": "",
+        "nameDisable": "",
+        "description": "",
+        "icon": "",
+        "mode": "SIMPLE",
+        "state": "DISABLED",
+        "espace": {"id": attic},
+    }
+    after = (await home.do("updateProcess", id=id_, changes=changes))["process"]
+    assert after == {**before, **changes, "espace": {"reference": "attic"}}
+
+
+async def test_changes_that_do_not_fit(home: Home) -> None:
+    id_ = await home.process("hall")
+    wrong: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({"name": ""}, ("name",)),
+        ({"reference": "\t"}, ("reference",)),
+        ({"description": "\0"}, ("description",)),
+        ({"name": "fine", "espace": {"reference": "nowhere"}}, ("espace",)),
+    ]
+    for changes, path in wrong:
+        error = await home.refused("updateProcess", "BAD_USER_INPUT", id=id_, changes=changes)
+        assert set(problems(error)) == {("changes", *path)}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "1", "UHJvY2Vzczox\0", nothing("Espace"), "UHJvY2Vzczo5OTk5OTk5OTk5"]
+)
+async def test_what_is_no_id_of_a_process_is_bad_input(home: Home, wrong: str) -> None:
+    mutations: dict[str, dict[str, Any]] = {"updateProcess": {"changes": {}}, "deleteProcess": {}}
+    for mutation, more in mutations.items():
+        error = await home.refused(mutation, "BAD_USER_INPUT", id=wrong, **more)
+        assert set(problems(error)) == {("id",)}
+
+
+async def test_the_id_of_no_process_is_not_found(home: Home) -> None:
+    id_ = nothing("Process")
+    error = await home.refused("updateProcess", "NOT_FOUND", id=id_, changes={"name": "x"})
+    assert error["message"] == "there is no such process"
+    await home.refused("updateProcess", "NOT_FOUND", id=id_, changes={})
+    await home.refused("deleteProcess", "NOT_FOUND", id=id_)
+
+
+async def test_callers_follow_a_rename(home: Home) -> None:
+    lamp = await home.process("lamp")
+    caller = await home.process("evening", actions=[calls("lamp"), calls("lamp"), echo("lamp")])
+    await home.do("updateProcess", id=lamp, changes={"reference": "light"})
+    assert [action["action"] for action in (await home.read(caller))["actions"]] == [
+        "light",
+        "light",
+        "lamp",
+    ]
+    executed = await home.do("executeProcess", id=caller)
+    assert executed["execution"]["status"] == "SUCCEEDED"
+
+
+# Deleting ----------------------------------------------------------------------------------------
+
+
+async def test_a_process_goes_with_its_parts(home: Home) -> None:
+    await espace(home, "living")
+    kept = await home.process("kept", actions=[echo()], inputs=[{"name": "n"}])
+    before = await home.dump()
+    id_ = (await home.do("createProcess", process=WHOLE))["process"]["id"]
+    assert await home.do("deleteProcess", id=id_) == {"deletedId": id_}
+    assert await home.dump() == before
+    assert (await home.read(kept))["actions"]
+    await home.refused("deleteProcess", "NOT_FOUND", id=id_)
+
+
+async def test_a_process_that_others_run_stays(home: Home) -> None:
+    called = await home.process("called")
+    caller = await home.process("one", actions=[calls("called"), calls("called")])
+    await home.process("two", actions=[calls("called")])
+    error = await home.refused("deleteProcess", "CONFLICT", id=called)
+    assert error["message"] == 'the process is still run by "one", "two"'
+    await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE")
+    await home.do("authoriseProfile", process=called, profile={"name": "builder"})
+    error = await home.refused("deleteProcess", "CONFLICT", by="builder", id=called)
+    assert error["message"] == "the process is still run by other processes"
+    await home.do("authoriseProfile", process=caller, profile={"name": "builder"})
+    error = await home.refused("deleteProcess", "CONFLICT", by="builder", id=called)
+    assert error["message"] == 'the process is still run by "one"'
+    await home.do("deleteProcess", id=caller)
+
+
+# Many at once ------------------------------------------------------------------------------------
+
+
+async def many(home: Home, count: int) -> list[int]:
+    rows = await home.graph.run(
+        "INSERT INTO process (reference, name, icon) SELECT 'p' || n, 'P' || n, 'kept'"
+        " FROM generate_series(1, $1::integer) AS n RETURNING id",
+        count,
+    )
+    return [row["id"] for row in rows]
+
+
+async def test_ten_thousand_are_changed_in_one_statement(home: Home) -> None:
+    ids = await many(home, 10_000)
+    changes = [{"databaseId": id_, "name": f"N{id_}", "description": "d'"} for id_ in ids]
+    await home.graph.viewer("admin")  # reads the profiles anew, if the last test changed any
+    before, start = home.graph.database.statements, time.perf_counter()
+    answer = await home.do("updateProcesses", changes=changes)
+    logger.info("10,000 processes changed in %.2f s", time.perf_counter() - start)
+    assert answer == {"updatedCount": 10_000}
+    assert home.graph.database.statements - before == 2  # one of them looks up who asks
+    (row,) = await home.graph.run(
+        "SELECT count(*) FROM process"
+        " WHERE name = 'N' || id AND description = 'd''' AND icon = 'kept'"
+    )
+    assert row["count"] == 10_000
+
+
+async def test_all_or_none_of_ten_thousand(home: Home) -> None:
+    ids = await many(home, 10_000)
+    changes = [{"databaseId": id_, "name": "changed"} for id_ in [*ids[:-1], NOBODY]]
+    error = await home.refused("updateProcesses", "BAD_USER_INPUT", changes=changes)
+    assert problems(error) == {
+        ("changes", 9999, "databaseId"): f"there is no process with the id {NOBODY}"
+    }
+
+
+async def test_texts_change_by_the_rules_of_one_process(home: Home) -> None:
+    one, two = await many(home, 2)
+    changes: list[dict[str, Any]] = [
+        {"databaseId": one, "name": "One", "description": None},
+        {
+            "databaseId": two,
+            "nameEnable": "On",
+            "nameDisable": "Off",
+            "description": "D",
+            "icon": "",
+        },
+    ]
+    assert await home.do("updateProcesses", changes=changes) == {"updatedCount": 2}
+    rows = await home.graph.run(
+        "SELECT name, name_enable, name_disable, description, icon FROM process ORDER BY id"
+    )
+    assert [list(row.values()) for row in rows] == [
+        ["One", "", "", "", "kept"],
+        ["P2", "On", "Off", "D", ""],
+    ]
+    assert await home.do("updateProcesses", changes=[]) == {"updatedCount": 0}
+
+
+async def test_each_wrong_item_of_many_is_named(home: Home) -> None:
+    one, two = await many(home, 2)
+    twice = [{"databaseId": id_, "name": "x"} for id_ in (one, two, one, one)]
+    error = await home.refused("updateProcesses", "BAD_USER_INPUT", changes=twice)
+    assert problems(error) == {
+        ("changes", place, "databaseId"): f"the id {one} is given twice" for place in (2, 3)
+    }
+    wrong = [{"databaseId": one, "name": ""}, {"databaseId": 0}, {"databaseId": two, "icon": "\0"}]
+    error = await home.refused("updateProcesses", "BAD_USER_INPUT", changes=wrong)
+    assert set(problems(error)) == {
+        ("changes", 0, "name"),
+        ("changes", 1, "databaseId"),
+        ("changes", 2, "icon"),
+    }
+    await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE")
+    hidden = [{"databaseId": two, "name": "Mine"}]
+    error = await home.refused("updateProcesses", "BAD_USER_INPUT", by="builder", changes=hidden)
+    assert set(problems(error)) == {("changes", 0, "databaseId")}
+
+
+async def test_changes_of_many_in_opposite_orders_wait_for_each_other(home: Home) -> None:
+    ids = await many(home, 2000)
+    for _ in range(3):
+        done = await asyncio.gather(
+            *(
+                home.do("updateProcesses", changes=[{"databaseId": i, "name": "x"} for i in order])
+                for order in (ids, ids[::-1], ids, ids[::-1])
+            )
+        )
+        assert done == [{"updatedCount": 2000}] * 4
+
+
+# Authorisations ----------------------------------------------------------------------------------
+
+
+async def test_authorising_twice_is_fine_and_taking_back_too(home: Home) -> None:
+    id_ = await home.process("hall")
+    for key in ({"name": "guest"}, {"databaseId": 3}, {"name": "occupant"}):
+        process = (await home.do("authoriseProfile", process=id_, profile=key))["process"]
+    assert [profile["name"] for profile in process["profiles"]] == ["occupant", "guest"]
+    for _ in range(2):
+        process = (await home.do("unauthoriseProfile", process=id_, profile={"name": "guest"}))[
+            "process"
+        ]
+        assert [profile["name"] for profile in process["profiles"]] == ["occupant"]
+    await home.do("authoriseProfile", process=id_, profile={"name": "guest"})
+    for _ in range(2):
+        process = (await home.do("unauthoriseProfile", process=id_))["process"]
+        assert process["profiles"] == []
+
+
+async def test_only_what_exists_is_authorised(home: Home) -> None:
+    id_ = await home.process("hall")
+    for mutation in ("authoriseProfile", "unauthoriseProfile"):
+        error = await home.refused(mutation, "BAD_USER_INPUT", process=id_, profile={"name": "?"})
+        assert problems(error) == {("profile",): "there is no such profile"}
+        await home.refused(mutation, "BAD_USER_INPUT", process=id_, profile={"name": "\0"})
+        await home.refused(
+            mutation, "NOT_FOUND", process=nothing("Process"), profile={"name": "guest"}
+        )
+        error = await home.refused(
+            mutation, "BAD_USER_INPUT", process="?", profile={"name": "guest"}
+        )
+        assert set(problems(error)) == {("process",)}

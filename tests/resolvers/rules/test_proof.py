@@ -1,0 +1,213 @@
+"""The proof that no process comes to run itself: whoever writes a call, in whatever database and in
+whichever way, is refused where it would close a cycle, and nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import Phase, assume, given, note
+from hypothesis import strategies as st
+
+from tests.proof import AGAIN, WORLDS, World, Worlds, fill, proof, read_json, written
+from tests.reference.messages import of_problem
+from tests.reference.model import global_id, may, sees_all
+from tests.reference.rows import Row, Rows, select
+
+VIEWERS = ("admin", "janitor", "clerk", "clerk", "clerk", "stranger", "keeper")
+"""Those who may write, of all and of some, and one who may not."""
+
+# What is written --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Write:
+    """A request that writes a call, and where in it the call stands."""
+
+    path: str
+    body: Any
+    place: tuple[str | int, ...]
+
+
+def call(reference: str) -> dict[str, Any]:
+    return {"source": "process", "action": reference}
+
+
+def mutation(name: str, variables: Mapping[str, tuple[str, Any]], *place: str | int) -> Write:
+    """A GraphQL mutation; of each variable its type and its value."""
+    declared = ", ".join(f"${key}: {type_}" for key, (type_, _) in variables.items())
+    passed = ", ".join(f"{key}: ${key}" for key in variables)
+    query = f"mutation({declared}) {{ {name}({passed}) {{ process {{ id }} }} }}"
+    values = {key: value for key, (_, value) in variables.items()}
+    return Write("/graphql", {"query": query, "variables": values}, place)
+
+
+def add(caller: Row, action: Mapping[str, Any], **more: tuple[str, Any]) -> Write:
+    process = ("ID!", global_id("Process", caller["id"]))
+    variables = {"process": process, "action": ("NewAction!", action), **more}
+    return mutation("addAction", variables, "action")
+
+
+def change(action: Row, called: Row) -> Write:
+    changes = ("ActionChanges!", call(called["reference"]))
+    variables = {"id": ("ID!", global_id("Action", action["id"])), "changes": changes}
+    return mutation("updateAction", variables, "changes")
+
+
+def post(caller: Row, action: Mapping[str, Any]) -> Write:
+    return Write(f"/process/{caller['id']}/actions", action, ())
+
+
+WAYS: Sequence[Callable[[Row, Row, Row], Write]] = (
+    lambda caller, called, _: add(caller, call(called["reference"])),
+    lambda caller, called, _: add(caller, call(called["reference"]), position=("Int", 1)),
+    lambda caller, called, _: add(caller, {"subprocessId": global_id("Process", called["id"])}),
+    lambda caller, called, action: change(action, called),
+    lambda caller, called, _: post(caller, call(called["reference"])),
+    lambda caller, called, _: post(
+        caller, {"source": {"id": 1}, "action": {"id": str(called["id"])}}
+    ),
+)
+"""Every way to make a process run another: of both, and an action that the first one has."""
+
+
+# What is to come of it --------------------------------------------------------------------------
+
+
+def calls(rows: Rows) -> set[tuple[int, int]]:
+    """Which process runs which."""
+    return {
+        (row["process_id"], row["subprocess_id"])
+        for row in rows["action"]
+        if row["subprocess_id"] is not None
+    }
+
+
+def shortest(rows: Rows, start: int, end: int) -> list[list[int]]:
+    """The shortest ways along calls from one process to another, without the end."""
+    known, ways = calls(rows), [[start]]
+    for _ in rows["process"]:
+        found = [way for way in ways if way[-1] == end]
+        if found:
+            return [way[:-1] for way in found]
+        ways = [[*way, called] for way in ways for caller, called in known if caller == way[-1]]
+    return []
+
+
+def knows(world: World, profile: str, process_id: int) -> bool:
+    """Whether a process exists to a profile that writes."""
+    viewer = row_of(world, profile)
+    granted = {"process_id": process_id, "profile_id": viewer["id"]}
+    return sees_all(viewer) or granted in world.rows["authorisation"]
+
+
+def row_of(world: World, profile: str) -> Row:
+    (found,) = (row for row in world.rows["profile"] if row["name"] == profile)
+    return found
+
+
+def named(world: World, profile: str, way: Sequence[int]) -> str:
+    """What is said of a cycle; of the processes that the profile knows nothing of, as little."""
+    references = {row["id"]: row["reference"] for row in world.rows["process"]}
+    shown: list[str] = []
+    for process_id in way:
+        name = references[process_id] if knows(world, profile, process_id) else "…"
+        if name != "…" or shown[-1] != "…":
+            shown.append(name)
+    return f"a process must not run itself: {' -> '.join(shown)}"
+
+
+def error_of(body: Any) -> Any:
+    """The one error of an answer; of the dialect its code and message."""
+    if "errors" not in body:
+        return body
+    (error,) = body["errors"]
+    return {key: error[key] for key in ("message", "extensions")}
+
+
+def code_of(body: Any) -> str:
+    found = error_of(body)
+    return str(found["code"] if "code" in found else found["extensions"]["code"])
+
+
+def told(write: Write, message: str) -> Any:
+    """The error that says this of a call."""
+    error = of_problem((write.place, message))
+    if write.path == "/graphql":
+        return error
+    return {"error": True, "code": "invalid", "message": error["message"]}
+
+
+async def done(world: World, profile: str, write: Write) -> tuple[Any, Rows]:
+    """What a request is answered with, and the rows after it; then they are as they were."""
+    headers = {"Authorization": world.tokens[profile]}
+    reply = await world.gateway.call("POST", write.path, write.body, profile=None, headers=headers)
+    rows = await select(world.gateway.database)
+    if rows != world.rows:
+        await fill(world.gateway.database, world.number)
+    return read_json(reply.body), rows
+
+
+@proof(Phase.generate, Phase.shrink, one_in=10)
+@given(
+    number=st.integers(1, WORLDS - 1),
+    profile=st.sampled_from(VIEWERS),
+    way=st.sampled_from(range(len(WAYS))),
+    # How many others a cycle has at least; None where there need be no cycle.
+    between=st.sampled_from((0, 1, 2, None)),
+    pair=st.integers(0, 80),
+)
+async def test_a_call_is_refused_where_it_would_close_a_cycle(
+    worlds: Worlds, number: int, profile: str, way: int, between: int | None, pair: int
+) -> None:
+    world = worlds[number]
+    processes = sorted(world.rows["process"], key=lambda row: int(row["id"]))
+    pairs = [
+        (caller, called)
+        for caller in processes
+        for called in processes
+        if between is None
+        or any(len(back) >= between for back in shortest(world.rows, called["id"], caller["id"]))
+    ]
+    assume(pairs)
+    caller, called = pairs[pair % len(pairs)]
+    action = next(row for row in world.rows["action"] if row["process_id"] == caller["id"])
+    write = WAYS[way](caller, called, action)
+    note(f"{AGAIN}\ndatabase {number}, asked by {profile}: POST {write.path} {write.body}")
+    body, rows = await done(world, profile, write)
+    if not may(row_of(world, profile), "process:write"):
+        assert code_of(body).lower() == "forbidden"
+    elif not knows(world, profile, caller["id"]):
+        assert code_of(body).lower() == "not_found"
+    elif not knows(world, profile, called["id"]):
+        assert code_of(body) in ("BAD_USER_INPUT", "invalid")
+    else:
+        ways = shortest(world.rows, called["id"], caller["id"])
+        if not ways:
+            assert (caller["id"], called["id"]) in calls(rows), body
+            return
+        messages = {named(world, profile, [caller["id"], *way, caller["id"]]) for way in ways}
+        wanted = [written(told(write, message), in_order=False) for message in messages]
+        assert written(error_of(body), in_order=False) in wanted
+    assert rows == world.rows
+
+
+async def test_a_new_process_cannot_run_itself(worlds: Worlds) -> None:
+    process = {"reference": "new", "name": "New", "actions": [call("new")]}
+    place = ("process", "actions", 0)
+    message = "a process must not run itself: new -> new"
+    creates = (
+        mutation("createProcess", {"process": ("NewProcess!", process)}, *place),
+        Write("/process", process, place[1:]),
+    )
+    for profile in VIEWERS:
+        for world in worlds[:3]:
+            for write in creates:
+                body, rows = await done(world, profile, write)
+                if may(row_of(world, profile), "process:write"):
+                    assert error_of(body) == told(write, message)
+                else:
+                    assert code_of(body).lower() == "forbidden"
+                assert rows == world.rows

@@ -1,0 +1,221 @@
+"""The schema: described throughout, printed in ``schema.graphql``, true to ``storage.model``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from graphql import (
+    GraphQLArgument,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    get_named_type,
+    is_introspection_type,
+    is_non_null_type,
+    is_specified_scalar_type,
+)
+from graphql.type import GraphQLList, get_nullable_type
+
+from resolvers.operations.compile import OperationCompiler
+from resolvers.operations.plan import TABLE_OF_TYPE, Limits, python_name
+from resolvers.schema.build import build_schema
+from storage.reads.model import SQL_TYPES, TABLES, ColumnKind, Table
+
+COMPILER = OperationCompiler(build_schema(), Limits())
+SCHEMA = COMPILER.schema
+TYPES = [type_ for type_ in SCHEMA.type_map.values() if not is_introspection_type(type_)]
+OBJECTS = {name: (SCHEMA.type_map[name], TABLES[table]) for name, table in TABLE_OF_TYPE.items()}
+FILTERS = {
+    name.removesuffix("Where"): type_
+    for name, type_ in SCHEMA.type_map.items()
+    if name.endswith("Where")
+}
+ORDERS = {
+    name.removesuffix("OrderField"): type_
+    for name, type_ in SCHEMA.type_map.items()
+    if name.endswith("OrderField")
+}
+
+# What the model has for the sake of something else than an object's own field.
+NOT_SHOWN = {"Viewer": {"database_id"}}
+
+
+def described() -> Iterator[tuple[str, object]]:
+    """Everything that can have a description, by its coordinate in the schema."""
+    for type_ in TYPES:
+        if is_specified_scalar_type(type_):
+            continue
+        yield type_.name, type_
+        match type_:
+            case GraphQLObjectType() | GraphQLInterfaceType():
+                for name, field in type_.fields.items():
+                    yield f"{type_.name}.{name}", field
+                    for argument, definition in field.args.items():
+                        yield f"{type_.name}.{name}({argument}:)", definition
+            case GraphQLInputObjectType():
+                for name, given in type_.fields.items():
+                    yield f"{type_.name}.{name}", given
+            case GraphQLEnumType():
+                for name, value in type_.values.items():
+                    yield f"{type_.name}.{name}", value
+
+
+def test_everything_is_described() -> None:
+    bare = [at for at, thing in described() if not getattr(thing, "description", None)]
+    assert bare == []
+
+
+def test_descriptions_are_sentences() -> None:
+    texts = {at: str(getattr(thing, "description", None)) for at, thing in described()}
+    # Strawberry's own scalars are described in its own words.
+    assert [
+        at
+        for at, text in texts.items()
+        if at not in ("DateTime", "JSON") and not text.endswith(".")
+    ] == []
+
+
+def test_the_printed_schema_is_up_to_date() -> None:
+    printed = Path(__file__).parents[3] / "schema.graphql"
+    assert printed.read_text(encoding="utf-8").strip() == COMPILER.sdl().strip(), (
+        "run `make schema`"
+    )
+
+
+# The schema and the model ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_objects_show_what_the_model_has(name: str) -> None:
+    type_, table = OBJECTS[name]
+    assert isinstance(type_, GraphQLObjectType)
+    shown = {python_name(field): field for field in type_.fields.values()}
+    known = table.columns.keys() | table.relations.keys() | table.embedded.keys()
+    assert shown.keys() == known - NOT_SHOWN.get(name, set())
+    for column_name, field in shown.items():
+        target = get_named_type(field.type)
+        if column_name in table.columns:
+            column = table.columns[column_name]
+            hidden = column.nullable or column.visible is not None
+            assert is_non_null_type(field.type) is not hidden, column_name
+            assert _fits(column.kind, target), column_name
+        elif column_name in table.embedded:
+            assert isinstance(target, GraphQLObjectType)
+            stored = tuple(python_name(part) for part in target.fields.values())
+            assert stored == table.embedded[column_name].fields
+        else:
+            _check_relation(table, column_name, field)
+
+
+def _fits(kind: ColumnKind, type_: GraphQLNamedType) -> bool:
+    """Whether a column of this kind can be shown as this type."""
+    match kind:
+        case ColumnKind.INTEGER:
+            return type_.name == "Int"
+        case ColumnKind.BOOLEAN:
+            return type_.name == "Boolean"
+        case ColumnKind.WORD | ColumnKind.WORDS | ColumnKind.STATE:
+            return isinstance(type_, GraphQLEnumType)
+        case ColumnKind.TIME:
+            return type_.name == "DateTime"
+        case ColumnKind.JSON:
+            return type_.name == "JSON"
+        case _:
+            return type_.name in ("String", "ID")
+
+
+def _check_relation(table: Table, name: str, field: GraphQLField) -> None:
+    relation = table.relations[name]
+    target = get_named_type(field.type)
+    assert isinstance(target, GraphQLObjectType)
+    if "nodes" in target.fields:
+        assert relation.many
+        assert field.args.keys() == {"where", "orderBy", "first", "after", "last", "before"}
+        target = get_named_type(target.fields["nodes"].type)
+    else:
+        is_list = isinstance(get_nullable_type(field.type), GraphQLList)
+        assert is_list is relation.many
+        assert field.args == {}
+    assert target.name == TABLES[relation.target].type_name
+
+
+def test_every_table_is_shown() -> None:
+    assert {id(table) for _, table in OBJECTS.values()} == {id(table) for table in TABLES.values()}
+    interface = SCHEMA.type_map["Node"]
+    assert isinstance(interface, GraphQLInterfaceType)
+    nodes = {type_.name for type_ in SCHEMA.get_possible_types(interface)}
+    assert nodes == OBJECTS.keys() - {"Viewer"}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_ask_for_what_the_model_has(name: str) -> None:
+    table = OBJECTS[name][1]
+    filter_ = FILTERS[name]
+    assert isinstance(filter_, GraphQLInputObjectType)
+    for key, field in filter_.fields.items():
+        asked = get_named_type(field.type)
+        if key in ("and", "or", "not"):
+            assert asked is filter_
+        elif isinstance(asked, GraphQLInputObjectType) and asked.name in (
+            f"{other}Where" for other in FILTERS
+        ):
+            relation = table.relations[_snake(key)]
+            assert asked.name == f"{TABLES[relation.target].type_name}Where"
+            # What only admins see cannot be looked through by others.
+            assert not TABLES[relation.target].admin_only
+        else:
+            column = table.columns[_snake(key)]
+            # A value that is not shown to everyone cannot be asked for, and any other has a type
+            # that PostgreSQL compares.
+            assert column.visible is None
+            assert column.kind in SQL_TYPES
+            assert is_non_null_type(field.type) is False
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_orders_are_of_columns_that_cursors_hold(name: str) -> None:
+    table = OBJECTS[name][1]
+    order = ORDERS[name]
+    assert isinstance(order, GraphQLEnumType)
+    for value in order.values.values():
+        column = table.columns[value.value]
+        assert column.kind in (ColumnKind.INTEGER, ColumnKind.TEXT)
+        assert not column.nullable
+        assert column.visible is None
+
+
+def test_every_filter_and_order_is_used() -> None:
+    used = {
+        get_named_type(argument.type).name
+        for type_ in TYPES
+        if isinstance(type_, GraphQLObjectType)
+        for field in type_.fields.values()
+        for argument in field.args.values()
+    }
+    inner = {
+        get_named_type(field.type).name
+        for type_ in TYPES
+        if isinstance(type_, GraphQLInputObjectType)
+        for field in type_.fields.values()
+    }
+    assert {f"{name}Where" for name in FILTERS} <= used | inner
+    assert {f"{name}OrderField" for name in ORDERS} <= inner
+
+
+def test_nothing_is_required_of_who_only_reads_a_page() -> None:
+    query = SCHEMA.query_type
+    assert query is not None
+    for name, field in query.fields.items():
+        arguments: dict[str, GraphQLArgument | GraphQLInputField] = dict(field.args)
+        required = {key for key, value in arguments.items() if is_non_null_type(value.type)}
+        assert required == {"node": {"id"}, "nodes": {"ids"}}.get(name, set())
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
