@@ -19,12 +19,12 @@ from gateway.services import dialects_of
 from gateway.settings.model import Settings
 from load import LoadTool, Target
 from resolvers.operations.compile import OperationCompiler
+from resolvers.operations.parameters import RunValues
 from servers import Server
 from storage.database.database import Transaction
 from storage.database.pool import Connection, open_pool
-from storage.reads.plan import RunValues
 from storage.writes import processes as stored
-from work import ADMIN, FRAGMENT, reference, statement
+from work import ADMIN, FRAGMENT, compiled, reference
 
 _Parameters = ParamSpec("_Parameters")
 
@@ -86,15 +86,16 @@ async def whole(server: Server, url: str, compiler: OperationCompiler, rounds: i
     }
     async with connected(url) as connection:
         for path in ("/process", "/processes"):
-            compiled = operations[f"GET {path}"].statements[ADMIN]
-            parameters = compiled.arguments(RunValues({}, profile_id=1))
+            read = operations[f"GET {path}"].reads[ADMIN]
+            parameters = read.arguments(RunValues({}, profile_id=1))
             answer = await asyncio.to_thread(server.send, "GET", path)
-            rows = [row[0] for row in await connection.fetch(compiled.sql, *parameters)]
+            sql = read.statement.sql
+            rows = [row[0] for row in await connection.fetch(sql, *parameters)]
             assert b",".join(rows) in answer, f"GET {path} answers something else than its SQL"
             pairs = [
                 (
                     await timed(asyncio.to_thread, server.send, "GET", path),
-                    await timed(connection.fetch, compiled.sql, *parameters),
+                    await timed(connection.fetch, sql, *parameters),
                 )
                 for _ in range(rounds)
             ]
@@ -298,8 +299,8 @@ def _prepared(
     compiler: OperationCompiler, document: str, variables: dict[str, Any]
 ) -> tuple[str, *tuple[object, ...]]:
     """The SQL that the gateway runs for an operation, and its parameters."""
-    compiled = statement(compiler, document, variables)
-    return compiled.sql, *compiled.arguments(RunValues(variables, profile_id=1))
+    read = compiled(compiler, document, variables)
+    return read.statement.sql, *read.arguments(RunValues(variables, profile_id=1))
 
 
 async def _grown(

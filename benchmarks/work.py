@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import orjson
 from graphql import parse, print_ast, separate_operations
 
-from resolvers.operations.compile import OperationCompiler
+from resolvers.operations.compile import CompiledRead, OperationCompiler
+from resolvers.operations.parameters import RunValues
 from servers import Server, ServerError
-from storage.reads.objects import Statement
-from storage.reads.plan import RunValues, Scope, Visibility
+from storage.reads.plan import Scope, Visibility
 
 HERE = Path(__file__).parent
 PAGES = (1, 10, 50, 200)
@@ -128,12 +128,12 @@ class LimitWords(OwnWords):
     """Of the limit: the parameters of the very statements that the gateway runs."""
 
     def __init__(self, compiler: OperationCompiler) -> None:
-        self._page = statement(compiler, DOCUMENTS["Page"], {"first": 1, "after": _ANY_CURSOR})
-        self._one = statement(compiler, DOCUMENTS["One"], {"reference": ""})
+        self._page = compiled(compiler, DOCUMENTS["Page"], {"first": 1, "after": _ANY_CURSOR})
+        self._one = compiled(compiler, DOCUMENTS["One"], {"reference": ""})
 
     def statements(self) -> dict[str, str]:
         """Their SQL, by name."""
-        return {"page": self._page.sql, "one": self._one.sql}
+        return {"page": self._page.statement.sql, "one": self._one.statement.sql}
 
     def page(self, first: int, after: str) -> bytes:
         """Reading the cursor is not for the limit to do."""
@@ -152,11 +152,12 @@ class LimitWords(OwnWords):
 _ANY_CURSOR = "WyJkYXRhYmFzZV9pZCIsIDFd"  # ["database_id", 1]
 
 
-def statement(compiler: OperationCompiler, document: str, variables: dict[str, Any]) -> Statement:
-    """The statement that the gateway runs for an operation of one root field."""
-    (field,) = compiler.query(document, None, variables, ADMIN)
-    assert field.statement is not None, field.error
-    return field.statement
+def compiled(compiler: OperationCompiler, document: str, variables: dict[str, Any]) -> CompiledRead:
+    """What the gateway runs for an operation of one root field."""
+    operation = compiler.document(document).operation(None)
+    (field,) = compiler.query(operation, variables, ADMIN).fields
+    assert field.read is not None, field.error
+    return field.read
 
 
 class PostGraphileWords:

@@ -214,7 +214,7 @@ async def _openapi(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 async def _routes(parsed: argparse.Namespace, settings: Settings) -> None:
-    from rest_compat.handler import describe_routes
+    from rest_compat.dialects import describe_routes
 
     rows = describe_routes(_dialects(settings))
     names = ("DIALECT", "METHOD", "PATH", "OPERATION", "PERMISSION")

@@ -10,11 +10,11 @@ from gateway.auth.tokens import TokenKeys
 from gateway.settings.model import Settings
 from resolvers.access.directory import AccessDirectory
 from resolvers.access.viewer import Viewer
-from resolvers.errors.catalogue import ErrorKind, GatewayError
+from resolvers.errors.catalogue import missing_token
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
 from resolvers.execution.sources.registry import installed_kinds
 from resolvers.operations.compile import OperationCompiler
-from resolvers.operations.plan import Limits
+from resolvers.operations.limits import Limits
 from resolvers.operations.run import Operations
 from resolvers.schema.build import build_schema
 from rest_compat.dialects import build_dialects
@@ -40,10 +40,7 @@ class Services:
             GatewayError: ``UNAUTHENTICATED``, ``TOKEN_EXPIRED`` or ``DATABASE_UNAVAILABLE``.
         """
         if not token:
-            raise GatewayError(
-                ErrorKind.UNAUTHENTICATED,
-                "no access token: send it in the Authorization header",
-            )
+            raise missing_token()
         claims = self.keys.verify(token)
         return await self.directory.viewer(claims.profile_id, claims.token_id)
 

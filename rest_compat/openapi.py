@@ -25,10 +25,18 @@ from graphql import (
 )
 from pydantic.json_schema import models_json_schema
 
-from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value, conflict, not_found
+from resolvers.errors.catalogue import (
+    ErrorKind,
+    GatewayError,
+    bad_value,
+    conflict,
+    missing_token,
+    not_found,
+)
 from rest_compat.body_model import ID_SCHEMA, Body, JsonSchema
 from rest_compat.dialect import Envelope
-from rest_compat.handler import CompiledDialect, CompiledRoute
+from rest_compat.handler import CompiledDialect
+from rest_compat.routing import CompiledRoute
 
 _SCHEMAS = "#/components/schemas/"
 _ERROR: JsonSchema = {"$ref": f"{_SCHEMAS}Error"}
@@ -55,9 +63,7 @@ _EXAMPLES: Mapping[ErrorKind, GatewayError] = {
         ErrorKind.DATABASE_UNAVAILABLE, "the database is out of reach or failed; try again later"
     ),
     ErrorKind.TOKEN_EXPIRED: GatewayError(ErrorKind.TOKEN_EXPIRED, "the token expired"),
-    ErrorKind.UNAUTHENTICATED: GatewayError(
-        ErrorKind.UNAUTHENTICATED, "no access token: send it in the Authorization header"
-    ),
+    ErrorKind.UNAUTHENTICATED: missing_token(),
     ErrorKind.FORBIDDEN: GatewayError(
         ErrorKind.FORBIDDEN,
         "this needs the permission process:write, which the profile guest does not have",
@@ -175,7 +181,7 @@ def _responses(
         status = str(envelope.status(kind))
         response = responses.setdefault(status, {"description": "", "content": _json(_ERROR)})
         response["description"] = "; ".join(
-            filter(None, [response["description"], f"{kind.words.summary}"])
+            filter(None, [response["description"], f"{kind.value}"])
         )
         content = response["content"]["application/json"]
         if status == "200":
@@ -209,9 +215,9 @@ def _body_schemas(dialect: CompiledDialect) -> dict[str, JsonSchema]:
 def _answer_schema(compiled: CompiledRoute, schema: GraphQLSchema) -> JsonSchema:
     """The JSON Schema of what a route answers, as its operation selects it."""
     operation = compiled.operation
-    shapes = _Shapes(operation.document.fragments)
-    type_: GraphQLOutputType = schema.get_root_type(operation.definition.operation)  # type: ignore[assignment]
-    selections: Sequence[SelectionSetNode | None] = [operation.definition.selection_set]
+    shapes = _Shapes(operation.operation.fragments)
+    type_: GraphQLOutputType = schema.get_root_type(operation.operation.definition.operation)  # type: ignore[assignment]
+    selections: Sequence[SelectionSetNode | None] = [operation.operation.definition.selection_set]
     for key in operation.path:
         parent = get_named_type(type_)
         assert isinstance(parent, GraphQLObjectType)

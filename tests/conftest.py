@@ -26,7 +26,9 @@ from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import Services, open_services
 from gateway.settings.model import Settings
 from resolvers.access.viewer import Viewer
-from resolvers.operations.run import Answer, GraphQLRequest
+from resolvers.operations.answers import Answer
+from resolvers.operations.run import GraphQLRequest
+from rest_compat.http import Response
 from storage.database.database import Database
 from storage.migrations.migrate import migrate
 from tests.proof import WORLDS, World, Worlds, random_database
@@ -101,6 +103,11 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
+def body_of(answer: Answer | Response) -> bytes:
+    """The body of an answer, in one piece."""
+    return b"".join(answer.parts)
+
+
 @dataclass
 class Graph:
     """The pipeline, without HTTP."""
@@ -138,7 +145,7 @@ class Graph:
     ) -> dict[str, Any]:
         """The whole response, parsed."""
         parsed: dict[str, Any] = json.loads(
-            (await self.answer(query, variables, profile=profile)).body
+            body_of(await self.answer(query, variables, profile=profile))
         )
         return parsed
 

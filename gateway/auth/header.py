@@ -6,7 +6,8 @@ the database: whether a good token was revoked, and what its profile may do, is 
 
 from __future__ import annotations
 
-from gateway.auth.tokens import _unauthenticated
+from gateway.auth.tokens import unauthenticated
+from resolvers.errors.catalogue import missing_token
 
 
 def bearer(header: str | None) -> str:
@@ -20,7 +21,7 @@ def bearer(header: str | None) -> str:
     if words and words[0].lower() == "bearer":
         del words[0]
     if not words:
-        raise _unauthenticated("there is no token; send it as 'Authorization: Bearer <token>'")
+        raise missing_token()
     if len(words) > 1:
-        raise _unauthenticated("expected the header as 'Authorization: Bearer <token>'")
+        raise unauthenticated("expected the header as 'Authorization: Bearer <token>'")
     return words[0]

@@ -119,7 +119,7 @@ class TokenKeys:
                 for anything else.
         """
         if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
-            raise _unauthenticated("this is not a token of this gateway")
+            raise unauthenticated("this is not a token of this gateway")
         claims = self._read_cached(token)
         if claims.expires_at <= time.time():
             raise GatewayError(ErrorKind.TOKEN_EXPIRED, "the token has expired; ask for a new one")
@@ -129,12 +129,12 @@ class TokenKeys:
         try:
             payload = _Payload.model_validate_json(self._jws.decode(token, self._key, [_ALGORITHM]))
         except jwt.InvalidSignatureError:
-            raise _unauthenticated("the token was not signed by this gateway") from None
+            raise unauthenticated("the token was not signed by this gateway") from None
         # The header is the sender's own JSON, read before the signature: it may nest too deep.
         except (jwt.InvalidTokenError, RecursionError):
-            raise _unauthenticated("this is not a token of this gateway") from None
+            raise unauthenticated("this is not a token of this gateway") from None
         except ValidationError:
-            raise _unauthenticated("the token's claims are not those of this gateway") from None
+            raise unauthenticated("the token's claims are not those of this gateway") from None
         return Claims(payload.profile, payload.jti, payload.exp)
 
 
@@ -154,5 +154,6 @@ def parse_ttl(text: str) -> timedelta:
     return ttl
 
 
-def _unauthenticated(message: str) -> GatewayError:
+def unauthenticated(message: str) -> GatewayError:
+    """Return the error for a token that is not valid."""
     return GatewayError(ErrorKind.UNAUTHENTICATED, message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from importlib.metadata import version
 
 import orjson
@@ -35,7 +35,7 @@ from storage.database.errors import DatabaseUnavailableError
 logger = logging.getLogger(__name__)
 
 _JSON = "application/json; charset=utf-8"
-_GRAPHQL = "/graphql"
+_GRAPHQL = ("/graphql", "/graphql/")
 _READING = ("GET", "HEAD")
 _HEALTH_TIMEOUT = 2.0
 """Seconds that the database may take to answer before the gateway counts as not ready."""
@@ -81,11 +81,11 @@ class _Endpoint:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Judge how much the client asks, and give every failure the form of the API asked."""
         path = request.rel_url.raw_path
-        dialect, below = (None, path) if path == _GRAPHQL else self._dialect(path)
+        dialect, below = (None, path) if path in _GRAPHQL else self._dialect(path)
         response: web.StreamResponse
         try:
             self._limiter.spend(request.remote or "")
-            if path == _GRAPHQL:
+            if path in _GRAPHQL:
                 response = await self._graphql(request)
             elif dialect is not None:
                 response = _from_dialect(await self._legacy(request, dialect, below))
@@ -96,7 +96,7 @@ class _Endpoint:
             if dialect is None:
                 response = graphql.refuse(request, refused)
             else:
-                response = _from_dialect(dialect.refuse(refused))
+                response = _from_dialect(dialect.error_response(refused))
         # Not the programs that answered: their versions help an attacker alone.
         response.headers[hdrs.SERVER] = "process-gateway"
         return response
@@ -115,7 +115,7 @@ class _Endpoint:
         """GraphQL over HTTP; to a browser that only looks, GraphiQL."""
         if request.method != hdrs.METH_POST:
             if request.method not in _READING:
-                return _plain(405, "Method Not Allowed", (*_READING, hdrs.METH_POST))
+                return graphql.method_not_allowed(request, (*_READING, hdrs.METH_POST))
             if self._graphiql is not None and wants_page(request):
                 return await self._graphiql(request)
         viewer = await self._viewer(request) if hdrs.AUTHORIZATION in request.headers else None
@@ -125,8 +125,13 @@ class _Endpoint:
             if viewer is None:  # The token is judged before the shape (CONTRACT.md §2).
                 await self._services.authenticate(None)
             raise
-        answer = await self._services.operations.answer(asked, viewer)
-        return graphql.respond(request, answer)
+        operations = self._services.operations
+        prepared = operations.prepare(asked)
+        if request.method != hdrs.METH_POST and viewer is not None and prepared.writes:
+            return graphql.method_not_allowed(
+                request, (hdrs.METH_POST,), "send a mutation with POST, not GET"
+            )
+        return graphql.respond(request, await operations.run(prepared, viewer))
 
     async def _reading(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """A page, or a number that operators watch."""
@@ -141,11 +146,21 @@ class _Endpoint:
         self, request: web.BaseRequest, dialect: CompiledDialect, path: str
     ) -> Response:
         """A route of one of the dialects, at the root or below the base path."""
-        largest = dialect.largest_body(
-            request.method, path, self._settings.max_body_bytes, self._settings.max_bulk_body_bytes
-        )
+
+        def read(*, bulk: bool) -> Awaitable[bytes]:
+            settings = self._settings
+            return read_body(
+                request, settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
+            )
+
         return await dialect.respond(
-            Request(request.method, path, request.query, lambda: read_body(request, largest)),
+            Request(
+                request.method,
+                path,
+                request.query,
+                read,
+                request.headers.get(hdrs.CONTENT_TYPE, ""),
+            ),
             self._services.operations,
             lambda: self._viewer(request),
         )

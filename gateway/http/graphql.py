@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -10,9 +11,12 @@ from multidict import CIMultiDict
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value
-from resolvers.operations.run import Answer, GraphQLRequest, refusal
+from resolvers.operations.answers import Answer, error_answer
+from resolvers.operations.run import GraphQLRequest
 from resolvers.values import strict_json
-from resolvers.values.text import describe
+from resolvers.values.text import describe, shorten
+from rest_compat.errors import http_status
+from rest_compat.http import retry_after
 
 _GRAPHQL_JSON = "application/graphql-response+json"
 
@@ -30,7 +34,11 @@ _GRAPHQL_JSON_HEADERS = _headers(_GRAPHQL_JSON)
 async def read_request(request: web.BaseRequest, largest_body: int) -> GraphQLRequest:
     """The operation that a GET or POST request asks for; raises ``BAD_USER_INPUT``."""
     if request.method == hdrs.METH_POST:
-        return _from_members(strict_json.loads(await read_body(request, largest_body)))
+        return _from_members(
+            strict_json.loads(
+                await read_body(request, largest_body), request.headers.get(hdrs.CONTENT_TYPE, "")
+            )
+        )
     for name in request.query:
         if len(request.query.getall(name)) > 1:
             raise bad_value((name,), "is given more than once")
@@ -42,10 +50,10 @@ async def read_request(request: web.BaseRequest, largest_body: int) -> GraphQLRe
             except UnicodeEncodeError:
                 raise bad_value((name,), "is not valid UTF-8") from None
             members[name] = strict_json.loads(text)
-    return _from_members(members, read_only=True)
+    return _from_members(members)
 
 
-def _from_members(members: object, *, read_only: bool = False) -> GraphQLRequest:
+def _from_members(members: object) -> GraphQLRequest:
     if not isinstance(members, dict):
         raise bad_value((), f"expected an object with a query, got {describe(members)}")
     query, name = members.get("query"), members.get("operationName")
@@ -58,21 +66,34 @@ def _from_members(members: object, *, read_only: bool = False) -> GraphQLRequest
     if variables is not None and not isinstance(variables, dict):
         raise bad_value(("variables",), f"expected an object, got {describe(variables)}")
     # Some clients send "" where they mean none.
-    return GraphQLRequest(query, name or None, variables or {}, read_only=read_only)
+    return GraphQLRequest(query, name or None, variables or {})
 
 
 def respond(request: web.BaseRequest, answer: Answer) -> web.Response:
     """The response that carries an answer, in the media type that the client asked for."""
     wants_graphql_json = _GRAPHQL_JSON in request.headers.get(hdrs.ACCEPT, "")
     headers = _GRAPHQL_JSON_HEADERS if wants_graphql_json else _JSON_HEADERS
-    response = web.Response(status=answer.status, body=body_of(answer.parts), headers=headers)
-    if answer.status != 200:
-        response.headers.update(answer.headers)
-        if answer.status == ErrorKind.UNAUTHENTICATED.words.status:
-            response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    status = 200 if answer.rejected is None else http_status(answer.rejected)
+    response = web.Response(status=status, body=body_of(answer.parts), headers=headers)
+    if status == 401:
+        response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    if answer.retry_after is not None:
+        response.headers.update(retry_after(answer.retry_after))
     return response
 
 
 def refuse(request: web.BaseRequest, error: GatewayError) -> web.Response:
-    """The response to a request that did not become an operation."""
-    return respond(request, refusal(error))
+    """Return the response to a request that did not become an operation."""
+    return respond(request, error_answer(error))
+
+
+def method_not_allowed(
+    request: web.BaseRequest, allowed: Sequence[str], message: str = ""
+) -> web.Response:
+    """Return the response to a request whose method the path or the operation does not take."""
+    methods = ", ".join(allowed)
+    message = message or f"this path does not take {shorten(request.method)}, only {methods}"
+    response = refuse(request, GatewayError(ErrorKind.BAD_USER_INPUT, message))
+    response.set_status(405)
+    response.headers[hdrs.ALLOW] = methods
+    return response

@@ -1,7 +1,8 @@
-"""In charge of the error catalogue: everything that can go wrong, once, with its words in each API.
+"""The error catalogue: everything that can go wrong, one entry each.
 
-The table is the contract's (CONTRACT.md §2). GraphQL, both dialects and their OpenAPI documents
-render from it, and ``docs/errors.md`` lists exactly its entries (a test holds the two together).
+An entry's name is GraphQL's ``extensions.code``. HTTP statuses and the codes of the legacy dialects
+are in ``rest_compat.errors``. ``docs/errors.md`` lists exactly these entries; a test holds them
+together.
 """
 
 from __future__ import annotations
@@ -11,66 +12,19 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What one kind of error is called in each API."""
-
-    graphql: str
-    """GraphQL ``extensions.code``."""
-    process: str
-    """``code`` of the /process dialect's envelope."""
-    processes: int
-    """``code`` of the /processes dialect."""
-    status: int
-    """HTTP status, everywhere but where ``processes_status`` says otherwise."""
-    summary: str
-    """What happened, for documentation."""
-    processes_status: int | None = None
-    """HTTP status in the /processes dialect where it differs."""
-
-
 class ErrorKind(Enum):
-    """One line of the catalogue."""
+    """One entry of the catalogue; its value says what happened, for documentation."""
 
-    BAD_USER_INPUT = Words(
-        "BAD_USER_INPUT", "invalid", 1001, 400, "bad input (shape, type, range, broken JSON)"
-    )
-    NOT_FOUND = Words(
-        "NOT_FOUND", "not_found", 1005, 404, "no such thing, or not visible to the caller"
-    )
-    CONFLICT = Words(
-        "CONFLICT", "conflict", 1001, 409, "exists already, or still in use", processes_status=400
-    )
-    DATABASE_UNAVAILABLE = Words(
-        "DATABASE_UNAVAILABLE", "unavailable", 1006, 503, "database out of reach, or it failed"
-    )
-    TOKEN_EXPIRED = Words("TOKEN_EXPIRED", "token_expired", 2002, 401, "token expired")
-    UNAUTHENTICATED = Words(
-        "UNAUTHENTICATED", "unauthenticated", 2004, 401, "no token, or one that is not valid"
-    )
-    FORBIDDEN = Words("FORBIDDEN", "forbidden", 3001, 403, "the caller may not do that")
-    RATE_LIMITED = Words("RATE_LIMITED", "rate_limited", 6001, 429, "too many requests")
-    EXECUTION_FAILED = Words(
-        "EXECUTION_FAILED", "execution_failed", 1006, 502, "an action of an execution failed"
-    )
-    INTERNAL = Words("INTERNAL", "internal", 1006, 500, "anything else")
-
-    @property
-    def words(self) -> Words:
-        """The words of this kind in each API."""
-        return self.value
-
-
-PROCESSES_MESSAGES: dict[int, str] = {
-    1001: "Incorrect data",
-    1005: "Resource with this id is not exists",
-    1006: "Error access to database",
-    2002: "Access token expired",
-    2004: "No access token",
-    3001: "Access to this resource is denied",
-    6001: "Too many requests. Try again later",
-}
-"""The fixed ``message`` of each code of the /processes dialect, to the letter."""
+    BAD_USER_INPUT = "bad input (shape, type, range, broken JSON)"
+    NOT_FOUND = "no such thing, or not visible to the caller"
+    CONFLICT = "exists already, or still in use"
+    DATABASE_UNAVAILABLE = "database out of reach, or it failed"
+    TOKEN_EXPIRED = "token expired"  # noqa: S105 - a description
+    UNAUTHENTICATED = "no token, or one that is not valid"
+    FORBIDDEN = "the caller may not do that"
+    RATE_LIMITED = "too many requests"
+    EXECUTION_FAILED = "an action of an execution failed"
+    INTERNAL = "anything else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +67,7 @@ class GatewayError(Exception):
         message: str,
         *,
         problems: Sequence[FieldProblem] = (),
-        retry_after: float | None = None,
+        retry_after: int | None = None,
         details: dict[str, object] | None = None,
     ) -> None:
         super().__init__(message)
@@ -121,7 +75,7 @@ class GatewayError(Exception):
         self.message = message
         self.problems = tuple(problems)
         self.retry_after = retry_after
-        """Seconds to wait before trying again; only of ``RATE_LIMITED``."""
+        """Whole seconds to wait before trying again; only of ``RATE_LIMITED``."""
         self.details = details or {}
         """More facts for GraphQL's ``extensions``, such as the id of a failed execution."""
 
@@ -152,6 +106,13 @@ def conflict(message: str, path: Sequence[str | int] = ()) -> GatewayError:
     """The error for a thing that exists already or is still in use."""
     problems = [FieldProblem(tuple(path), message)] if path else []
     return GatewayError(ErrorKind.CONFLICT, message, problems=problems)
+
+
+def missing_token() -> GatewayError:
+    """The error for a request that needs a token and has none."""
+    return GatewayError(
+        ErrorKind.UNAUTHENTICATED, "there is no token; send it as 'Authorization: Bearer <token>'"
+    )
 
 
 def forbidden(message: str) -> GatewayError:

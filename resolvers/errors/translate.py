@@ -73,7 +73,7 @@ def entry(
     ``extensions`` has the catalogue's ``code``; of bad input also ``problems``, each with the path
     of the wrong value in the operation's arguments and a message.
     """
-    extensions: dict[str, Any] = {"code": error.kind.words.graphql, **error.details}
+    extensions: dict[str, Any] = {"code": error.kind.name, **error.details}
     if error.problems:
         extensions["problems"] = [_problem(problem) for problem in error.problems]
     if error.retry_after is not None:

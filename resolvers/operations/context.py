@@ -1,7 +1,7 @@
-"""In charge of what a resolver is given along with its arguments: who asks, and the way to answer.
+"""The context of a mutation's resolvers: the caller, and the way to answer.
 
-A resolver never builds an object. It names rows, and one statement answers with what was selected
-of them, as JSON that Strawberry's executor passes on untouched (``resolvers.operations``).
+A resolver never builds an object. It names rows, and one statement for each returns what is
+selected of them, as JSON that the executor passes on.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import orjson
 import strawberry
-from graphql import GraphQLObjectType, get_named_type, is_leaf_type
-from graphql.execution.values import VariableValues
+from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type, is_leaf_type
 
 from resolvers.access.viewer import Viewer
-from resolvers.operations.plan import Limits, Planner
+from resolvers.errors.catalogue import bad_input
+from resolvers.graphql_adapter import Payload, permission_of, python_name
+from resolvers.operations.compile import CompiledRead, compile_planned
+from resolvers.operations.limits import Limits
+from resolvers.operations.parameters import RunValues
+from resolvers.operations.plan import ROW_ID, Planner
+from resolvers.operations.planning import Planning
+from resolvers.operations.selection import sub_selections
 from resolvers.values.enums import Permission
 from storage.database.database import Database
-from storage.reads.objects import compile_read
-from storage.reads.plan import Read, Rendering, RunValues, Scope
+from storage.reads.plan import ValueFormat
 
 if TYPE_CHECKING:
     from resolvers.execution.engine import ExecutionEngine
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What the resolvers of one operation work with."""
+    """What the resolvers of one mutation work with."""
 
     viewer: Viewer
     database: Database
@@ -36,61 +41,75 @@ class RequestContext:
     limits: Limits
     access_changed: Callable[[], None]
     """To be called after profiles were written."""
-    rendering: Rendering = Rendering.GRAPHQL
-
-    async def read(self, info: Info) -> Any:
-        """Answer a root field of a query."""
-        raw = info._raw_info
-        definition = raw.parent_type.fields[raw.field_name]
-        self.viewer.require(permission_of(definition), raw.field_name)
-        planner = self._planner(info)
-        plan = planner.root(definition, str(raw.path.key), raw.field_nodes)
-        return await self._answer(plan, self.viewer.reading)
-
-    async def payload(self, info: Info, values: Mapping[str, object]) -> Any:
-        """Answer a mutation.
-
-        Args:
-            values: by field of the payload in snake case, the database id of the row that it
-                shows (None for null), or the value itself where it is a scalar.
-        """
-        raw = info._raw_info
-        type_ = cast(GraphQLObjectType, get_named_type(raw.return_type))
-        permission = permission_of(raw.parent_type.fields[raw.field_name])
-        scope = self.viewer.scope(permission or Permission.PROCESS_READ)
-        planner = self._planner(info)
-        answer: dict[str, object] = {}
-        selections = [node.selection_set for node in raw.field_nodes]
-        for key, nodes in planner.collect(type_, selections).items():
-            name = nodes[0].name.value
-            if name == "__typename":
-                answer[key] = type_.name
-                continue
-            field_type = get_named_type(type_.fields[name].type)
-            value = values[type_.fields[name].extensions["strawberry-definition"].python_name]
-            if isinstance(value, int) and not is_leaf_type(field_type):
-                plan = planner.by_id(cast(GraphQLObjectType, field_type), nodes, value)
-                answer[key] = await self._answer(plan, scope)
-            else:
-                answer[key] = value
-        return orjson.Fragment(orjson.dumps(answer))
-
-    def _planner(self, info: Info) -> Planner:
-        raw = info._raw_info
-        variables = VariableValues({}, cast("dict[str, Any]", raw.variable_values))
-        return Planner(raw.schema, raw.fragments, variables, self.limits)
-
-    async def _answer(self, plan: Read, scope: Scope) -> orjson.Fragment | None:
-        statement = compile_read(plan, scope, self.rendering)
-        arguments = statement.arguments(RunValues({}, self.viewer.profile_id))
-        found = await self.database.fetch_json(statement.sql, arguments)
-        return orjson.Fragment(found) if found is not None else None
+    value_format: ValueFormat = ValueFormat.GRAPHQL
+    permitted: bool = False
+    """Whether the viewer's permission was checked before."""
 
 
 Info: TypeAlias = strawberry.Info[RequestContext, None]
 
 
-def permission_of(definition: Any) -> Permission | None:
-    """What a root field of the schema asks of its callers; None for a valid token and no more."""
-    metadata = definition.extensions["strawberry-definition"].metadata
-    return cast("Permission | None", metadata.get("permission"))
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One field of a payload."""
+
+    key: str
+    name: str
+    """In snake case."""
+    read: CompiledRead | None
+    """Reads the object that the field shows; None for a scalar."""
+
+
+class PayloadPlan:
+    """What is selected of a mutation's payload, compiled before anything is written.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, if an argument in the selection is not valid.
+    """
+
+    def __init__(self, info: GraphQLResolveInfo[RequestContext]) -> None:
+        self._context = context = info.context
+        self._members: list[_Member] = []
+        payload = cast(GraphQLObjectType, get_named_type(info.return_type))
+        self._type_name = payload.name
+        permission = permission_of(info.parent_type.fields[info.field_name])
+        scope = context.viewer.scope(permission or Permission.PROCESS_READ)
+        variables = cast("Mapping[str, Any]", info.variable_values)
+        planner = Planner(info.schema, Planning(info.fragments, variables, context.limits))
+        for key, nodes in planner.collect(payload, sub_selections(info.field_nodes)).items():
+            name = nodes[0].name.value
+            if name == "__typename":
+                self._members.append(_Member(key, name, None))
+                continue
+            field = payload.fields[name]
+            type_ = get_named_type(field.type)
+            read = None
+            if not is_leaf_type(type_):
+                planned = planner.by_id(cast(GraphQLObjectType, type_), nodes)
+                if planned.problems:
+                    raise bad_input(*planned.problems)
+                read = compile_planned(planned.read, planned.slots, scope, context.value_format)
+            self._members.append(_Member(key, python_name(field), read))
+
+    async def answer(self, values: Mapping[str, object]) -> Payload:
+        """Return the payload.
+
+        Args:
+            values: by field of the payload in snake case, the database ID of the row that it shows
+                (None for null), or the value itself if it is a scalar.
+        """
+        payload = Payload()
+        for member in self._members:
+            if member.name == "__typename":
+                payload[member.key] = self._type_name
+            elif member.read is None or values[member.name] is None:
+                payload[member.key] = values[member.name]
+            else:
+                payload[member.key] = await self._object(member.read, values[member.name])
+        return payload
+
+    async def _object(self, read: CompiledRead, database_id: object) -> orjson.Fragment | None:
+        run = RunValues({ROW_ID: database_id}, self._context.viewer.profile_id)
+        arguments = read.arguments(run)
+        answer = await self._context.database.fetch_json(read.statement.sql, arguments)
+        return None if answer is None else orjson.Fragment(answer)

@@ -1,52 +1,52 @@
-"""In charge of the one pipeline that every request runs through, GraphQL or legacy.
+"""Run operations in two steps: ``prepare`` a request, then ``run`` it for a viewer.
 
-A query goes from its variables straight to the database, one statement a root field, and the JSON
-that comes back goes out as it is. Mutations and introspection run through Strawberry's executor,
-whose resolvers answer with such JSON too.
+Preparing looks the document up by its text, chooses the operation and coerces its variables.
+Running compiles a query to one SQL statement for each root field, or finds it compiled, and passes
+on the JSON that PostgreSQL returns. Mutations run through Strawberry's executor, whose resolvers
+return such JSON too.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import orjson
-from graphql import (
-    ExecutionResult,
-    GraphQLError,
-    OperationDefinitionNode,
-    OperationType,
-    default_field_resolver,
-    default_type_resolver,
-)
-from graphql.execution.collect_fields import FragmentDetails
-from graphql.execution.values import VariableValues, get_variable_values
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from graphql import ExecutionResult, GraphQLError
 
 from resolvers.access.viewer import Viewer
-from resolvers.errors.catalogue import ErrorKind, GatewayError
-from resolvers.errors.translate import as_gateway_error, entry, entry_of_graphql, from_graphql
+from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_input, bad_value, missing_token
+from resolvers.errors.translate import as_gateway_error
 from resolvers.execution.engine import ExecutionEngine
-from resolvers.operations.compile import (
-    INTROSPECTION_FIELDS,
-    CompiledField,
-    Document,
-    LegacyOperation,
-    Operation,
-    OperationCompiler,
-    PlainVariable,
+from resolvers.graphql_adapter import (
+    IntrospectionTooLongError,
+    execute_mutation,
+    introspect,
+    permission_of,
 )
-from resolvers.operations.context import RequestContext, permission_of
-from resolvers.values.ids import MAX_DATABASE_ID
+from resolvers.operations.answers import (
+    Answer,
+    data_answer,
+    error_answer,
+    executed_answer,
+    validation_answer,
+)
+from resolvers.operations.compile import CompiledField, CompiledQuery, OperationCompiler
+from resolvers.operations.context import RequestContext
+from resolvers.operations.documents import INTROSPECTION_FIELDS, Operation
+from resolvers.operations.parameters import RunValues, problems
+from resolvers.operations.variables import coerce
 from storage.database.database import Database
-from storage.reads.plan import Rendering, RunValues
+from storage.reads.plan import Scope, ValueFormat, Visibility
 
 Introspection = Literal["public", "token", "off"]
 
-
 _NONE: Mapping[str, Any] = MappingProxyType({})
+_NO_ACCESS = Scope(Visibility.NONE, sources=False)
+"""What is visible without a token."""
 
 
 class GraphQLRequest(NamedTuple):
@@ -55,41 +55,35 @@ class GraphQLRequest(NamedTuple):
     query: str
     operation_name: str | None = None
     variables: Mapping[str, Any] = _NONE
-    read_only: bool = False
-    """Refuse mutations: the request came by a method that must not change anything."""
 
 
-class Answer(NamedTuple):
-    """A GraphQL response: HTTP status, body, and headers that say more about it."""
+@dataclass(frozen=True, slots=True)
+class PreparedOperation:
+    """An operation that is valid, and its variables."""
 
-    status: int
-    parts: tuple[bytes, ...]
-    """The body. What the database answered is one of them as it came: it may be megabytes."""
-    headers: Mapping[str, str] = _NONE
+    operation: Operation
+    variables: Mapping[str, Any]
+    """Coerced to their types; empty if they do not fit."""
+    variable_errors: tuple[GraphQLError, ...]
+    """What is wrong with the variables; reported only to viewers with permission."""
+    public: bool
+    """Whether it may run without a token."""
 
     @property
-    def body(self) -> bytes:
-        """The body in one piece."""
-        return b"".join(self.parts)
+    def writes(self) -> bool:
+        """Whether it may change something."""
+        return not self.operation.is_query
 
 
-class _PassThroughContext(StrawberryGraphQLCoreExecutionContext):
-    """Strawberry's executor, taking finished JSON from a resolver as it is."""
+@dataclass(frozen=True, slots=True)
+class RejectedOperation:
+    """A request that cannot be executed, and the answer to it."""
 
-    def complete_value(
-        self,
-        return_type: Any,
-        field_details_list: Any,
-        info: Any,
-        path: Any,
-        result: Any,
-        position_context: Any,
-    ) -> Any:
-        if isinstance(result, orjson.Fragment):
-            return result
-        return super().complete_value(
-            return_type, field_details_list, info, path, result, position_context
-        )
+    answer: Answer
+    writes = False
+
+
+Prepared = PreparedOperation | RejectedOperation
 
 
 class Operations:
@@ -97,7 +91,7 @@ class Operations:
 
     Args:
         access_changed: called after an operation has written profiles.
-        introspection: who may ask for the schema.
+        introspection: who may read the schema.
     """
 
     def __init__(
@@ -110,261 +104,159 @@ class Operations:
         introspection: Introspection = "public",
     ) -> None:
         self.compiler = compiler
-        self._database = database
+        self.database = database
         self._executions = executions
         self._access_changed = access_changed
         self._introspection = introspection
         self.compiled = 0
-        """Operations that went from their variables straight to SQL."""
+        """The number of operations that ran as compiled SQL."""
         self.executed = 0
-        """Operations that Strawberry's executor ran."""
+        """The number of operations that Strawberry's executor ran."""
 
-    # GraphQL -----------------------------------------------------------------------------------
+    # Prepare -----------------------------------------------------------------------------------
 
-    async def answer(self, request: GraphQLRequest, viewer: Viewer | None) -> Answer:
-        """The response to a GraphQL request; never raises for anything that a client sent.
+    def prepare(self, request: GraphQLRequest) -> Prepared:
+        """Prepare a request to be run; never raises for anything that a client sent."""
+        document = self.compiler.document(request.query)
+        if document.errors:
+            return RejectedOperation(validation_answer(document.errors))
+        try:
+            operation = document.operation(request.operation_name)
+        except GatewayError as error:
+            return RejectedOperation(error_answer(error))
+        variables = coerce(
+            self.compiler.schema,
+            operation.definition,
+            operation.plain_variables,
+            request.variables,
+        )
+        public = self._introspection == "public" and operation.only_introspects
+        if isinstance(variables, list):
+            return PreparedOperation(operation, _NONE, tuple(variables), public)
+        return PreparedOperation(operation, variables, (), public)
+
+    # Run ---------------------------------------------------------------------------------------
+
+    async def run(self, prepared: Prepared, viewer: Viewer | None) -> Answer:
+        """Answer a prepared request; never raises for anything that a client sent.
 
         Args:
-            viewer: who asks; None without a token, which is enough for introspection alone.
+            viewer: the authenticated caller; None without a token, which is enough only for
+                introspection.
         """
         try:
-            document = self.compiler.document(request.query)
-            if viewer is None and not self._open_to_all(document, request.operation_name):
-                raise GatewayError(
-                    ErrorKind.UNAUTHENTICATED,
-                    "no access token: send it in the Authorization header",
-                )
-            if document.errors:
-                return _refused([entry_of_graphql(error) for error in document.errors])
-            operation = document.operation(request.operation_name)
-            introspects = operation.introspects
-            if introspects and self._introspection == "off":
+            if isinstance(prepared, RejectedOperation):
+                return prepared.answer if viewer is not None else error_answer(missing_token())
+            if viewer is None and not prepared.public:
+                raise missing_token()
+            operation = prepared.operation
+            if self._introspection == "off" and operation.introspects:
                 raise GatewayError(ErrorKind.FORBIDDEN, "introspection is switched off")
-            is_query = operation.definition.operation is OperationType.QUERY
-            if request.read_only and not is_query:
-                refused = entry(
-                    GatewayError(ErrorKind.BAD_USER_INPUT, "send a mutation with POST, not GET")
-                )
-                return Answer(405, (orjson.dumps({"errors": [refused]}),), {"Allow": "POST"})
-            variables = self._variables(operation, request.variables)
-            if isinstance(variables, list):
-                return self._refused_variables(operation, viewer, variables)
-            if viewer is not None and is_query and not introspects:
-                return await self._run_query(request, variables, viewer)
-            result = await self._executed(document, operation.definition, variables, viewer)
-            return _executed_answer(result)
+            if prepared.variable_errors:
+                self._require_permissions(operation, viewer)
+                return validation_answer(prepared.variable_errors)
+            if operation.is_query:
+                return await self._query(prepared, viewer)
+            assert viewer is not None
+            return executed_answer(await self.mutate(operation, prepared.variables, viewer))
         except GatewayError as error:
-            return refusal(error)
+            return error_answer(error)
 
-    def _open_to_all(self, document: Document, operation_name: str | None) -> bool:
-        """Whether the operation may run without a token."""
-        if self._introspection != "public" or document.errors:
-            return False
-        try:
-            return document.operation(operation_name).only_introspects
-        except GatewayError:
-            return False
+    async def answer(self, request: GraphQLRequest, viewer: Viewer | None) -> Answer:
+        """Prepare and run a request."""
+        return await self.run(self.prepare(request), viewer)
 
-    # Queries -----------------------------------------------------------------------------------
+    def _require_permissions(self, operation: Operation, viewer: Viewer | None) -> None:
+        """Raise ``FORBIDDEN`` if the viewer may not use a root field of the operation.
 
-    async def _run_query(
-        self, request: GraphQLRequest, variables: Mapping[str, Any], viewer: Viewer
-    ) -> Answer:
-        self.compiled += 1
-        scope = viewer.reading
-        fields = self.compiler.query(request.query, request.operation_name, variables, scope)
-        values = RunValues(variables, viewer.profile_id)
-        if len(fields) == 1:
-            return _data(fields, [await self._run_field(fields[0], values, viewer)])
-        runs = (self._run_field(compiled, values, viewer) for compiled in fields)
-        return _data(fields, await asyncio.gather(*runs))
-
-    async def _run_field(
-        self, compiled: CompiledField, values: RunValues, viewer: Viewer
-    ) -> bytes | GatewayError:
-        try:
-            viewer.require(compiled.permission, compiled.node.name.value)
-            if compiled.error is not None:
-                return compiled.error
-            if compiled.statement is None:
-                return compiled.constant
-            arguments = compiled.statement.arguments(values)
-            found = await self._database.fetch_json(compiled.statement.sql, arguments)
-            return b"null" if found is None else found
-        except Exception as error:
-            return as_gateway_error(error)
-
-    # Everything else ---------------------------------------------------------------------------
-
-    async def _executed(
-        self,
-        document: Document,
-        operation: OperationDefinitionNode,
-        variables: Mapping[str, Any],
-        viewer: Viewer | None,
-        rendering: Rendering = Rendering.GRAPHQL,
-    ) -> ExecutionResult:
-        """What Strawberry's executor makes of the operation."""
-        self.executed += 1
-        context = None
-        if viewer is not None:
-            context = RequestContext(
-                viewer,
-                self._database,
-                self._executions,
-                self.compiler.limits,
-                self._access_changed,
-                rendering,
-            )
-        # Made here and not by graphql.execute, which would coerce the variables again.
-        executor = _PassThroughContext(
-            self.compiler.schema,
-            dict(document.fragments),
-            {name: FragmentDetails(fragment) for name, fragment in document.fragments.items()},
-            None,
-            context,
-            operation,
-            VariableValues({}, dict(variables)),
-            default_field_resolver,
-            default_type_resolver,
-            default_field_resolver,
-        )
-        result: Any = executor.execute_operation()
-        executed: ExecutionResult = await result if asyncio.iscoroutine(result) else result
-        return executed
-
-    # Variables ---------------------------------------------------------------------------------
-
-    def _variables(
-        self, operation: Operation, given: Mapping[str, Any]
-    ) -> Mapping[str, Any] | list[GraphQLError]:
-        """The operation's variables, coerced to their types, or what is wrong with them."""
-        coerced = None if operation.variables is None else _coerced(operation.variables, given)
-        if coerced is not None:
-            return coerced
-        definitions = operation.definition.variable_definitions or ()
-        found = get_variable_values(self.compiler.schema, definitions, dict(given), max_errors=10)
-        return found if isinstance(found, list) else found.coerced
-
-    def _refused_variables(
-        self, operation: Operation, viewer: Viewer | None, errors: Sequence[GraphQLError]
-    ) -> Answer:
-        """The response to variables that do not fit, for a viewer who might have used them.
-
-        Permission is judged before the shape of the input (CONTRACT.md §2).
+        Permissions are checked before the shape of the input (docs/contract.md §2).
         """
         root = self.compiler.schema.get_root_type(operation.definition.operation)
         assert root is not None
         if viewer is not None:
             for name in sorted(operation.root_names - INTROSPECTION_FIELDS):
                 viewer.require(permission_of(root.fields[name]), name)
-        return _refused([entry_of_graphql(error) for error in errors])
 
-    # Legacy routes -----------------------------------------------------------------------------
+    # Queries -----------------------------------------------------------------------------------
 
-    async def run(
-        self, operation: LegacyOperation, variables: Mapping[str, Any], viewer: Viewer
-    ) -> tuple[bytes, ...] | None:
-        """The JSON that a legacy route answers with, in parts; None where it is null.
+    async def _query(self, prepared: PreparedOperation, viewer: Viewer | None) -> Answer:
+        self.compiled += 1
+        scope = _NO_ACCESS if viewer is None else viewer.reading
+        query = self.compiler.query(prepared.operation, prepared.variables, scope)
+        schema = self._introspect(query, prepared)
+        fields = query.fields
+        if len(fields) == 1:
+            return data_answer(fields, [await self._field(fields[0], prepared, schema, viewer)])
+        results = (self._field(field, prepared, schema, viewer) for field in fields)
+        return data_answer(fields, await asyncio.gather(*results))
+
+    def _introspect(self, query: CompiledQuery, prepared: PreparedOperation) -> Mapping[str, Any]:
+        """Return the data of the root fields that select the schema; empty if there are none."""
+        if query.introspection is None:
+            return _NONE
+        try:
+            return introspect(
+                self.compiler.schema,
+                query.introspection,
+                prepared.operation.fragments,
+                prepared.variables,
+            )
+        except IntrospectionTooLongError:
+            raise bad_value((), "the operation selects too much of the schema") from None
+
+    async def _field(
+        self,
+        field: CompiledField,
+        prepared: PreparedOperation,
+        schema: Mapping[str, Any],
+        viewer: Viewer | None,
+    ) -> bytes | GatewayError:
+        try:
+            if field.constant is not None:
+                return field.constant
+            if field.key in schema:
+                return orjson.dumps(schema[field.key])
+            assert viewer is not None
+            viewer.require(field.permission, field.node.name.value)
+            if field.error is not None:
+                return field.error
+            assert field.read is not None
+            values = RunValues(prepared.variables, viewer.profile_id)
+            if field.problems:
+                raise bad_input(*dict.fromkeys((*field.problems, *problems(field.slots, values))))
+            arguments = field.read.arguments(values)
+            answer = await self.database.fetch_json(field.read.statement.sql, arguments)
+            return b"null" if answer is None else answer
+        except Exception as error:
+            return as_gateway_error(error)
+
+    # Mutations ---------------------------------------------------------------------------------
+
+    async def mutate(
+        self,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        viewer: Viewer,
+        value_format: ValueFormat = ValueFormat.GRAPHQL,
+        *,
+        permitted: bool = False,
+    ) -> ExecutionResult:
+        """Execute a mutation.
 
         Args:
-            variables: as they are after coercion; the route was checked to give what fits.
-
-        Raises:
-            GatewayError: whatever went wrong.
+            variables: coerced to their types.
+            permitted: whether the viewer's permission is known already.
         """
-        try:
-            if operation.statements:
-                self.compiled += 1
-                viewer.require(operation.permission, operation.path[0])
-                statement = operation.statements[viewer.reading]
-                arguments = statement.arguments(RunValues(variables, viewer.profile_id))
-                if statement.listed:
-                    found = await self._database.fetch_list(statement.sql, arguments)
-                    return b"[", b",".join(found), b"]"
-                one = await self._database.fetch_json(statement.sql, arguments)
-                return None if one is None else (one,)
-            result = await self._executed(
-                operation.document,
-                operation.definition,
-                variables,
-                viewer,
-                Rendering.LEGACY,
-            )
-        except Exception as error:
-            raise as_gateway_error(error) from error
-        if result.errors:
-            raise from_graphql(result.errors[0]) from result.errors[0]
-        value = orjson.loads(orjson.dumps(result.data))
-        for key in operation.path:
-            value = value[key]
-        return None if value is None else (orjson.dumps(value),)
-
-
-def _coerced(variables: Sequence[PlainVariable], given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The variables, where each is of just its type: there is nothing to coerce.
-
-    None where one is not, and graphql-core has to judge; it takes ten times as long.
-    """
-    coerced: dict[str, Any] = {}
-    for name, type_, nullable, has_default in variables:
-        value = given.get(name)
-        if value is None:
-            if not nullable or (has_default and name not in given):
-                return None
-            if name in given:
-                coerced[name] = None
-            continue
-        if type(value) is not type_:
-            return None
-        if isinstance(value, int) and not -MAX_DATABASE_ID - 1 <= value <= MAX_DATABASE_ID:
-            return None
-        coerced[name] = value
-    return coerced
-
-
-def refusal(error: GatewayError) -> Answer:
-    """The response to a request that was not executed because of this error."""
-    headers = {} if error.retry_after is None else {"Retry-After": f"{error.retry_after:.0f}"}
-    return Answer(error.kind.words.status, (orjson.dumps({"errors": [entry(error)]}),), headers)
-
-
-def _refused(errors: Sequence[Mapping[str, Any]]) -> Answer:
-    """The response to an operation that is not valid."""
-    body = orjson.dumps({"errors": list(errors)})
-    return Answer(ErrorKind.BAD_USER_INPUT.words.status, (body,))
-
-
-def _executed_answer(result: ExecutionResult) -> Answer:
-    """The response made of what the executor came to."""
-    body: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        body["errors"] = [entry_of_graphql(error) for error in result.errors]
-    return Answer(200, (orjson.dumps(body),))
-
-
-def _data(fields: Sequence[CompiledField], answers: Sequence[bytes | GatewayError]) -> Answer:
-    """The response made of its root fields' answers, each as the database wrote it."""
-    parts = [b'{"data":{']
-    errors: list[Mapping[str, Any]] = []
-    fatal = False
-    for compiled, answer in zip(fields, answers, strict=True):
-        if isinstance(answer, GatewayError):
-            errors.append(entry(answer, path=[compiled.key], locations=_location(compiled)))
-            fatal = fatal or compiled.non_null
-            answer = b"null"
-        parts += (compiled.opening, answer, b",")
-    if len(parts) > 1:
-        parts.pop()
-    parts.append(b"}")
-    if fatal:
-        parts = [b'{"data":null']
-    if errors:
-        parts += (b',"errors":', orjson.dumps(errors))
-    parts.append(b"}")
-    return Answer(200, tuple(parts))
-
-
-def _location(compiled: CompiledField) -> list[dict[str, int]]:
-    token = compiled.node.loc.start_token if compiled.node.loc else None
-    return [{"line": token.line, "column": token.column}] if token else []
+        self.executed += 1
+        context = RequestContext(
+            viewer,
+            self.database,
+            self._executions,
+            self.compiler.limits,
+            self._access_changed,
+            value_format,
+            permitted,
+        )
+        return await execute_mutation(
+            self.compiler.schema, operation.definition, operation.fragments, variables, context
+        )

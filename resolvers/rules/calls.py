@@ -1,8 +1,4 @@
-"""In charge of what writes mean: the rules of the model, one function for each thing to do.
-
-Every function runs inside the caller's transaction; a ``GatewayError`` rolls all of it back. The
-path that an error is located at is that of the mutation's arguments (``at``).
-"""
+"""Resolve what actions call, and reject calls that would make a process run itself."""
 
 from __future__ import annotations
 
@@ -26,23 +22,24 @@ from storage.writes.calls import (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an action is to act on, as the caller names it."""
+    """The target of an action, as the client names it."""
 
     source: str | None
     source_id: int | None
     action: str | None
     subprocess_id: int | None
-    at: Path
+    path: Path
+    """Path of the action in the arguments."""
 
     @property
     def source_name(self) -> str:
-        """A process named alone is run by the built-in source, which has the name of its kind."""
+        """The source's name. A process named alone is run by the built-in source of its kind."""
         return self.source if self.source is not None else PROCESS_KIND
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an action acts on, as it is stored."""
+    """The target of an action, as it is stored."""
 
     source_id: int
     action: str
@@ -52,7 +49,7 @@ class Target:
 async def find_targets(
     transaction: Transaction, calls: Sequence[Call], viewer: Viewer
 ) -> list[Target]:
-    """The rows that these calls mean; raises ``BAD_USER_INPUT`` with every one that means none."""
+    """Return the target of each call; raises ``BAD_USER_INPUT`` with every call that has none."""
     sources = await find_sources(
         transaction,
         [call.source_name for call in calls if call.source_id is None],
@@ -60,7 +57,7 @@ async def find_targets(
     )
     by_name, by_id = {row.name: row for row in sources}, {row.id: row for row in sources}
     called: dict[int | str, CalledProcess] = {}
-    wrong: list[FieldProblem] = []
+    problems: list[FieldProblem] = []
     targets: list[Target] = []
     if any(row.kind == PROCESS_KIND for row in sources):
         await lock_calls(transaction)
@@ -74,11 +71,11 @@ async def find_targets(
     for call in calls:
         target = _target(call, by_name, by_id, called)
         if isinstance(target, FieldProblem):
-            wrong.append(target)
+            problems.append(target)
         else:
             targets.append(target)
-    if wrong:
-        raise bad_input(*wrong)
+    if problems:
+        raise bad_input(*problems)
     return targets
 
 
@@ -88,49 +85,56 @@ def _target(
     by_id: Mapping[int, SourceRow],
     called: Mapping[int | str, CalledProcess],
 ) -> Target | FieldProblem:
-    """What one call means, or what is wrong with it."""
+    """Return the target of one call, or the problem with it."""
     if call.source_id is not None:
         source = by_id.get(call.source_id)
         if source is None:
-            return FieldProblem((*call.at, "sourceId"), "there is no such source")
+            return FieldProblem((*call.path, "sourceId"), "there is no such source")
     else:
         source = by_name.get(call.source_name)
         if source is None:
-            return FieldProblem((*call.at, "source"), f'there is no source "{call.source_name}"')
+            return FieldProblem((*call.path, "source"), f'there is no source "{call.source_name}"')
     runs_processes = source.kind == PROCESS_KIND
     if call.subprocess_id is not None:
-        place = (*call.at, "subprocessId")
+        path = (*call.path, "subprocessId")
         if not runs_processes:
-            return FieldProblem(place, f'the source "{source.name}" does not run processes')
+            return FieldProblem(path, f'the source "{source.name}" does not run processes')
         process = called.get(call.subprocess_id)
         if process is None:
-            return FieldProblem(place, "there is no such process")
+            return FieldProblem(path, "there is no such process")
         return Target(source.id, process.reference, process.id)
     assert call.action is not None
     if not runs_processes:
         return Target(source.id, call.action)
     process = called.get(call.action)
     if process is None:
-        return FieldProblem((*call.at, "action"), f'there is no process "{call.action}"')
+        return FieldProblem((*call.path, "action"), f'there is no process "{call.action}"')
     return Target(source.id, process.reference, process.id)
 
 
-async def refuse_cycle(
+async def reject_cycle(
     transaction: Transaction,
     process_id: int,
     targets: Sequence[Target],
     viewer: Viewer,
-    at: Sequence[Path],
+    paths: Sequence[Path],
 ) -> None:
-    """Refuse the calls that were just written if a process would come to run itself."""
+    """Check that the calls that were just written do not make a process run itself.
+
+    Args:
+        paths: path of the action of each target in the arguments.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` with the cycle, in the references of its processes.
+    """
     calls = [
-        (target.action, place)
-        for target, place in zip(targets, at, strict=False)
+        (target.action, path)
+        for target, path in zip(targets, paths, strict=False)
         if target.subprocess_id is not None
     ]
     if not calls:
         return
     cycle = await find_cycle(transaction, process_id, viewer.only_profile)
     if cycle is not None:
-        place = next((place for called, place in calls if called == cycle[1]), calls[0][1])
-        raise bad_value(place, f"a process must not run itself: {' -> '.join(cycle)}")
+        path = next((path for called, path in calls if called == cycle[1]), calls[0][1])
+        raise bad_value(path, f"a process must not run itself: {' -> '.join(cycle)}")

@@ -1,31 +1,89 @@
-"""In charge of what writes mean: the rules of the model, one function for each thing to do.
-
-Every function runs inside the caller's transaction; a ``GatewayError`` rolls all of it back. The
-path that an error is located at is that of the mutation's arguments (``at``).
-"""
+"""Declare which column stores each field of the input models, and how its value is written."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
 
 from resolvers.rules.models import (
-    InputModel,
+    ActionChangesModel,
+    ArgumentModel,
+    EspaceChangesModel,
+    InputChangesModel,
+    NewEspaceModel,
+    NewProcessModel,
+    NewProfileModel,
+    NewSourceModel,
+    ProcessChangesModel,
+    ProfileChangesModel,
+    SourceChangesModel,
 )
-from resolvers.values.enums import ProcessMode, ProcessState
+from resolvers.rules.profiles import permission_words
+from storage.writes.executions import arguments_json
 
 
-def columns_of(model: InputModel, exclude: set[str] | None = None) -> dict[str, Any]:
-    """The columns that a model's given fields are stored in; null leaves a column as it is."""
-    values: dict[str, Any] = {}
-    for name in sorted(model.model_fields_set - (exclude or set())):
-        value = getattr(model, name)
-        match value:
-            case None:
-                pass
-            case ProcessState():
-                values["enabled"] = value.value
-            case ProcessMode():
-                values[name] = value.value
-            case _:
-                values[name] = value
-    return values
+class Column(NamedTuple):
+    """A column, and the function that turns a field's value into what the column stores."""
+
+    name: str
+    stored: Callable[[Any], object] = lambda value: value
+
+
+def _enum_value(member: Enum) -> object:
+    return member.value
+
+
+def write_arguments(arguments: Sequence[ArgumentModel]) -> bytes:
+    """Return an action's arguments in the form that they are stored in."""
+    return arguments_json([(argument.reference, argument.value) for argument in arguments])
+
+
+def _same(*names: str) -> dict[str, Column]:
+    """Return the columns of fields that are stored unchanged in a column of the same name."""
+    return {name: Column(name) for name in names}
+
+
+_ESPACE = _same("reference", "name", "description", "icon")
+_PROCESS = {
+    **_same("reference", "name", "name_enable", "name_disable", "description", "icon"),
+    "mode": Column("mode", _enum_value),
+    "state": Column("enabled", _enum_value),
+}
+_ACTION_CHANGES = {
+    "runs_when": Column("enabled", _enum_value),
+    "arguments": Column("arguments", write_arguments),
+}
+_INPUT_CHANGES = {
+    **_same("reference", "name", "type"),
+    "asked_when": Column("enabled", _enum_value),
+}
+_PROFILE = {**_same("name"), "permissions": Column("permissions", permission_words)}
+
+COLUMNS: Mapping[type[BaseModel], Mapping[str, Column]] = {
+    NewEspaceModel: _ESPACE,
+    EspaceChangesModel: _ESPACE,
+    NewProcessModel: _PROCESS,
+    ProcessChangesModel: _PROCESS,
+    ActionChangesModel: _ACTION_CHANGES,
+    InputChangesModel: _INPUT_CHANGES,
+    NewProfileModel: _PROFILE,
+    ProfileChangesModel: _PROFILE,
+    NewSourceModel: _same("name", "kind"),
+    SourceChangesModel: _same("name"),
+}
+"""The column of each field, by model. Fields that are not listed need a look-up or a check first:
+keys of other objects, the target of an action, the settings of a source.
+"""
+
+
+def columns_of(model: BaseModel) -> dict[str, object]:
+    """Return the columns that store a model's fields. A field that is null has no column."""
+    columns: dict[str, object] = {}
+    for field, column in COLUMNS[type(model)].items():
+        value = getattr(model, field)
+        if value is not None:
+            columns[column.name] = column.stored(value)
+    return columns

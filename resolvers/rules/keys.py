@@ -1,43 +1,34 @@
-"""In charge of what writes mean: the rules of the model, one function for each thing to do.
-
-Every function runs inside the caller's transaction; a ``GatewayError`` rolls all of it back. The
-path that an error is located at is that of the mutation's arguments (``at``).
-"""
+"""Find espaces and profiles by the keys that clients may name them by."""
 
 from __future__ import annotations
 
 from resolvers.errors.catalogue import bad_value
-from resolvers.rules.models import (
-    EspaceKey,
-    ProfileKey,
-)
+from resolvers.rules.models import EspaceKey, ProfileKey
 from storage.database.database import Transaction
 from storage.writes.rows import find_ids
 
 Path = tuple[str | int, ...]
+"""Path of a value in the arguments of a mutation, in the names of the schema."""
 
 
-# Keys ------------------------------------------------------------------------------------------
+async def find_espace_id(transaction: Transaction, key: EspaceKey, path: Path) -> int:
+    """Return the id of the espace with this key; raises ``BAD_USER_INPUT`` if there is none."""
+    return await _find_id(transaction, "espace", key, path)
 
 
-async def espace_id(transaction: Transaction, key: EspaceKey, at: Path) -> int:
-    """The id of the espace with this key; raises ``BAD_USER_INPUT`` where there is none."""
-    return await _key_id(transaction, "espace", key, at)
+async def find_profile_id(transaction: Transaction, key: ProfileKey, path: Path) -> int:
+    """Return the id of the profile with this key; raises ``BAD_USER_INPUT`` if there is none."""
+    return await _find_id(transaction, "profile", key, path)
 
 
-async def profile_id(transaction: Transaction, key: ProfileKey, at: Path) -> int:
-    """The id of the profile with this key; raises ``BAD_USER_INPUT`` where there is none."""
-    return await _key_id(transaction, "profile", key, at)
-
-
-async def _key_id(
-    transaction: Transaction, table: str, key: EspaceKey | ProfileKey, at: Path
+async def _find_id(
+    transaction: Transaction, table: str, key: EspaceKey | ProfileKey, path: Path
 ) -> int:
-    ((name, value),) = ((n, v) for n, v in key if v is not None)
+    ((name, value),) = ((name, value) for name, value in key if value is not None)
     column = "id" if name == "database_id" else name
-    found = await find_ids(transaction, table, column, value)
-    if not found:
-        raise bad_value(at, f"there is no such {table}")
-    if len(found) > 1:
-        raise bad_value(at, f"more than one {table} has this {name}")
-    return found[0]
+    ids = await find_ids(transaction, table, column, value)
+    if not ids:
+        raise bad_value(path, f"there is no such {table}")
+    if len(ids) > 1:
+        raise bad_value(path, f"more than one {table} has this {name}")
+    return ids[0]

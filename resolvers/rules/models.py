@@ -1,8 +1,7 @@
-"""In charge of what mutations take: pydantic models, and the GraphQL inputs made of them.
+"""Define the pydantic models of what mutations accept.
 
-The models are the one description of the input: ``graphql_input`` makes the Strawberry type, and
-``accept`` checks what came. In all of them null is the same as leaving a field out, except where a
-field's type allows it.
+``resolvers.schema.inputs`` derives the GraphQL inputs from these models, and ``accept`` validates
+arguments against them. Null is the same as leaving a field out, unless the field's type allows it.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel, to_snake
 
-from resolvers.errors.catalogue import bad_input, bad_value
+from resolvers.errors.catalogue import FieldProblem, bad_input, bad_value
 from resolvers.values.enums import Permission, ProcessMode, ProcessState
-from resolvers.values.ids import MAX_DATABASE_ID, read_global_id
+from resolvers.values.ids import MAX_DATABASE_ID, read_id_of
 from resolvers.values.text import Description, InputType, Name, Reference, ShortText, Text, storable
 from resolvers.values.validation import Model, problems, validate
 
 DatabaseId = Annotated[int, Field(strict=True, gt=0, le=MAX_DATABASE_ID)]
 
 MAX_PARTS = 1000
-"""Actions, or inputs, that one process may have."""
+"""Maximum number of actions, and of inputs, of one process."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdOf:
-    """Marks a global id of this type; the model holds the database id in it."""
+    """Mark a field as a global id of this type. The model holds the database id."""
 
     type_name: str
 
@@ -46,10 +45,7 @@ class IdOf:
         return handler(Annotated[str, AfterValidator(self._read)])
 
     def _read(self, text: str) -> int:
-        found, database_id = read_global_id(text)
-        if found != self.type_name:
-            raise ValueError(f"expected the id of a {self.type_name}, got the id of a {found}")
-        return database_id
+        return read_id_of(text, self.type_name)
 
 
 EspaceId = Annotated[int, IdOf("Espace")]
@@ -59,10 +55,10 @@ ProcessId = Annotated[int, IdOf("Process")]
 
 
 class BulkItemModel(BaseModel):
-    """What all inputs have in common: names in camel case, no unknown fields.
+    """Base of all inputs: names in camel case, no unknown fields.
 
-    An item of a long list, all of whose optional fields are null by default, needs no more: a look
-    for null in each of 10,000 items would cost as much as a third of checking them.
+    Items of long lists derive from it directly if all their optional fields default to null:
+    removing nulls from each of 10,000 items would cost a third of validating them.
     """
 
     model_config = ConfigDict(
@@ -71,7 +67,7 @@ class BulkItemModel(BaseModel):
 
 
 class InputModel(BulkItemModel):
-    """An input in which null is the same as leaving a field out."""
+    """Base of inputs in which null is the same as leaving a field out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -96,53 +92,53 @@ class InputModel(BulkItemModel):
 class EspaceKey(InputModel):
     """One of the keys of an espace."""
 
-    id: EspaceId | None = Field(None, description="By its opaque id.")
-    database_id: DatabaseId | None = Field(None, description="By its id in the legacy dialects.")
-    reference: Text | None = Field(None, description="By its reference.")
-    name: Text | None = Field(None, description="By its name, where no other espace has it.")
+    id: EspaceId | None = Field(None, description="Opaque ID.")
+    database_id: DatabaseId | None = Field(None, description="ID in the legacy dialects.")
+    reference: Text | None = Field(None, description="Reference.")
+    name: Text | None = Field(None, description="Name. Must be unique among espaces.")
 
 
 class ProfileKey(InputModel):
     """One of the keys of a profile."""
 
-    id: ProfileId | None = Field(None, description="By its opaque id.")
-    database_id: DatabaseId | None = Field(None, description="By its id in the legacy dialects.")
-    name: Text | None = Field(None, description="By its name.")
+    id: ProfileId | None = Field(None, description="Opaque ID.")
+    database_id: DatabaseId | None = Field(None, description="ID in the legacy dialects.")
+    name: Text | None = Field(None, description="Name.")
 
 
 # Processes -------------------------------------------------------------------------------------
 
 
 class ArgumentModel(InputModel):
-    reference: Reference = Field(description="What the value is for; once in an action.")
+    reference: Reference = Field(description="Name of the argument, unique in its action.")
     value: Text = Field(
-        description="The value: a template in which {input} stands for that input's value."
+        description="Value of the argument. {input} is replaced by the value of that input."
     )
 
 
 class NewActionModel(InputModel):
-    source: Name | None = Field(None, description="The name of the source to act on.")
+    source: Name | None = Field(None, description="Name of the source to act on.")
     source_id: SourceId | None = Field(
-        None, description="The opaque id of the source, instead of its name."
+        None, description="Opaque ID of the source. Use it instead of source."
     )
     action: Name | None = Field(
         None,
-        description="What to do there; with the source process, the process's reference.",
+        description="What the source does. For the source process, the reference of a process.",
     )
     subprocess_id: ProcessId | None = Field(
         None,
-        description="The opaque id of the process to run, instead of action; the source may then"
-        " be left out.",
+        description="Opaque ID of the process to run. Use it instead of action; the source is then"
+        " optional.",
     )
     runs_when: ProcessState = Field(
-        ProcessState.ENABLED, description="The state in which a switch runs it."
+        ProcessState.ENABLED, description="State in which a switch runs it."
     )
     arguments: list[ArgumentModel] = Field(
-        default_factory=list, max_length=MAX_PARTS, description="What to do it with, in order."
+        default_factory=list, max_length=MAX_PARTS, description="Arguments, in order."
     )
 
     @model_validator(mode="after")
-    def _names_one_thing(self) -> NewActionModel:
+    def _has_one_target(self) -> NewActionModel:
         if self.source is not None and self.source_id is not None:
             raise ValueError("expected either source or sourceId, got both")
         if (self.action is None) is (self.subprocess_id is None):
@@ -160,83 +156,83 @@ class NewActionModel(InputModel):
 class NewInputModel(InputModel):
     reference: Reference | None = Field(
         None,
-        description="Short name, unique in its process; made from the name where it is left out.",
+        description="Short name, unique in its process. Defaults to one derived from the name.",
     )
-    name: Name = Field(description="The name that people see.")
+    name: Name = Field(description="Display name.")
     type: InputType = Field(
         "text",
-        description="Its type: text, number, integer, boolean, choice, time, color; another word"
-        " is checked as a text.",
+        description="Type: text, number, integer, boolean, choice, time or color. Values of any"
+        " other type are accepted as text.",
     )
     asked_when: ProcessState = Field(
-        ProcessState.ENABLED, description="The state in which a switch asks for it."
+        ProcessState.ENABLED, description="State in which a switch asks for it."
     )
 
     @property
     def short_name(self) -> str:
-        """The reference, or the one made from the name."""
+        """The reference, or one derived from the name."""
         return self.reference or reference_from(self.name)
 
 
 class NewProcessModel(InputModel):
-    reference: Reference = Field(description="Short unique name; other processes call it by this.")
-    name: Name = Field(description="The name that people see.")
-    name_enable: ShortText = Field("", description="The name to show while a switch is enabled.")
-    name_disable: ShortText = Field("", description="The name to show while a switch is disabled.")
-    description: Description = Field("", description="What it does.")
-    espace: EspaceKey | None = Field(None, description="The espace to put it in.")
-    icon: ShortText = Field("", description="Name of its icon.")
+    reference: Reference = Field(description="Short unique name, by which other processes call it.")
+    name: Name = Field(description="Display name.")
+    name_enable: ShortText = Field("", description="Display name while a switch is enabled.")
+    name_disable: ShortText = Field("", description="Display name while a switch is disabled.")
+    description: Description = Field("", description="Description.")
+    espace: EspaceKey | None = Field(None, description="Espace that the process belongs to.")
+    icon: ShortText = Field("", description="Icon name.")
     mode: ProcessMode = Field(
         ProcessMode.SIMPLE, description="How its actions depend on its state."
     )
-    state: ProcessState = Field(ProcessState.DISABLED, description="The state to begin in.")
+    state: ProcessState = Field(ProcessState.DISABLED, description="Initial state.")
     actions: list[NewActionModel] = Field(
-        default_factory=list, max_length=MAX_PARTS, description="What it does, in order."
+        default_factory=list, max_length=MAX_PARTS, description="Actions, in order."
     )
     inputs: list[NewInputModel] = Field(
-        default_factory=list, max_length=MAX_PARTS, description="What it asks for, in order."
+        default_factory=list, max_length=MAX_PARTS, description="Inputs, in order."
     )
     profiles: list[ProfileKey] = Field(
-        default_factory=list, max_length=MAX_PARTS, description="The profiles to authorise on it."
+        default_factory=list, max_length=MAX_PARTS, description="Profiles to authorize on it."
     )
 
     @model_validator(mode="after")
     def _references_differ(self) -> NewProcessModel:
-        _require_unique([given.short_name for given in self.inputs], "input")
+        _require_unique([part.short_name for part in self.inputs], "input")
         return self
 
 
 class ProcessChangesModel(InputModel):
-    reference: Reference | None = Field(None, description="A new reference; callers follow it.")
-    name: Name | None = Field(None, description="A new name.")
-    name_enable: ShortText | None = Field(None, description="A new name while enabled.")
-    name_disable: ShortText | None = Field(None, description="A new name while disabled.")
-    description: Description | None = Field(None, description="A new description.")
-    espace: EspaceKey | None = Field(
-        None, description="Another espace; null takes it out of its espace."
+    reference: Reference | None = Field(
+        None, description="New reference. Actions that call the process follow the change."
     )
-    icon: ShortText | None = Field(None, description="Another icon.")
-    mode: ProcessMode | None = Field(None, description="Another mode.")
-    state: ProcessState | None = Field(None, description="Another state.")
+    name: Name | None = Field(None, description="New display name.")
+    name_enable: ShortText | None = Field(None, description="New display name while enabled.")
+    name_disable: ShortText | None = Field(None, description="New display name while disabled.")
+    description: Description | None = Field(None, description="New description.")
+    espace: EspaceKey | None = Field(
+        None, description="New espace. Null removes the process from its espace."
+    )
+    icon: ShortText | None = Field(None, description="New icon name.")
+    mode: ProcessMode | None = Field(None, description="New mode.")
+    state: ProcessState | None = Field(None, description="New state.")
 
 
 class ProcessTextsModel(BulkItemModel):
-    database_id: DatabaseId = Field(description="The id of the process in the legacy dialects.")
-    name: Name | None = Field(None, description="A new name.")
-    name_enable: ShortText | None = Field(None, description="A new name while enabled.")
-    name_disable: ShortText | None = Field(None, description="A new name while disabled.")
-    description: Description | None = Field(None, description="A new description.")
-    icon: ShortText | None = Field(None, description="Another icon.")
+    database_id: DatabaseId = Field(description="ID of the process in the legacy dialects.")
+    name: Name | None = Field(None, description="New display name.")
+    name_enable: ShortText | None = Field(None, description="New display name while enabled.")
+    name_disable: ShortText | None = Field(None, description="New display name while disabled.")
+    description: Description | None = Field(None, description="New description.")
+    icon: ShortText | None = Field(None, description="New icon name.")
 
 
 class ActionChangesModel(InputModel):
-    source: Name | None = Field(None, description="The name of another source.")
-    action: Name | None = Field(None, description="What to do there instead.")
-    runs_when: ProcessState | None = Field(
-        None, description="Another state in which a switch runs it."
-    )
+    source: Name | None = Field(None, description="Name of the new source.")
+    action: Name | None = Field(None, description="What the source does instead.")
+    runs_when: ProcessState | None = Field(None, description="New state in which a switch runs it.")
     arguments: list[ArgumentModel] | None = Field(
-        None, max_length=MAX_PARTS, description="All arguments anew."
+        None, max_length=MAX_PARTS, description="New arguments. They replace all existing ones."
     )
 
     @model_validator(mode="after")
@@ -246,118 +242,131 @@ class ActionChangesModel(InputModel):
 
 
 class InputChangesModel(InputModel):
-    reference: Reference | None = Field(None, description="Another reference.")
-    name: Name | None = Field(None, description="Another name.")
-    type: InputType | None = Field(None, description="Another type.")
+    reference: Reference | None = Field(None, description="New reference.")
+    name: Name | None = Field(None, description="New display name.")
+    type: InputType | None = Field(None, description="New type.")
     asked_when: ProcessState | None = Field(
-        None, description="Another state in which a switch asks for it."
+        None, description="New state in which a switch asks for it."
     )
 
 
 class InputValueModel(InputModel):
-    reference: Text = Field(description="The reference of the input.")
-    value: Text = Field(
-        description="Its value, written as text: 21.5, true, 07:30, #ff8800, and so on."
-    )
+    reference: Text = Field(description="Reference of the input.")
+    value: Text = Field(description="Value, as text. Examples: 21.5, true, 07:30, #ff8800.")
 
 
-# The rest --------------------------------------------------------------------------------------
+# Espaces, profiles, sources --------------------------------------------------------------------
 
 
 class NewEspaceModel(InputModel):
     reference: Reference = Field(description="Short unique name.")
-    name: Name = Field(description="The name that people see.")
-    description: Description = Field("", description="What it is for.")
-    icon: ShortText = Field("", description="Name of its icon.")
+    name: Name = Field(description="Display name.")
+    description: Description = Field("", description="Description.")
+    icon: ShortText = Field("", description="Icon name.")
 
 
 class EspaceChangesModel(InputModel):
-    reference: Reference | None = Field(None, description="Another reference.")
-    name: Name | None = Field(None, description="Another name.")
-    description: Description | None = Field(None, description="Another description.")
-    icon: ShortText | None = Field(None, description="Another icon.")
+    reference: Reference | None = Field(None, description="New reference.")
+    name: Name | None = Field(None, description="New display name.")
+    description: Description | None = Field(None, description="New description.")
+    icon: ShortText | None = Field(None, description="New icon name.")
 
 
 class NewProfileModel(InputModel):
     name: Name = Field(description="Unique name.")
     permissions: list[Permission] = Field(
         default_factory=lambda: [Permission.PROCESS_READ, Permission.PROCESS_EXECUTE],
-        description="What it allows; PROCESS_READ and PROCESS_EXECUTE where it is left out.",
+        description="Permissions. Defaults to PROCESS_READ and PROCESS_EXECUTE.",
     )
 
 
 class ProfileChangesModel(InputModel):
-    name: Name | None = Field(None, description="Another name.")
-    permissions: list[Permission] | None = Field(None, description="All permissions anew.")
+    name: Name | None = Field(None, description="New name.")
+    permissions: list[Permission] | None = Field(
+        None, description="New permissions. They replace all existing ones."
+    )
 
 
 class NewSourceModel(InputModel):
     name: Name = Field(description="Unique name.")
-    kind: Name = Field(description="What it is: a kind that this gateway knows.")
+    kind: Name = Field(description="Source kind, one of those that this gateway knows.")
     settings: dict[str, Any] = Field(
-        default_factory=dict, description="How to reach it, secrets among it; the kind says what."
+        default_factory=dict,
+        description="Settings, including secrets. The kind defines which ones it has.",
     )
 
 
 class SourceChangesModel(InputModel):
-    name: Name | None = Field(None, description="Another name.")
+    name: Name | None = Field(None, description="New name.")
     settings: dict[str, Any] | None = Field(
         None,
-        description="All settings anew; a secret that is left out stays, one that is null goes.",
+        description="New settings. They replace all existing ones, except that a secret that is"
+        " left out is kept; a secret that is null is removed.",
     )
 
 
-def _require_unique(references: list[str], what: str) -> None:
-    seen: set[str] = set()
+def _require_unique(references: list[str], noun: str) -> None:
+    known: set[str] = set()
     for reference in references:
-        if reference in seen:
-            raise ValueError(f'the {what} reference "{reference}" is given twice')
-        seen.add(reference)
+        if reference in known:
+            raise ValueError(f'the {noun} reference "{reference}" is given twice')
+        known.add(reference)
 
 
 def reference_from(name: str) -> str:
-    """A reference made from a name: ``Température du salon`` gives ``temperature_du_salon``."""
+    """Derive a reference from a name: ``Température du salon`` becomes ``temperature_du_salon``."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    made = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-    # A name in another script leaves nothing to make it from.
-    return made or name.strip() or "input"
+    reference = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    # Nothing is left of a name in a script other than Latin.
+    return reference or name.strip() or "input"
 
 
-def accept(model: type[Model], given: Any, argument: str) -> Model:
-    """Check an argument of a mutation.
+# Validation of arguments -----------------------------------------------------------------------
+
+
+def accept(model: type[Model], value: Any, argument: str) -> Model:
+    """Validate an argument of a mutation.
 
     Args:
-        given: the argument, coerced to its GraphQL type.
-        argument: its name, which stands before each problem's path.
+        value: the argument, coerced to its GraphQL type.
+        argument: its name, which begins the path of each problem.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT`` with every problem and its place.
+        GatewayError: ``BAD_USER_INPUT`` with every problem and its path.
     """
-    return validate(model, given, (argument,))
+    return validate(model, value, (argument,))
 
 
-def accept_all(model: type[Model], given: list[Any], argument: str) -> list[Model]:
-    """Check an argument that is a list; raises like ``accept``."""
+def accept_all(model: type[Model], values: list[Any], argument: str) -> list[Model]:
+    """Validate an argument that is a list; raises like ``accept``."""
     try:
-        return list_of(model).validate_python(given)
+        return list_of(model).validate_python(values)
     except ValidationError as error:
         raise bad_input(*problems(error, (argument,))) from None
 
 
 @cache
 def list_of(model: type[Model]) -> TypeAdapter[list[Model]]:
-    """What reads and writes lists of such inputs."""
+    """Return the adapter that reads and writes lists of a model."""
     return TypeAdapter(list[model])  # type: ignore[valid-type]
 
 
-def accept_text(given: str, *place: str | int) -> str:
-    """Check a text that stands at this place among the arguments; raises like ``accept``."""
+def accept_text(text: str, *path: str | int) -> str:
+    """Validate a text at a path in the arguments; raises like ``accept``."""
     try:
-        return storable(given)
+        return storable(text)
     except ValueError as error:
-        raise bad_value(place, str(error)) from None
+        raise bad_value(path, str(error)) from None
 
 
-def accept_texts(given: list[str], argument: str) -> list[str]:
-    """Check an argument that is a list of texts; raises like ``accept``."""
-    return [accept_text(text, argument, place) for place, text in enumerate(given)]
+def accept_texts(texts: list[str], argument: str) -> list[str]:
+    """Validate an argument that is a list of texts; raises like ``accept``, with every problem."""
+    accepted, wrong = [], []
+    for index, text in enumerate(texts):
+        try:
+            accepted.append(storable(text))
+        except ValueError as error:
+            wrong.append(FieldProblem((argument, index), str(error)))
+    if wrong:
+        raise bad_input(*wrong)
+    return accepted

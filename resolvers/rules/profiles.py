@@ -1,8 +1,4 @@
-"""In charge of what writes mean: the rules of the model, one function for each thing to do.
-
-Every function runs inside the caller's transaction; a ``GatewayError`` rolls all of it back. The
-path that an error is located at is that of the mutation's arguments (``at``).
-"""
+"""Define how permissions of profiles are stored."""
 
 from __future__ import annotations
 
@@ -12,5 +8,5 @@ from resolvers.values.enums import Permission
 
 
 def permission_words(permissions: Sequence[Permission]) -> list[str]:
-    """Permissions as they are stored: each once, in the order of the enum."""
+    """Return permissions as they are stored: without duplicates, in the order of the enum."""
     return [permission.value for permission in Permission if permission in permissions]

@@ -1,8 +1,4 @@
-"""In charge of what writes mean: the rules of the model, one function for each thing to do.
-
-Every function runs inside the caller's transaction; a ``GatewayError`` rolls all of it back. The
-path that an error is located at is that of the mutation's arguments (``at``).
-"""
+"""Check what admins write to sources and profiles: built-in rows stay, settings fit their kind."""
 
 from __future__ import annotations
 
@@ -21,11 +17,9 @@ from resolvers.values.validation import problems
 from storage.database.database import Row, Transaction
 from storage.writes.rows import find_row
 
-# Sources and profiles --------------------------------------------------------------------------
-
 
 async def require_own(transaction: Transaction, table: str, row_id: int) -> Row:
-    """A profile or source that is not built in; raises ``NOT_FOUND`` or ``CONFLICT``."""
+    """Return a profile or source that is not built in; raises ``NOT_FOUND`` or ``CONFLICT``."""
     row = await find_row(transaction, table, "id", row_id)
     if row is None:
         raise not_found(f"there is no such {table}")
@@ -36,36 +30,43 @@ async def require_own(transaction: Transaction, table: str, row_id: int) -> Row:
 
 def check_settings(
     kind: str,
-    given: dict[str, Any],
+    settings: dict[str, Any],
     kinds: Mapping[str, SourceKind],
-    kept: dict[str, Any],
-    at: Path,
-) -> dict[str, bytes]:
-    """The columns that a source's settings are stored in: what is shown, and what is not.
+    stored_secrets: dict[str, Any],
+    path: Path,
+) -> dict[str, object]:
+    """Return the columns that store a source's settings, the secret ones apart from the others.
 
     Args:
-        kept: secrets that stay where ``given`` says nothing of them.
+        kinds: the kinds that this gateway knows, by name.
+        stored_secrets: secrets to keep unless ``settings`` has a value for them.
+        path: path of the source or its changes in the arguments.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` with every problem. A secret is never repeated in one.
     """
     if kind not in kinds:
         raise bad_value(
-            (*at, "kind"), f'expected one of the kinds {known_kinds(kinds)}, got "{kind}"'
+            (*path, "kind"), f'expected one of the kinds {known_kinds(kinds)}, got "{kind}"'
         )
     model = kinds[kind].settings
     secrets = secret_names(model)
-    place = (*at, "settings")
-    nul = find_nul(given)
+    path = (*path, "settings")
+    nul = find_nul(settings)
     if nul is not None:
-        raise bad_value((*place, *nul), "must not contain the NUL character")
-    settings = {name: value for name, value in (kept | given).items() if value is not None}
+        raise bad_value((*path, *nul), "must not contain the NUL character")
+    merged = {
+        name: value for name, value in (stored_secrets | settings).items() if value is not None
+    }
     try:
-        checked: BaseModel = model.model_validate(settings)
+        checked: BaseModel = model.model_validate(merged)
     except ValidationError as error:
         raise bad_input(
             *(
-                FieldProblem(problem.path, "does not fit")  # and is not repeated
-                if secrets.intersection(problem.path[len(place) : len(place) + 1])
+                FieldProblem(problem.path, "does not fit")  # without the secret value
+                if secrets.intersection(problem.path[len(path) : len(path) + 1])
                 else problem
-                for problem in problems(error, place)
+                for problem in problems(error, path)
             )
         ) from None
     shown = checked.model_dump(mode="json", exclude=secrets, exclude_unset=True)
@@ -75,5 +76,5 @@ def check_settings(
             "settings": orjson.dumps(shown),
             "secrets": orjson.dumps({n: v.get_secret_value() for n, v in hidden.items() if v}),
         }
-    except TypeError:  # what the model let pass: a lone surrogate, or a number beyond 64 bits
-        raise bad_value(place, "holds a number or a text that JSON cannot hold") from None
+    except TypeError:  # the model accepts a lone surrogate, or a number beyond 64 bits
+        raise bad_value(path, "holds a number or a text that JSON cannot hold") from None

@@ -1,9 +1,4 @@
-"""In charge of what mutations take: pydantic models, and the GraphQL inputs made of them.
-
-The models are the one description of the input: ``graphql_input`` makes the Strawberry type, and
-``accept`` checks what came. In all of them null is the same as leaving a field out, except where a
-field's type allows it.
-"""
+"""Derive the GraphQL inputs of mutations from the models in ``resolvers.rules.models``."""
 
 from __future__ import annotations
 
@@ -13,9 +8,7 @@ from enum import Enum
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import strawberry
-from pydantic import (
-    BaseModel,
-)
+from pydantic import BaseModel
 from strawberry import UNSET
 
 from resolvers.rules.models import (
@@ -40,8 +33,6 @@ from resolvers.rules.models import (
     SourceChangesModel,
 )
 
-# GraphQL inputs --------------------------------------------------------------------------------
-
 Class = TypeVar("Class", bound=type)
 _INPUTS: dict[type[BaseModel], type] = {}
 
@@ -49,7 +40,7 @@ _INPUTS: dict[type[BaseModel], type] = {}
 def graphql_input(
     model: type[BulkItemModel], description: str, *, one_of: bool = False
 ) -> Callable[[Class], Class]:
-    """Make the decorated, empty class the Strawberry input of this model, field for field."""
+    """Return a decorator that makes an empty class the Strawberry input of a model."""
 
     def decorate(cls: Class) -> Class:
         cls.__annotations__ = {}
@@ -63,14 +54,14 @@ def graphql_input(
                 value = strawberry.field(description=info.description, default=default)
             cls.__annotations__[name] = type_
             setattr(cls, name, value)
-        _INPUTS[model] = made = strawberry.input(cls, description=description, one_of=one_of)
-        return made
+        _INPUTS[model] = input_type = strawberry.input(cls, description=description, one_of=one_of)
+        return input_type
 
     return decorate
 
 
 def _graphql_type(annotation: Any, metadata: Any = ()) -> Any:
-    """The Strawberry type of a model's field, without what only pydantic looks at."""
+    """Return the Strawberry type of a model's field, without the metadata for pydantic."""
     if any(isinstance(mark, IdOf) for mark in metadata):
         return strawberry.ID
     if get_origin(annotation) is Annotated:
@@ -85,69 +76,82 @@ def _graphql_type(annotation: Any, metadata: Any = ()) -> Any:
     return _INPUTS.get(annotation, annotation)
 
 
-@graphql_input(EspaceKey, "An espace, by exactly one of its keys.", one_of=True)
+@graphql_input(EspaceKey, "Key of an espace. Exactly one field must be set.", one_of=True)
 class EspaceKeyInput: ...
 
 
-@graphql_input(ProfileKey, "A profile, by exactly one of its keys.", one_of=True)
+@graphql_input(ProfileKey, "Key of a profile. Exactly one field must be set.", one_of=True)
 class ProfileKeyInput: ...
 
 
-@graphql_input(ArgumentModel, "A value for an action.")
+@graphql_input(ArgumentModel, "Argument of an action.")
 class ArgumentInput: ...
 
 
-@graphql_input(NewActionModel, "An action to add to a process.")
+@graphql_input(NewActionModel, "Action to add to a process.")
 class NewAction: ...
 
 
-@graphql_input(NewInputModel, "An input to add to a process.")
+@graphql_input(NewInputModel, "Input to add to a process.")
 class NewInput: ...
 
 
-@graphql_input(NewProcessModel, "A process to create, with all that it consists of.")
+@graphql_input(NewProcessModel, "Process to create.")
 class NewProcess: ...
 
 
-@graphql_input(ProcessChangesModel, "What to change of a process; the rest stays as it is.")
+@graphql_input(
+    ProcessChangesModel, "Changes to a process. Fields that are left out keep their values."
+)
 class ProcessChanges: ...
 
 
-@graphql_input(ProcessTextsModel, "Texts to change of one of many processes.")
+@graphql_input(
+    ProcessTextsModel,
+    "Changes to the texts of one process. Fields that are left out keep their values.",
+)
 class ProcessTexts: ...
 
 
-@graphql_input(ActionChangesModel, "What to change of an action; the rest stays as it is.")
+@graphql_input(
+    ActionChangesModel, "Changes to an action. Fields that are left out keep their values."
+)
 class ActionChanges: ...
 
 
-@graphql_input(InputChangesModel, "What to change of an input; the rest stays as it is.")
+@graphql_input(
+    InputChangesModel, "Changes to an input. Fields that are left out keep their values."
+)
 class InputChanges: ...
 
 
-@graphql_input(InputValueModel, "The value of an input of a process to execute.")
+@graphql_input(InputValueModel, "Value of an input of the process to execute.")
 class InputValue: ...
 
 
-@graphql_input(NewEspaceModel, "An espace to create.")
+@graphql_input(NewEspaceModel, "Espace to create.")
 class NewEspace: ...
 
 
-@graphql_input(EspaceChangesModel, "What to change of an espace; the rest stays as it is.")
+@graphql_input(
+    EspaceChangesModel, "Changes to an espace. Fields that are left out keep their values."
+)
 class EspaceChanges: ...
 
 
-@graphql_input(NewProfileModel, "A profile to create.")
+@graphql_input(NewProfileModel, "Profile to create.")
 class NewProfile: ...
 
 
-@graphql_input(ProfileChangesModel, "What to change of a profile; the rest stays as it is.")
+@graphql_input(
+    ProfileChangesModel, "Changes to a profile. Fields that are left out keep their values."
+)
 class ProfileChanges: ...
 
 
-@graphql_input(NewSourceModel, "A source to create.")
+@graphql_input(NewSourceModel, "Source to create.")
 class NewSource: ...
 
 
-@graphql_input(SourceChangesModel, "What to change of a source; its kind stays as it is.")
+@graphql_input(SourceChangesModel, "Changes to a source. Its kind cannot be changed.")
 class SourceChanges: ...

@@ -18,6 +18,7 @@ from resolvers.schema.types import (
     Profile,
     Source,
     Viewer,
+    answered_by_sql,
     read_espaces,
     read_executions,
     read_processes,
@@ -50,7 +51,7 @@ def _field(
 class Query:
     @_field(description="Whoever asks.")
     async def viewer(self, info: Info) -> Viewer:
-        return await info.context.read(info)
+        return answered_by_sql()
 
     @_field(
         description="The object with this id; null where there is none that the viewer may see."
@@ -60,7 +61,7 @@ class Query:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="Its opaque id.")],
     ) -> Node | None:
-        return await info.context.read(info)
+        return answered_by_sql()
 
     @_field(
         description="The objects with these ids, in this order; null in the place of each that does"
@@ -74,7 +75,7 @@ class Query:
             strawberry.argument(description="Opaque ids, no more than a page may have items."),
         ],
     ) -> list[Node | None]:
-        return await info.context.read(info)
+        return answered_by_sql()
 
     espaces: Connection[Espace] = strawberry.field(
         resolver=read_espaces, description="The espaces of the home."
@@ -105,7 +106,7 @@ class Query:
         database_id: ByDatabaseId = UNSET,
         reference: ByReference = UNSET,
     ) -> Espace | None:
-        return await info.context.read(info)
+        return answered_by_sql()
 
     @_field(
         description="One process, by exactly one of the arguments; null if unknown."
@@ -119,7 +120,7 @@ class Query:
         database_id: ByDatabaseId = UNSET,
         reference: ByReference = UNSET,
     ) -> Process | None:
-        return await info.context.read(info)
+        return answered_by_sql()
 
     @_field(description="One profile, by exactly one of the arguments; null if unknown.")
     async def profile(
@@ -129,7 +130,7 @@ class Query:
         database_id: ByDatabaseId = UNSET,
         name: ByName = UNSET,
     ) -> Profile | None:
-        return await info.context.read(info)
+        return answered_by_sql()
 
     @_field(
         description="One source, by exactly one of the arguments; null if unknown. Needs ADMIN.",
@@ -142,7 +143,7 @@ class Query:
         database_id: ByDatabaseId = UNSET,
         name: ByName = UNSET,
     ) -> Source | None:
-        return await info.context.read(info)
+        return answered_by_sql()
 
     @_field(
         description="One execution, by exactly one of the arguments; null if unknown."
@@ -152,4 +153,4 @@ class Query:
     async def execution(
         self, info: Info, id: ById = UNSET, database_id: ByDatabaseId = UNSET
     ) -> Execution | None:
-        return await info.context.read(info)
+        return answered_by_sql()

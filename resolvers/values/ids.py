@@ -1,6 +1,6 @@
-"""In charge of the opaque texts that clients hand back: global ids and page cursors.
+"""Read the opaque texts that clients send back: global ids and page cursors.
 
-PostgreSQL writes them (``storage.model``, ``storage.pages``); here they are read.
+PostgreSQL writes them (``storage.reads.model``, ``storage.reads.connections``).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import orjson
 from resolvers.values.text import shorten
 
 MAX_DATABASE_ID = 2**31 - 1
-"""Ids are positive 32-bit integers (CONTRACT.md §1)."""
+"""Ids are positive 32-bit integers (docs/contract.md §1)."""
 
 
 def global_id(type_name: str, database_id: int) -> str:
-    """Relay's ``id`` of an object, as PostgreSQL writes it too."""
+    """Return Relay's ``id`` of an object, in the form that PostgreSQL writes too."""
     return base64.b64encode(f"{type_name}:{database_id}".encode()).decode()
 
 
 def read_global_id(text: str) -> tuple[str, int]:
-    """The type and the database id in a global id.
+    """Return the type and the database id in a global id.
 
     Raises:
         ValueError: it is not an id that this gateway gave out; the message can be shown.
@@ -35,6 +35,18 @@ def read_global_id(text: str) -> tuple[str, int]:
     if not 0 < database_id <= MAX_DATABASE_ID:
         raise ValueError(f"expected an id that this API gave out, got {shorten(text)}")
     return type_name, database_id
+
+
+def read_id_of(text: str, type_name: str) -> int:
+    """Return the database id in a global id of one type.
+
+    Raises:
+        ValueError: it is not an id of this type; the message can be shown.
+    """
+    actual_type, database_id = read_global_id(text)
+    if actual_type != type_name:
+        raise ValueError(f"expected the id of a {type_name}, got the id of a {actual_type}")
+    return database_id
 
 
 def read_cursor(text: str, order: str, types: tuple[type, ...]) -> list[object]:

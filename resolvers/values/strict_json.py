@@ -21,6 +21,12 @@ _STRING = (
 _STRINGS = re.compile(_STRING)
 _KEYS_AND_BRACKETS = re.compile(rb"(" + _STRING + rb")(\s*+:)?|[{}\[\]]")
 
+_FORMS = {
+    "application/x-www-form-urlencoded": "form-encoded",
+    "multipart/form-data": "multipart",
+}
+"""Media types that HTML forms send, and what the message calls them."""
+
 _SHOWN = 40
 """Characters of the client's own text that a message repeats."""
 
@@ -43,11 +49,15 @@ _COMPLAINTS: dict[str, str] = {
 }
 
 
-def loads(body: bytes) -> object:
-    """Read the JSON value in ``body``.
+def loads(body: bytes, content_type: str = "") -> object:
+    """Read the JSON value in ``body``, whatever its ``Content-Type``.
 
     Objects come as dicts, arrays as lists, strings as str, numbers as int or (with a fraction, an
     exponent, or beyond 64 bits) float.
+
+    Args:
+        content_type: The ``Content-Type`` of the body. It only affects the message for a body that
+            is not JSON: a client that sent a form is told to send JSON instead.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT`` when ``body`` is empty, not UTF-8, not JSON, nested deeper
@@ -57,7 +67,7 @@ def loads(body: bytes) -> object:
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _refusal(body, error) from None
+        raise _refusal(body, error, content_type) from None
     if not _has_just_the_keys_of(value, body):
         key, offset = _first_duplicate(body)
         where = _place(body, offset)
@@ -159,9 +169,14 @@ def _first_duplicate(body: bytes) -> tuple[str, int]:
     raise AssertionError("the keys were counted wrong")
 
 
-def _refusal(body: bytes, error: orjson.JSONDecodeError) -> GatewayError:
+def _refusal(body: bytes, error: orjson.JSONDecodeError, content_type: str) -> GatewayError:
     if not body.strip():
         return bad_value((), "the body is empty; expected a JSON value")
+    media_type = content_type.partition(";")[0].strip().lower()
+    # curl -d says form-encoded of anything. What starts like JSON is meant as JSON, and the client
+    # is better served with the position of the mistake.
+    if media_type in _FORMS and not body.lstrip().startswith((b"{", b"[")):
+        return bad_value((), f"the body is {_FORMS[media_type]} ({media_type}); send JSON")
     try:
         text = body.decode()
     except UnicodeDecodeError as flaw:

@@ -9,6 +9,7 @@ import orjson
 
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from rest_compat.body_model import JsonSchema
+from rest_compat.errors import ERROR_CODES, http_status
 
 DialectStatus = Literal["http", "always-200"]
 """Whether errors have HTTP's status, or 200 for clients that look at nothing but the envelope."""
@@ -22,7 +23,7 @@ class ProcessEnvelope:
 
     def status(self, kind: ErrorKind) -> int:
         """The HTTP status of an error."""
-        return kind.words.status if self.statuses == "http" else 200
+        return http_status(kind) if self.statuses == "http" else 200
 
     def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
         """The body of a success, around JSON in parts."""
@@ -33,7 +34,7 @@ class ProcessEnvelope:
     def failure(self, error: GatewayError) -> bytes:
         """The body of an error."""
         return orjson.dumps(
-            {"error": True, "code": error.kind.words.process, "message": error.message}
+            {"error": True, "code": ERROR_CODES[error.kind].process, "message": error.message}
         )
 
     def success_schema(self, data: JsonSchema | None) -> JsonSchema:
@@ -56,7 +57,7 @@ class ProcessEnvelope:
         """The JSON Schema of ``failure``."""
         properties: JsonSchema = {
             "error": {"const": True},
-            "code": {"enum": list(dict.fromkeys(kind.words.process for kind in ErrorKind))},
+            "code": {"enum": [ERROR_CODES[kind].process for kind in ErrorKind]},
             "message": {"type": "string", "description": "What to mend."},
         }
         return {

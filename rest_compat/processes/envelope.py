@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from resolvers.errors.catalogue import PROCESSES_MESSAGES, ErrorKind, FieldProblem, GatewayError
+from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError
 from rest_compat.body_model import JsonSchema
+from rest_compat.errors import ERROR_CODES, PROCESSES_MESSAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,8 @@ class ProcessesEnvelope:
 
     def status(self, kind: ErrorKind) -> int:
         """The HTTP status of an error."""
-        return kind.words.processes_status or kind.words.status
+        codes = ERROR_CODES[kind]
+        return codes.processes_status or codes.status
 
     def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
         """The body of a success, around JSON in parts."""
@@ -24,7 +26,7 @@ class ProcessesEnvelope:
 
     def failure(self, error: GatewayError) -> bytes:
         """The body of an error: the code's fixed message, and what is wrong as details."""
-        code = error.kind.words.processes
+        code = ERROR_CODES[error.kind].processes
         problems = error.problems or (FieldProblem((), error.message),)
         return orjson.dumps(
             {

@@ -1,19 +1,27 @@
-"""In charge of the SQL of connections: keyset ranges of rows, and what ``pageInfo`` says of them.
+"""Compile connections: keyset ranges of rows, and what ``pageInfo`` reports about them.
 
-A page is cut out by comparing with the keys of a cursor, never by OFFSET.
+A page is a range of an index that starts at a cursor's keys, never an OFFSET.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from storage.reads.json_text import Pieces, Sql, elements, members, or_null, quoted, string, text_of
+from storage.reads.json_text import (
+    Pieces,
+    Sql,
+    elements,
+    members,
+    or_null,
+    quoted,
+    string,
+    text_of,
+)
 from storage.reads.plan import (
     Constant,
     EdgeCursor,
     EdgeNode,
-    OrderKey,
+    Fields,
     Page,
     PageEdges,
     PageFact,
@@ -21,168 +29,183 @@ from storage.reads.plan import (
     PageNodes,
     PagePart,
     TotalCount,
+    describe_order,
 )
-
-if TYPE_CHECKING:
-    from storage.reads.objects import Compiler, Rows
+from storage.reads.rows import Compilation, Rows, from_where
 
 
-class PageCompiler:
-    """A connection being compiled.
+class ConnectionCompiler:
+    """A connection that is being compiled.
 
-    Where one part shows rows and nothing asks what lies beyond them, the range is read straight
-    into that part. Otherwise the range, and one row more, is read once into a CTE for all parts.
+    If one part shows rows and no part asks what lies beyond them, the range is read directly into
+    that part. Otherwise the range and one more row are read once into a CTE that all parts share.
+
+    Args:
+        page: the range of rows, and the parts of the connection that are selected.
+        rows: the rows that the range is taken from.
+        node: compiles the JSON object of a row, given its fields and its alias.
     """
 
-    def __init__(self, compiler: Compiler, page: Page, rows: Rows) -> None:
-        self.compiler = compiler
-        self.page = page
-        self.rows = rows
-        self.table = rows.table
-        self.columns = [self.table.columns[key.column] for key in page.order]
-        shows_rows = not all(isinstance(part, Constant | TotalCount) for part in page.parts)
-        values = compiler if shows_rows else compiler.aside()
-        self.limit = values.slot(page.limit) if page.limit is not None else None
-        self.after = [values.slot(slot) for slot in page.after or ()]
-        self.before = [values.slot(slot) for slot in page.before or ()]
-        self.cte = ""
+    def __init__(
+        self,
+        compilation: Compilation,
+        page: Page,
+        rows: Rows,
+        node: Callable[[Fields, str], Pieces],
+    ) -> None:
+        self._compilation = compilation
+        self._page = page
+        self._rows = rows
+        self._node = node
+        self._columns = [rows.table.columns[key.column] for key in page.order]
+        self._cte = ""
+        self._limit: str | None = None
+        self._after: list[str] = []
+        self._before: list[str] = []
+        # Where only the total count is selected, the page's size and position mean nothing.
+        if not all(isinstance(part, Constant | TotalCount) for part in page.parts):
+            if page.limit is not None:
+                self._limit = compilation.parameter(page.limit)
+            self._after = [compilation.parameter(slot) for slot in page.after or ()]
+            self._before = [compilation.parameter(slot) for slot in page.before or ()]
 
-    def compile(self) -> str:
-        """The connection as one SQL expression: JSON text."""
-        showing = [p for p in self.page.parts if isinstance(p, PageNodes | PageEdges)]
-        peeking = any(isinstance(p, PageInfo) for p in self.page.parts)
+    def object(self) -> str:
+        """Compile the connection to one SQL expression: its JSON text."""
+        lists = [part for part in self._page.parts if isinstance(part, PageNodes | PageEdges)]
+        has_page_info = any(isinstance(part, PageInfo) for part in self._page.parts)
         prefix = ""
-        if peeking or len(showing) > 1:
-            self.cte = self.compiler.alias()
-            prefix = f"WITH {self.cte} AS MATERIALIZED ({self.range('{t}.*', more=1)}) "
-        if all(isinstance(part, Constant) for part in self.page.parts):
-            self.compiler.aside().condition(self.page.condition, self.table, "")
-        shown = members((part.key, self.part(part)) for part in self.page.parts)
-        return f"({prefix}SELECT {text_of(shown)})"
+        if has_page_info or len(lists) > 1:
+            self._cte = self._compilation.alias()
+            prefix = f"WITH {self._cte} AS MATERIALIZED ({self._range('{t}.*', more=1)}) "
+        text = text_of(members((part.key, self._part(part)) for part in self._page.parts))
+        return f"({prefix}SELECT {text})"
 
-    def nodes(self) -> str:
-        """A SELECT of the nodes as JSON text ``o``, for a connection that shows nothing else."""
-        (part,) = self.page.parts
+    def node_rows(self) -> str:
+        """Compile a SELECT of the nodes as JSON text ``o``; the page selects nothing else."""
+        (part,) = self._page.parts
         assert isinstance(part, PageNodes)
-        return self.select(lambda alias: self.compiler.object(part.fields, self.table, alias))
+        return self._select(lambda alias: self._node(part.fields, alias))
 
-    def part(self, part: PagePart) -> Pieces:
-        """One field of the connection."""
+    def _part(self, part: PagePart) -> Pieces:
+        """Compile one field of the connection."""
         match part:
             case Constant(_, text):
                 return string(text)
             case PageNodes(_, fields):
-                return self.list_of(lambda alias: self.compiler.object(fields, self.table, alias))
+                return self._list_of(lambda alias: self._node(fields, alias))
             case PageEdges():
-                return self.list_of(lambda alias: self.edge(part, alias))
+                return self._list_of(lambda alias: self._edge(part, alias))
             case PageInfo(_, facts):
                 return members(
-                    (f.key, string(f.value) if isinstance(f, Constant) else self.fact(f.fact))
+                    (f.key, string(f.value) if isinstance(f, Constant) else self._fact(f.fact))
                     for f in facts
                 )
             case TotalCount():
-                alias = self.compiler.alias()
-                rest = self.compiler.rest(self.rows, alias, condition=self.page.condition)
-                return (Sql(f"(SELECT count(*){rest})"),)
+                alias = self._compilation.alias()
+                tail = from_where(
+                    self._compilation, self._rows, alias, condition=self._page.condition
+                )
+                return (Sql(f"(SELECT count(*){tail})"),)
 
-    def edge(self, part: PageEdges, alias: str) -> Pieces:
-        """One edge, of the row ``alias``."""
+    def _edge(self, part: PageEdges, alias: str) -> Pieces:
+        """Compile the edge of the row ``alias``."""
         entries: list[tuple[str, Pieces]] = []
         for field in part.fields:
             match field:
                 case Constant(key, text):
                     entries.append((key, string(text)))
                 case EdgeCursor(key):
-                    entries.append((key, ('"', Sql(self.cursor(alias)), '"')))
+                    entries.append((key, ('"', Sql(self._cursor(alias)), '"')))
                 case EdgeNode(key, fields):
-                    entries.append((key, self.compiler.object(fields, self.table, alias)))
+                    entries.append((key, self._node(fields, alias)))
         return members(entries)
 
-    def fact(self, fact: PageFact) -> Pieces:
-        """One field of ``pageInfo``: exact in both directions, at most one row read beyond."""
+    def _fact(self, fact: PageFact) -> Pieces:
+        """Compile a field of ``pageInfo``, which reads at most one row beyond the page."""
         match fact:
             case PageFact.HAS_NEXT:
-                return (Sql(f"({self.beyond(ahead=True)})::text"),)
+                return (Sql(f"({self._beyond(ahead=True)})::text"),)
             case PageFact.HAS_PREVIOUS:
-                return (Sql(f"({self.beyond(ahead=False)})::text"),)
+                return (Sql(f"({self._beyond(ahead=False)})::text"),)
             case PageFact.START_CURSOR | PageFact.END_CURSOR:
-                alias = self.compiler.alias()
-                order = self.order(alias, reverse=fact is PageFact.END_CURSOR)
-                cursor = text_of(('"', Sql(self.cursor(alias)), '"'))
+                alias = self._compilation.alias()
+                order = self._order(alias, reverse=fact is PageFact.END_CURSOR)
+                cursor = text_of(('"', Sql(self._cursor(alias)), '"'))
                 return or_null(
-                    f"(SELECT {cursor} FROM {self.shown(alias)} ORDER BY {order} LIMIT 1)"
+                    f"(SELECT {cursor} FROM {self._page_rows(alias)} ORDER BY {order} LIMIT 1)"
                 )
 
-    def beyond(self, *, ahead: bool) -> str:
-        """Whether there are rows past the page's end (``ahead``) or before its start."""
-        proofs = []
-        if ahead is not self.page.backward and self.limit is not None:
-            proofs.append(f"(SELECT count(*) FROM {self.cte}) > {self.limit}")
-        bound = self.before if ahead else self.after
+    def _beyond(self, *, ahead: bool) -> str:
+        """Test for rows past the page's end (``ahead``) or before its start."""
+        tests = []
+        if ahead is not self._page.backward and self._limit is not None:
+            tests.append(f"(SELECT count(*) FROM {self._cte}) > {self._limit}")
+        bound = self._before if ahead else self._after
         if bound:
-            alias, link = self.compiler.alias(), self.compiler.alias()
-            past = self.keyset(alias, bound, after=ahead, inclusive=True)
-            rest = self.compiler.rest(self.rows, alias, link, self.page.condition, [past])
-            proofs.append(f"EXISTS (SELECT{rest})")
-        return " OR ".join(proofs) or "false"
+            alias, link = self._compilation.alias(), self._compilation.alias()
+            past = self._keyset(alias, bound, after=ahead, inclusive=True)
+            tail = from_where(
+                self._compilation, self._rows, alias, link, self._page.condition, [past]
+            )
+            tests.append(f"EXISTS (SELECT{tail})")
+        return " OR ".join(tests) or "false"
 
-    def list_of(self, shown: Callable[[str], Pieces]) -> Pieces:
-        """The rows of the page as a JSON array; ``shown`` is what of a row, given its alias."""
-        return elements(self.select(shown), self.compiler.alias())
+    def _list_of(self, item: Callable[[str], Pieces]) -> Pieces:
+        """Compile the page's rows to a JSON array; ``item`` compiles a row, given its alias."""
+        return elements(self._select(item), self._compilation.alias())
 
-    def select(self, shown: Callable[[str], Pieces]) -> str:
-        """A SELECT of the rows of the page, each as JSON text ``o``."""
-        alias = self.compiler.alias()
-        if self.cte or self.page.backward:
-            rest = f" FROM {self.shown(alias)} ORDER BY {self.order(alias)}"
+    def _select(self, item: Callable[[str], Pieces]) -> str:
+        """Compile a SELECT of the page's rows, each as JSON text ``o``."""
+        alias = self._compilation.alias()
+        if self._cte or self._page.backward:
+            tail = f" FROM {self._page_rows(alias)} ORDER BY {self._order(alias)}"
         else:
-            rest = self.range_from(alias, more=0)
-        return f"SELECT {text_of(shown(alias))} AS o{rest}"
+            tail = self._range_from(alias, more=0)
+        return f"SELECT {text_of(item(alias))} AS o{tail}"
 
-    def shown(self, alias: str) -> str:
-        """The rows of the page as a FROM item, in no particular order."""
-        if not self.cte:
-            return f"({self.range('{t}.*', more=0)}) AS {alias}"
-        if self.limit is None:
-            return f"{self.cte} AS {alias}"
-        inner = self.compiler.alias()
-        order = self.order(inner, reverse=self.page.backward)
-        return (
-            f"(SELECT * FROM {self.cte} AS {inner} ORDER BY {order} LIMIT {self.limit}) AS {alias}"
-        )
+    def _page_rows(self, alias: str) -> str:
+        """Compile the page's rows to a FROM item, in no particular order."""
+        if not self._cte:
+            return f"({self._range('{t}.*', more=0)}) AS {alias}"
+        if self._limit is None:
+            return f"{self._cte} AS {alias}"
+        inner = self._compilation.alias()
+        order = self._order(inner, reverse=self._page.backward)
+        rows = f"SELECT * FROM {self._cte} AS {inner} ORDER BY {order} LIMIT {self._limit}"
+        return f"({rows}) AS {alias}"
 
-    def range(self, selected: str, *, more: int) -> str:
-        """A SELECT of the page's rows, and of up to ``more`` rows beyond its end."""
-        alias = self.compiler.alias()
-        return f"SELECT {selected.format(t=alias)}{self.range_from(alias, more=more)}"
+    def _range(self, selected: str, *, more: int) -> str:
+        """Compile a SELECT of the page's rows and of up to ``more`` rows beyond its end."""
+        alias = self._compilation.alias()
+        return f"SELECT {selected.format(t=alias)}{self._range_from(alias, more=more)}"
 
-    def range_from(self, alias: str, *, more: int) -> str:
-        """FROM, WHERE, ORDER BY and LIMIT of such a SELECT."""
-        link = self.compiler.alias()
+    def _range_from(self, alias: str, *, more: int) -> str:
+        """Compile FROM, WHERE, ORDER BY and LIMIT of such a SELECT."""
+        link = self._compilation.alias()
         keysets = [
-            self.keyset(alias, bound, after=after)
-            for bound, after in ((self.after, True), (self.before, False))
+            self._keyset(alias, bound, after=after)
+            for bound, after in ((self._after, True), (self._before, False))
             if bound
         ]
-        rest = self.compiler.rest(self.rows, alias, link, self.page.condition, keysets)
-        rest += f" ORDER BY {self.order(alias, reverse=self.page.backward)}"
-        if self.limit is not None:
-            rest += f" LIMIT {self.limit}" + (f" + {more}" if more else "")
-        return rest
+        tail = from_where(self._compilation, self._rows, alias, link, self._page.condition, keysets)
+        tail += f" ORDER BY {self._order(alias, reverse=self._page.backward)}"
+        if self._limit is not None:
+            tail += f" LIMIT {self._limit}" + (f" + {more}" if more else "")
+        return tail
 
-    def order(self, alias: str, *, reverse: bool = False) -> str:
-        """The keys to order rows by: in the page's order, or from its end."""
+    def _order(self, alias: str, *, reverse: bool = False) -> str:
+        """Compile the keys to order rows by: in the page's order, or in reverse."""
         return ", ".join(
             column.sql.format(t=alias) + (" DESC" if key.descending is not reverse else "")
-            for key, column in zip(self.page.order, self.columns, strict=True)
+            for key, column in zip(self._page.order, self._columns, strict=True)
         )
 
-    def keyset(
+    def _keyset(
         self, alias: str, bound: Sequence[str], *, after: bool, inclusive: bool = False
     ) -> str:
-        """That the row comes after (or before) the one with these values in the page's order."""
-        columns = [column.sql.format(t=alias) for column in self.columns]
-        ascending = [key.descending is not after for key in self.page.order]
+        """Test whether the row is after (or before) these keys in the page's order."""
+        columns = [column.sql.format(t=alias) for column in self._columns]
+        ascending = [key.descending is not after for key in self._page.order]
         if len(set(ascending)) == 1:
             # One row comparison is one range of an index.
             operator = (">" if ascending[0] else "<") + ("=" if inclusive else "")
@@ -196,15 +219,8 @@ class PageCompiler:
             cases.append(" AND ".join([*equal, f"{columns[place]} {operator} {bound[place]}"]))
         return f"({' OR '.join(cases)})"
 
-    def cursor(self, alias: str) -> str:
-        """The row's place in the order: base64 of a JSON array (``resolvers.ids`` reads it)."""
-        values = ", ".join(column.sql.format(t=alias) for column in self.columns)
-        array = f"json_build_array({quoted(describe_order(self.page.order))}, {values})::text"
+    def _cursor(self, alias: str) -> str:
+        """Compile the row's cursor: base64 of a JSON array (``resolvers.values.ids`` reads it)."""
+        values = ", ".join(column.sql.format(t=alias) for column in self._columns)
+        array = f"json_build_array({quoted(describe_order(self._page.order))}, {values})::text"
         return f"translate(encode(convert_to({array}, 'UTF8'), 'base64'), E'\\n', '')"
-
-
-def describe_order(order: Sequence[OrderKey]) -> str:
-    """The order in a word, such as ``name,-database_id``; cursors carry it, so that one that was
-    made for another order is noticed.
-    """
-    return ",".join(("-" if key.descending else "") + key.column for key in order)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from storage.reads.json_text import Pieces, Sql, or_null
-from storage.reads.plan import OrderKey, Rendering
+from storage.reads.plan import OrderKey, ValueFormat
 
 
 class ColumnKind(Enum):
@@ -65,10 +65,10 @@ class Column:
     """Where the value is another table's: the condition that puts a comparison into that table,
     so that its index serves. ``{comparison}`` is the comparison, of the column ``name``."""
 
-    def render(self, alias: str, rendering: Rendering) -> Pieces:
+    def render(self, alias: str, value_format: ValueFormat) -> Pieces:
         """The value as JSON text, of the row with this alias."""
         value = self.sql.format(t=alias)
-        graphql = rendering is Rendering.GRAPHQL
+        graphql = value_format is ValueFormat.GRAPHQL
         match self.kind:
             case ColumnKind.INTEGER:
                 return (Sql(value),)

@@ -1,65 +1,153 @@
-"""In charge of the vocabulary between a selection and its SQL: a frozen tree of what to read.
+"""Describe what to read as a frozen tree: the vocabulary between a GraphQL selection and its SQL.
 
-``resolvers.planning`` writes these trees from GraphQL selections, ``storage.compiler`` turns them
-into SQL. A plan names columns and relations of ``storage.model`` and says which values each run
-has to bring (slots); it holds no value that changes from run to run, so it can be kept and reused.
+``resolvers.operations.plan`` builds these trees, ``storage.reads.statement`` compiles them. A plan
+names columns and relations of ``storage.reads.model``. It contains no value that changes from run
+to run: those are slots, which say where a run finds the value. Plans can be compared, printed and
+cached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 
-class Rendering(Enum):
-    """How words and states are written in an answer."""
+class ValueFormat(Enum):
+    """How enum values and states are written in an answer."""
 
     GRAPHQL = "graphql"
     """Enum values in upper case, states as ``ENABLED`` and ``DISABLED``."""
     LEGACY = "legacy"
-    """Words in lower case, states as 1 and 0."""
+    """Enum values in lower case, states as 1 and 0."""
 
 
 class Visibility(Enum):
-    """Which processes a viewer knows of."""
+    """Which processes a viewer can see."""
 
     ALL = "all"
     AUTHORISED = "authorised"
-    """Those that the viewer's profile is authorised on."""
+    """Those that the viewer's profile is authorized on."""
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a viewer may see at all; a statement is compiled for one scope."""
+    """What a viewer can see. A statement is compiled for one scope."""
 
     processes: Visibility
     sources: bool
-    """Sources and their settings, which are an admin's."""
+    """Whether sources and their settings are visible, which only admins can see."""
 
 
-class RunValues(NamedTuple):
-    """What one run of a compiled statement brings along."""
+# Values ----------------------------------------------------------------------------------------
 
-    variables: Mapping[str, object]
-    """The operation's coerced variables."""
-    profile_id: int
-    """The viewer's profile, for the visibility predicates."""
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A value that is part of the plan, already converted."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class VariableRef:
+    """A value that each run takes from the operation's coerced variables."""
+
+    path: tuple[str | int, ...]
+    """The variable's name, then keys and list indices inside its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list with at least one item that each run takes from its variables."""
+
+    items: tuple[Operand, ...]
+
+
+class ViewerProfile(Enum):
+    """The ID of the viewer's profile, for visibility predicates."""
+
+    ID = "viewer profile"
+
+
+Operand: TypeAlias = "Literal | VariableRef | ListOf | ViewerProfile"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Compare the value with a column: an enum by its value, a text only if it can be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixEnd:
+    """Convert a prefix to the least text that is greater than every text that starts with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageSize:
+    """Check that the value is a number of rows from 0 to ``maximum``."""
+
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalId:
+    """Convert an opaque ID of this type to the row's ID."""
+
+    type_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalIds:
+    """Convert a list of opaque IDs of any type to one of their two parts, as a list."""
+
+    part: IdPart
+    maximum: int
+    """The greatest number of IDs."""
+
+
+class IdPart(Enum):
+    """One part of an opaque ID."""
+
+    TYPE_NAME = "type name"
+    ROW_ID = "row ID"
+
+
+@dataclass(frozen=True, slots=True)
+class CursorKey:
+    """Convert a cursor to the value of one column of the order that the cursor was made for."""
+
+    order: str
+    """As ``describe_order`` writes it."""
+    types: tuple[type, ...]
+    """The Python types of the order's columns."""
+    index: int
+
+
+Conversion: TypeAlias = "Stored | PrefixEnd | PageSize | GlobalId | GlobalIds | CursorKey"
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A value that each run supplies: a parameter of the SQL statement."""
+    """A parameter of the SQL statement, whose value each run supplies.
 
-    read: Callable[[RunValues], object]
-    """Takes the value out of the run's values; raises ``GatewayError`` where it is not valid."""
+    ``resolvers.operations.parameters`` fills it.
+    """
+
+    operand: Operand
     sql_type: str
-    """The PostgreSQL type that the parameter has."""
+    """The PostgreSQL type of the parameter."""
+    conversion: Conversion | None = None
+    """How the value is converted and checked; None for a value that is used as it is."""
+    path: tuple[str | int, ...] = ()
+    """The argument that the value comes from, for error messages."""
 
 
-# What an object is asked for -------------------------------------------------------------------
+VIEWER_PROFILE = Slot(ViewerProfile.ID, "integer")
+
+
+# Fields of an object ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +223,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """At least one row at the other end of the relation exists that meets the condition."""
+    """At least one row at the other end of the relation meets the condition."""
 
     relation: str
     condition: Condition
@@ -143,21 +231,21 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Every condition holds; true where there are none."""
+    """All conditions match; true if there are none."""
 
     conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """At least one condition holds; false where there are none."""
+    """At least one condition matches; false if there are none."""
 
     conditions: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The condition does not hold."""
+    """The condition does not match."""
 
     condition: Condition
 
@@ -234,7 +322,7 @@ class PageInfo:
 
 @dataclass(frozen=True, slots=True)
 class TotalCount:
-    """``totalCount`` of a connection: all rows that meet the condition, on any page."""
+    """``totalCount`` of a connection: the number of rows that match, on all pages."""
 
     key: str
 
@@ -244,23 +332,23 @@ PagePart: TypeAlias = "Constant | PageEdges | PageNodes | PageInfo | TotalCount"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of a table from one keyset position on."""
+    """A range of rows in one order, cut out by keyset positions."""
 
     parts: tuple[PagePart, ...]
     order: tuple[OrderKey, ...]
-    """Ends with a unique column, so that every row has one place."""
+    """Ends with a unique column, so that the order is total."""
     condition: Condition
     limit: Slot | None
-    """How many rows; None for all of them."""
+    """The number of rows; None for all of them."""
     after: tuple[Slot, ...] | None = None
-    """The order's columns of the row that the page comes after."""
+    """The order's columns of the row that the page starts after."""
     before: tuple[Slot, ...] | None = None
-    """The order's columns of the row that the page comes before."""
+    """The order's columns of the row that the page ends before."""
     backward: bool = False
-    """The last rows of the range instead of the first (``last``)."""
+    """Whether to read the last rows of the range instead of the first (``last``)."""
 
 
-# What a statement answers ----------------------------------------------------------------------
+# Root fields -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +361,7 @@ class ReadPage:
 
 @dataclass(frozen=True, slots=True)
 class ReadOne:
-    """The one row of a table that meets the condition, or null."""
+    """The one row of a table that matches the condition, or null."""
 
     table: str
     fields: Fields
@@ -282,16 +370,24 @@ class ReadOne:
 
 @dataclass(frozen=True, slots=True)
 class ReadNodes:
-    """The rows with these ids of several tables, in this order; null where there is none."""
+    """The rows of several tables with these IDs, in this order; null for an ID without a row."""
 
     choices: tuple[tuple[str, str, Fields], ...]
-    """For each object type: its name in the ids, its table, and what to read of it."""
+    """For each object type: its name in the IDs, its table, and the fields to read."""
     type_names: Slot
-    """``text[]``: the object type of each id."""
+    """``text[]``: the object type of each ID."""
     ids: Slot
-    """``int[]``: the database id of each id, as many as there are type names."""
+    """``int[]``: the row ID of each ID, as many as there are type names."""
     single: bool = False
-    """Answer the first one alone instead of a list."""
+    """Return the first row alone instead of a list."""
 
 
 Read: TypeAlias = "ReadPage | ReadOne | ReadNodes"
+
+
+def describe_order(order: tuple[OrderKey, ...]) -> str:
+    """Write an order as text, such as ``name,-database_id``.
+
+    Cursors contain it, so that a cursor that was made for another order is recognized.
+    """
+    return ",".join(("-" if key.descending else "") + key.column for key in order)

@@ -41,7 +41,7 @@ from tests.reference.messages import (
     of_graphql,
     of_missing_permission,
     of_operation_name,
-    of_problem,
+    of_problems,
 )
 from tests.reference.model import PERMISSIONS, Rows, may
 from tests.reference.sight import Sight
@@ -124,12 +124,12 @@ class Reference:
         errors: dict[str, list[Error]] = {}
         for key, field in asked.roots.items():
             forbidden = self._forbidden(field.name.value)
-            forms = [forbidden] if forbidden else [of_problem(p) for p in set(asked.wrong(key))]
-            if forms:
+            problems = list(dict.fromkeys(asked.wrong(key)))
+            if forbidden or problems:
                 assert field.loc is not None
                 token = field.loc.start_token
                 at = {"path": [key], "locations": [{"line": token.line, "column": token.column}]}
-                errors[key] = [form | at for form in forms]
+                errors[key] = [(forbidden or of_problems(problems)) | at]
         data = None
         if not any(is_non_null_type(asked.definition(asked.roots[key]).type) for key in errors):
 

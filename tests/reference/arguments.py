@@ -35,11 +35,15 @@ def wrong_where(where: Any, path: Path) -> Iterator[Problem]:
         if isinstance(value, Mapping):
             yield from wrong_where(value, (*path, key))
             continue
-        for place, item in enumerate(value if isinstance(value, list) else [value]):
+        if not isinstance(value, list):
+            if problem := not_storable(value):
+                yield (*path, key), problem
+            continue
+        for place, item in enumerate(value):
             if isinstance(item, Mapping):
                 yield from wrong_where(item, (*path, key, place))
             elif problem := not_storable(item):
-                yield (*path, key), problem
+                yield (*path, key, place), problem
 
 
 def wrong_lookup(type_name: str, arguments: Mapping[str, Any], path: Path) -> Iterator[Problem]:
@@ -64,6 +68,7 @@ def wrong_nodes(arguments: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     ids = arguments.get("ids", [])
     if len(ids) > LARGEST_PAGE:
         yield (*path, "ids"), f"expected at most {LARGEST_PAGE} ids, got {len(ids)}"
+        return
     for place, text in enumerate(ids):
         if read_id(text) is None:
             yield (*path, "ids", place), _no_id(text)

@@ -44,13 +44,19 @@ def place(path: Path) -> str:
     return text.removeprefix(".")
 
 
-def of_problem(problem: Problem) -> Error:
-    path, message = problem
+MOST_PROBLEMS_IN_MESSAGE = 10
+
+
+def of_problems(problems: Sequence[Problem]) -> Error:
+    texts = [f"{place(path)}: {message}" if path else message for path, message in problems]
+    message = "; ".join(texts[:MOST_PROBLEMS_IN_MESSAGE])
+    if len(texts) > MOST_PROBLEMS_IN_MESSAGE:
+        message += f"; and {len(texts) - MOST_PROBLEMS_IN_MESSAGE} more"
     return {
-        "message": f"{place(path)}: {message}" if path else message,
+        "message": message,
         "extensions": {
             "code": "BAD_USER_INPUT",
-            "problems": [{"path": list(path), "message": message}],
+            "problems": [{"path": list(path), "message": message} for path, message in problems],
         },
     }
 
@@ -81,4 +87,4 @@ def of_operation_name(known: Sequence[str]) -> Error:
     message = "there is no such operation in the document"
     if known:
         message = f"expected one of the document's operations: {', '.join(known)}"
-    return of_problem((("operationName",), message))
+    return of_problems([(("operationName",), message)])

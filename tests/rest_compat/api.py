@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from resolvers.errors.catalogue import PROCESSES_MESSAGES, ErrorKind, GatewayError
+from resolvers.errors.catalogue import ErrorKind, GatewayError
+from rest_compat.errors import ERROR_CODES, PROCESSES_MESSAGES
 from tests.conftest import Gateway, Reply
 from tests.reference.rows import TABLES
 
@@ -53,8 +54,8 @@ class Api:
         reply = await self.call(method, path, body, **asked)
         answer = reply.json
         message = answer.pop("message")
-        assert answer == {"error": True, "code": kind.words.process}, (answer, message)
-        assert reply.status == kind.words.status
+        assert answer == {"error": True, "code": ERROR_CODES[kind].process}, (answer, message)
+        assert reply.status == ERROR_CODES[kind].status
         assert isinstance(message, str)
         assert message
         return message

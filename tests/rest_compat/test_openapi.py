@@ -12,9 +12,10 @@ import pytest
 
 from resolvers.errors.catalogue import ErrorKind
 from resolvers.operations.compile import OperationCompiler
-from resolvers.operations.plan import Limits
+from resolvers.operations.limits import Limits
 from resolvers.schema.build import build_schema
 from rest_compat.dialects import build_dialects
+from rest_compat.errors import ERROR_CODES
 from rest_compat.handler import CompiledDialect
 from rest_compat.openapi import openapi_document
 from rest_compat.process.envelope import DialectStatus
@@ -200,4 +201,4 @@ def test_describes_every_body_that_it_takes() -> None:
 def test_names_every_kind_of_error() -> None:
     document = documents()["process"]
     codes = document["components"]["schemas"]["Error"]["properties"]["code"]["enum"]
-    assert codes == [kind.words.process for kind in ErrorKind]
+    assert codes == [ERROR_CODES[kind].process for kind in ErrorKind]

@@ -13,7 +13,7 @@ import orjson
 from resolvers.errors.catalogue import ErrorKind
 from rest_compat.http import Request
 from storage.writes.access import revoke_token
-from tests.conftest import Gateway, Reply, StartGateway
+from tests.conftest import Gateway, Reply, StartGateway, body_of
 from tests.rest_compat.api import BAD_BODIES, NOBODY, Api, run, say
 
 ROUTES: list[tuple[str, str, str]] = [
@@ -40,7 +40,7 @@ BODIES: dict[str, Any] = {
 }
 
 
-def body_of(method: str, path: str) -> Any:
+def request_body(method: str, path: str) -> Any:
     """A body that the route takes."""
     return BODIES.get("/" + path.rpartition("/")[2]) if method == "POST" else None
 
@@ -101,7 +101,11 @@ async def test_proc_057_forbids_what_the_profile_may_not(api: Api) -> None:
     for method, path, permission in ROUTES:
         profile = "writer" if permission == "process:read" else "nobody"
         message = await api.refused(
-            ErrorKind.FORBIDDEN, method, fill(path, process), body_of(method, path), profile=profile
+            ErrorKind.FORBIDDEN,
+            method,
+            fill(path, process),
+            request_body(method, path),
+            profile=profile,
         )
         assert f"needs the permission {permission}" in message
     assert (await api.everything()) | {"profile": []} == everything | {"profile": []}
@@ -121,7 +125,7 @@ async def test_proc_059_finds_nothing_for_unknown_ids(api: Api) -> None:
     process = await api.process(sources=[say()], inputs=[{"name": "x"}])
     for method, path, _ in ROUTES:
         if "{" in path:
-            asked = (method, fill(path, NOBODY), body_of(method, path))
+            asked = (method, fill(path, NOBODY), request_body(method, path))
             message = await api.missing(*asked)
             assert "there is no" in message
     await api.missing("DELETE", f"/process/{process}/actions/{NOBODY}")
@@ -139,7 +143,7 @@ async def test_proc_060_finds_nothing_for_what_is_no_id(api: Api) -> None:
         await api.missing("DELETE", f"/process/{process}/profiles/{text}")
     for method, path, _ in ROUTES:
         if "{" in path:
-            await api.missing(method, fill(path, "1a"), body_of(method, path))
+            await api.missing(method, fill(path, "1a"), request_body(method, path))
 
 
 async def test_proc_061_refuses_what_is_no_id_in_a_body(api: Api) -> None:
@@ -175,14 +179,14 @@ async def test_proc_063_limits_the_rate(start_gateway: StartGateway) -> None:
 
 
 async def test_proc_064_tells_nothing_of_what_is_unexpected(api: Api) -> None:
-    async def broken() -> Any:
+    async def broken(**_: Any) -> Any:
         raise RuntimeError("SELECT secret FROM /etc/passwd")
 
     dialect = api.gateway.services.dialects[0]
     request = Request("GET", "/process", {}, broken)
     response = await dialect.respond(request, api.gateway.services.operations, broken)
     assert response.status == 500
-    assert orjson.loads(response.body or b"") == {
+    assert orjson.loads(body_of(response)) == {
         "error": True,
         "code": "internal",
         "message": "something went wrong in the gateway",
@@ -431,9 +435,9 @@ async def test_proc_081_shows_a_profile_its_own_processes(api: Api) -> None:
     for method, path, _ in ROUTES:
         if "{" in path:
             wanted = fill(path, hidden, action, asked)
-            await api.missing(method, wanted, body_of(method, path), profile="kid")
+            await api.missing(method, wanted, request_body(method, path), profile="kid")
             # It could as well not be there.
-            body = body_of(method, path)
+            body = request_body(method, path)
             assert await answer(api, method, wanted, body) == await answer(
                 api, method, fill(path, NOBODY, NOBODY, NOBODY), body
             )

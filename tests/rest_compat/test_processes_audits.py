@@ -10,7 +10,7 @@ import pytest
 
 from resolvers.errors.catalogue import ErrorKind, GatewayError, conflict
 from rest_compat.http import Request
-from tests.conftest import Gateway, StartGateway
+from tests.conftest import Gateway, StartGateway, body_of
 from tests.rest_compat.api import BAD_BODIES, NOBODY, Api
 
 WHOLE_ID = "expected a whole number from 1 to 2147483647, got "
@@ -301,20 +301,22 @@ async def test_prcs_022_limits_the_rate(start_gateway: StartGateway) -> None:
 
 
 async def test_prcs_023_has_words_for_everything(api: Api) -> None:
-    async def broken() -> Any:
+    async def broken(**_: Any) -> Any:
         raise RuntimeError("SELECT secret")
 
     dialect = api.gateway.services.dialects[1]
     request = Request("GET", "/processes", {}, broken)
     response = await dialect.respond(request, api.gateway.services.operations, broken)
     assert response.status == 500
-    assert orjson.loads(response.body or b"") == {
+    assert orjson.loads(body_of(response)) == {
         "code": 1006,
         "message": "Error access to database",
         "details": [{"path": [], "message": "something went wrong in the gateway"}],
     }
-    assert dialect.refuse(conflict("x")).status == 400
-    failed = orjson.loads(dialect.refuse(GatewayError(ErrorKind.EXECUTION_FAILED, "x")).body or b"")
+    assert dialect.error_response(conflict("x")).status == 400
+    failed = orjson.loads(
+        body_of(dialect.error_response(GatewayError(ErrorKind.EXECUTION_FAILED, "x")))
+    )
     assert failed["code"] == 1006
 
 

@@ -298,6 +298,11 @@ DOCUMENTS: dict[str, str] = {
     + "} fragment s on __Schema { types { "
     + _ALL
     + " } }",
+    "the schema 99 times": "{"
+    + " ".join(f"a{n}: __schema {{ ...s }}" for n in range(99))
+    + "} fragment s on __Schema { types { "
+    + _ALL
+    + " } }",
     "all types 300 times": "{ __schema {"
     + " ".join(f"a{n}: types {{ ...t }}" for n in range(300))
     + "} } fragment t on __Type { "
@@ -323,7 +328,9 @@ async def test_messages_about_documents_say_what_to_mend(hostile: Gateway) -> No
         ("5,000 words", "more than 4000 tokens"),
         ("900 times a field", "repeats fields, or spreads fragments, too often"),
         ("500 aliases", "more than 100 fields at its root"),
-        ("the schema 300 times", "asks for the schema too often"),
+        ("the schema 300 times", "more than 100 fields at its root"),
+        ("the schema 99 times", "selects too much of the schema"),
+        ("all types 300 times", "selects too much of the schema"),
         ("deep fields", "more than 100,000 characters"),
         ("deep and few", "nested too deeply"),
         ("deep filters", "filters are nested deeper than 40 levels"),

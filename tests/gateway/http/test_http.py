@@ -185,6 +185,20 @@ async def test_methods_that_a_path_does_not_take(
     assert set(reply.headers["Allow"].replace(" ", "").split(",")) == allowed
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
+async def test_a_wrong_method_is_answered_in_the_form_of_graphql(
+    gateway: Gateway, method: str
+) -> None:
+    for path in ("/graphql", "/graphql/"):
+        reply = await gateway.call(method, path, COUNT)
+        message = f'this path does not take "{method}", only GET, HEAD, POST'
+        assert reply.json == {
+            "errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]
+        }
+        assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, POST")
+        assert reply.headers["Cache-Control"] == "private, no-store"
+
+
 @pytest.mark.parametrize(
     "path",
     "/ /docs /health /health/ready /openapi/process.json /process /processes /process/1 /espaces"
@@ -245,6 +259,39 @@ async def test_graphql_by_get(gateway: Gateway) -> None:
         assert named in reply.json["errors"][0]["message"]
 
 
+async def test_graphql_with_a_slash_at_the_end(gateway: Gateway) -> None:
+    expected = {"data": {"processes": {"totalCount": 0}}}
+    assert (await gateway.call("POST", "/graphql/", COUNT)).json == expected
+    query = f"/graphql/?query={quote(COUNT['query'])}"
+    assert (await gateway.call("GET", query)).json == expected
+    assert (await gateway.call("HEAD", query)).headers["Content-Length"] == "39"
+    refused = await gateway.call("POST", "/graphql/", COUNT, profile=None)
+    assert (refused.status, code(refused)) == (401, "UNAUTHENTICATED")
+    look = {"Accept": "text/html"}
+    pages = [
+        await gateway.call("GET", path, headers=look, profile=None)
+        for path in ("/graphql", "/graphql/")
+    ]
+    assert pages[0].body == pages[1].body
+    assert b"GraphiQL" in pages[1].body
+
+
+async def test_a_missing_token_is_called_the_same_everywhere(gateway: Gateway) -> None:
+    bodies = [
+        (await gateway.call(method, path, body, profile=None)).body.decode()
+        for method, path, body in (
+            ("POST", "/graphql", COUNT),
+            ("POST", "/graphql", b"{"),
+            ("GET", "/process", None),
+            ("GET", "/processes", None),
+            ("GET", "/metrics", None),
+            ("GET", "/openapi/process.json", None),
+        )
+    ]
+    for body in bodies:
+        assert "there is no token; send it as 'Authorization: Bearer <token>'" in body
+
+
 async def test_a_mutation_is_not_for_get(gateway: Gateway) -> None:
     mutation = 'mutation { deleteProcess(id: "x") { __typename } }'
     reply = await gateway.call("GET", f"/graphql?query={quote(mutation)}")
@@ -278,6 +325,48 @@ async def test_a_body_is_json_whatever_its_type(gateway: Gateway) -> None:
         ):
             reply = await gateway.call(method, path, body, headers=headers)
             assert reply.status == 200
+
+
+FORMS = [
+    (
+        "application/x-www-form-urlencoded",
+        b"reference=lamp&name=Lamp",
+        "the body is form-encoded (application/x-www-form-urlencoded); send JSON",
+    ),
+    (
+        'Multipart/Form-Data; boundary="b"',
+        b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n\xff\r\n--b--\r\n',
+        "the body is multipart (multipart/form-data); send JSON",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content_type", "body", "message"), FORMS)
+async def test_a_form_is_told_to_send_json(
+    gateway: Gateway, content_type: str, body: bytes, message: str
+) -> None:
+    for method, path, expected in (
+        ("POST", "/graphql", "BAD_USER_INPUT"),
+        ("POST", "/process", "invalid"),
+        ("PUT", "/processes", 1001),
+        ("PUT", "/processes/1", 1001),
+    ):
+        reply = await gateway.call(method, path, body, headers={"Content-Type": content_type})
+        assert (reply.status, code(reply)) == (400, expected)
+        assert message in reply.body.decode()
+        # Without the header nothing says that it is a form.
+        reply = await gateway.call(method, path, body)
+        assert (reply.status, "send JSON" in reply.body.decode()) == (400, False)
+
+
+async def test_broken_json_that_is_called_a_form_is_told_where_it_breaks(gateway: Gateway) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # as curl -d has it
+    for path in ("/graphql", "/process"):
+        reply = await gateway.call("POST", path, b' {"query": x}', headers=headers)
+        assert reply.status == 400
+        assert "the body is not valid JSON at line 1, column 12" in reply.body.decode()
+        reply = await gateway.call("POST", path, b" ", headers=headers)
+        assert "send JSON" not in reply.body.decode()
 
 
 def padded(body: Any, length: int) -> bytes:

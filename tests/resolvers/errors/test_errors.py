@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from resolvers.errors.catalogue import (
-    PROCESSES_MESSAGES,
-    ErrorKind,
-    FieldProblem,
-    bad_input,
-    format_path,
-)
+from resolvers.errors.catalogue import ErrorKind, FieldProblem, bad_input, format_path
+from rest_compat.errors import ERROR_CODES, PROCESSES_MESSAGES
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,29 +23,28 @@ def documented() -> dict[str, tuple[str, ...]]:
 
 def test_every_error_is_documented_as_it_is() -> None:
     rows = documented()
-    assert set(rows) - {"extensions.code"} >= {kind.words.graphql for kind in ErrorKind}
+    assert set(rows) - {"extensions.code"} >= {kind.name for kind in ErrorKind}
     for kind in ErrorKind:
-        words = kind.words
-        summary, graphql, process, processes, status = rows[words.graphql]
-        assert summary == words.summary
-        assert graphql == f"`{words.graphql}`"
-        assert process == f"`{words.process}`"
-        assert processes == f"{words.processes}: {PROCESSES_MESSAGES[words.processes]}"
+        codes = ERROR_CODES[kind]
+        summary, graphql, process, processes, status = rows[kind.name]
+        assert summary == kind.value
+        assert graphql == f"`{kind.name}`"
+        assert process == f"`{codes.process}`"
+        assert processes == f"{codes.processes}: {PROCESSES_MESSAGES[codes.processes]}"
         assert [int(number) for number in re.findall(r"\b\d{3}\b", status)] == [
-            words.status,
-            *([words.processes_status] if words.processes_status else []),
+            codes.status,
+            *([codes.processes_status] if codes.processes_status else []),
         ]
 
 
 def test_nothing_is_documented_that_does_not_exist() -> None:
-    names = {kind.words.graphql for kind in ErrorKind}
+    names = {kind.name for kind in ErrorKind}
     assert {name for name in documented() if name.isupper()} == names
 
 
-def test_codes_are_unique_where_the_dialect_has_one_for_each() -> None:
-    for words in ("graphql", "process"):
-        codes = [getattr(kind.words, words) for kind in ErrorKind]
-        assert len(set(codes)) == len(codes)
+def test_the_process_dialect_has_a_code_for_each_error() -> None:
+    codes = [ERROR_CODES[kind].process for kind in ErrorKind]
+    assert len(set(codes)) == len(codes)
 
 
 def test_a_path_reads_as_a_person_would_write_it() -> None:

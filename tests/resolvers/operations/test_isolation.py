@@ -24,7 +24,7 @@ from resolvers.operations.run import GraphQLRequest, Operations
 from resolvers.schema.build import build_schema
 from resolvers.values.ids import global_id
 from storage.database.database import Database
-from tests.conftest import Gateway, Graph, database_copy, running_gateway
+from tests.conftest import Gateway, Graph, body_of, database_copy, running_gateway
 from tests.reference.rows import insert
 from tests.resolvers.operations.home import ROWS
 
@@ -245,7 +245,7 @@ async def test_concurrent_requests_answer_as_if_alone(home: Graph, kept: int) ->
     ]
     alone = operations()
     expected = [
-        (await alone.answer(GraphQLRequest(query, None, variables), viewer)).body
+        body_of(await alone.answer(GraphQLRequest(query, None, variables), viewer))
         for query, variables, _, viewer in asked
     ]
     together = operations()
@@ -257,8 +257,8 @@ async def test_concurrent_requests_answer_as_if_alone(home: Graph, kept: int) ->
         for place in places:
             query, variables, name, viewer = asked[place]
             answer = await together.answer(GraphQLRequest(query, None, variables), viewer)
-            met = set(processes_in(json.loads(answer.body).get("data")))
-            if answer.body != expected[place] or not met <= visible(name):
+            met = set(processes_in(json.loads(body_of(answer)).get("data")))
+            if body_of(answer) != expected[place] or not met <= visible(name):
                 wrong.append(place)
 
     await asyncio.gather(*(client(order[start::32]) for start in range(32)))

@@ -30,10 +30,11 @@ from hypothesis_graphql.types import CustomScalarStrategies
 
 from gateway.services import compiler_of
 from resolvers.operations.run import GraphQLRequest
-from tests.conftest import settings_for_tests
+from rest_compat.errors import http_status
+from tests.conftest import body_of, settings_for_tests
 from tests.proof import AGAIN, World, Worlds, proof, read_json, written
 from tests.reference.answers import Expected, Reference
-from tests.reference.messages import of_graphql
+from tests.reference.messages import Error, of_graphql, of_problems
 from tests.reference.model import TABLES, global_id
 from tests.reference.worlds import NAMES, PROFILES
 from tests.resolvers.operations.operations import Operation, Twists, write
@@ -155,7 +156,8 @@ Got = tuple[int, bytes]
 async def in_process(world: World, profile: str, request: GraphQLRequest) -> Got:
     operations = world.gateway.services.operations
     answer = await operations.answer(request, world.viewers[profile])
-    return answer.status, answer.body
+    status = 200 if answer.rejected is None else http_status(answer.rejected)
+    return status, body_of(answer)
 
 
 async def over_http(world: World, profile: str, request: GraphQLRequest) -> Got:
@@ -175,15 +177,36 @@ def reference(world: World, profile: str) -> Reference:
     return Reference(SCHEMA, world.rows, world.viewers[profile].profile_id)
 
 
+def in_any_order(error: Error) -> Error:
+    """An error whose problems are sorted: the selection does not decide which one is found first.
+
+    Its message has to consist of just its problems.
+    """
+    problems = error["extensions"].get("problems")
+    if not problems:
+        return error
+    as_written = [(tuple(problem["path"]), problem["message"]) for problem in problems]
+    in_order = sorted(as_written, key=str)
+    message = of_problems(as_written)["message"]
+    if error["message"] == message:
+        message = of_problems(in_order)["message"]
+    extensions = error["extensions"] | {
+        "problems": [{"path": p, "message": m} for p, m in in_order]
+    }
+    return error | {"message": message, "extensions": extensions}
+
+
 def compared(got: Got, expected: Expected) -> str | None:
     """What is not as expected, to the byte in canonical JSON."""
     status, body = got[0], read_json(got[1])
-    errors = [written(error, in_order=False) for error in body.pop("errors", [])]
+    errors = [written(in_any_order(error), in_order=False) for error in body.pop("errors", [])]
     # The keys of data stand in the order of the selection, those of an error in none.
     found, wanted = (status, written(body)), (expected.status, written(expected.body))
     if found != wanted:
         return f"expected\n{wanted}\nbut got\n{found}\n{errors}"
-    forms = [[written(form, in_order=False) for form in error] for error in expected.errors]
+    forms = [
+        [written(in_any_order(form), in_order=False) for form in error] for error in expected.errors
+    ]
     if len(errors) != len(forms) or any(
         error not in known for error, known in zip(errors, forms, strict=True)
     ):

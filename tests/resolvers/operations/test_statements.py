@@ -14,13 +14,20 @@ import pytest
 
 from gateway.services import open_services
 from resolvers.access.viewer import Viewer
+from resolvers.operations.compile import CompiledRead
+from resolvers.operations.parameters import RunValues
 from resolvers.operations.run import GraphQLRequest
 from resolvers.values.enums import Permission
 from storage.database.database import Database
 from storage.demo.load import generate
-from storage.reads.objects import Statement
-from storage.reads.plan import RunValues
-from tests.conftest import Gateway, Graph, database_copy, running_gateway, settings_for_tests
+from tests.conftest import (
+    Gateway,
+    Graph,
+    body_of,
+    database_copy,
+    running_gateway,
+    settings_for_tests,
+)
 from tests.reference.rows import insert
 from tests.resolvers.operations.home import ROWS
 
@@ -44,7 +51,7 @@ class Counted:
         answer = await self.graph.services.operations.answer(
             GraphQLRequest(query, variables=variables), viewer
         )
-        assert b'"errors"' not in answer.body, answer.body
+        assert b'"errors"' not in body_of(answer), body_of(answer)
         return self.graph.database.statements - before
 
 
@@ -99,7 +106,7 @@ async def test_what_is_refused_takes_none(home: Graph) -> None:
         answer = await home.services.operations.answer(
             GraphQLRequest(query, variables=variables), viewer
         )
-        assert b'"errors"' in answer.body
+        assert b'"errors"' in body_of(answer)
     assert home.database.statements == before
 
 
@@ -130,15 +137,20 @@ async def test_a_legacy_route_that_reads_takes_one(
 # The text of the statements -----------------------------------------------------------------------
 
 
-def statement(graph: Graph, query: str, viewer: Viewer, **variables: Any) -> Statement:
-    """The statement of the query's one root field."""
+def compiled(graph: Graph, query: str, viewer: Viewer, **variables: Any) -> CompiledRead:
+    """The query's one root field, compiled."""
     compiler = graph.services.operations.compiler
     document = compiler.document(query)
     assert document.errors == ()
     scope = viewer.scope(Permission.PROCESS_READ)
-    (field,) = compiler.query(query, None, variables, scope)
-    assert field.statement is not None
-    return field.statement
+    (field,) = compiler.query(document.operation(None), variables, scope).fields
+    assert field.read is not None
+    return field.read
+
+
+def sql_of(graph: Graph, query: str, viewer: Viewer, **variables: Any) -> str:
+    """The statement of the query's one root field."""
+    return compiled(graph, query, viewer, **variables).statement.sql
 
 
 def tables(sql: str) -> list[str]:
@@ -150,7 +162,7 @@ def tables(sql: str) -> list[str]:
 async def test_each_selection_names_its_table_once(home: Graph, profile: str) -> None:
     viewer = await home.viewer(profile)
     selection = "edges { cursor node { %s } } pageInfo { hasNextPage endCursor }" % TREE
-    sql = statement(home, "{ processes(first: 5) { %s } }" % selection, viewer).sql
+    sql = sql_of(home, "{ processes(first: 5) { %s } }" % selection, viewer)
     named = [name for name in tables(sql) if name != "authorisation"]
     # The page; subprocess of an action; subprocesses.
     assert named.count("process") == 3
@@ -176,7 +188,7 @@ async def test_each_selection_names_its_table_once(home: Graph, profile: str) ->
 @pytest.mark.parametrize("selection", ["nodes { id }", "edges { cursor } pageInfo { hasNextPage }"])
 async def test_pages_are_limited_and_never_offset(home: Graph, page: str, selection: str) -> None:
     viewer = await home.viewer("admin")
-    sql = statement(home, "{ processes%s { %s } }" % (page, selection), viewer).sql
+    sql = sql_of(home, "{ processes%s { %s } }" % (page, selection), viewer)
     assert " LIMIT " in sql
     assert "OFFSET" not in sql.upper()
 
@@ -185,17 +197,17 @@ async def test_values_are_parameters_and_never_text(home: Graph) -> None:
     viewer = await home.viewer("admin")
     where = '{name: {eq: "hostile\'text", startsWith: "h"}, databaseId: {gt: 424242}}'
     query = "{ processes(first: 77, where: %s) { nodes { id } } }" % where
-    found = statement(home, query, viewer)
+    found = compiled(home, query, viewer)
     for value in ("hostile", "424242", "77"):
-        assert value not in found.sql
+        assert value not in found.statement.sql
     values = found.arguments(RunValues({}, viewer.profile_id))
     assert sorted(map(str, values)) == ["424242", "77", "h", "hostile'text", "i"]
 
 
 async def test_counting_only_when_asked(home: Graph) -> None:
     viewer = await home.viewer("admin")
-    assert "count(" not in statement(home, "{ processes { nodes { id } } }", viewer).sql
-    assert "count(" in statement(home, "{ processes { totalCount } }", viewer).sql
+    assert "count(" not in sql_of(home, "{ processes { nodes { id } } }", viewer)
+    assert "count(" in sql_of(home, "{ processes { totalCount } }", viewer)
 
 
 # Plans --------------------------------------------------------------------------------------------
@@ -255,10 +267,10 @@ async def test_a_page_of_whole_trees_walks_indexes(loaded: Graph, page: str, pro
         (row,) = await loaded.run(middle)
         place = json.dumps(["name,database_id", row["name"], row["id"]])
         variables = {"cursor": base64.b64encode(place.encode()).decode()}
-    found = statement(loaded, query, viewer, **variables)
+    found = compiled(loaded, query, viewer, **variables)
     values = found.arguments(RunValues(variables, viewer.profile_id))
     # Statements are planned once for all values (storage.database), so that is the plan to look at.
-    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.sql}", *values)
+    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.statement.sql}", *values)
     (plan,) = json.loads(rows[0]["QUERY PLAN"])
     assert LARGE.isdisjoint(scans(plan["Plan"])), json.dumps(plan, indent=1)
     # It is a page worth looking at.
@@ -276,19 +288,21 @@ async def test_one_tree_walks_indexes(loaded: Graph) -> None:
             '{ nodes(ids: ["UHJvY2Vzczox"]) { ... on Process { %s } } }' % TREE,
             "{ execution(databaseId: 1) { steps { subprocess { id } subexecution { id } } } }",
         ):
-            found = statement(loaded, query, viewer)
+            found = compiled(loaded, query, viewer)
             values = found.arguments(RunValues({}, viewer.profile_id))
-            rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.sql}", *values)
+            rows = await loaded.run(
+                f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.statement.sql}", *values
+            )
             (plan,) = json.loads(rows[0]["QUERY PLAN"])
             assert LARGE.isdisjoint(scans(plan["Plan"])), json.dumps(plan, indent=1)
 
 
 async def test_texts_are_quoted_without_calling_a_function(loaded: Graph) -> None:
     viewer = await loaded.viewer("admin")
-    found = statement(loaded, "{ processes(first: 50) { nodes { %s } } }" % TREE, viewer)
-    assert "json_text(" in found.sql
+    found = compiled(loaded, "{ processes(first: 50) { nodes { %s } } }" % TREE, viewer)
+    assert "json_text(" in found.statement.sql
     values = found.arguments(RunValues({}, viewer.profile_id))
-    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, VERBOSE) {found.sql}", *values)
+    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, VERBOSE) {found.statement.sql}", *values)
     plan = "\n".join(row["QUERY PLAN"] for row in rows)
     # PostgreSQL has put the body of the function in its place (0002_json_text.sql).
     assert "json_text(" not in plan

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.services import open_services
-from tests.conftest import Graph, settings_for_tests
+from tests.conftest import Graph, body_of, settings_for_tests
 from tests.resolvers.operations.home import ASTRAL, PROCESSES
 
 # The tree of a process ---------------------------------------------------------------------------
@@ -166,8 +166,8 @@ async def test_sources_without_their_secrets(home: Graph) -> None:
         name kind settings secretSettings builtIn processes { nodes { reference } }
     } } }"""
     response = await home.answer(query)
-    assert b"hunter2" not in response.body
-    assert b"opensesame" not in response.body
+    assert b"hunter2" not in body_of(response)
+    assert b"opensesame" not in body_of(response)
     data = await home.data(query)
     assert data["sources"]["nodes"][0]["builtIn"] is True
     assert [node["reference"] for node in data["sources"]["nodes"][0]["processes"]["nodes"]] == [
@@ -286,7 +286,7 @@ async def test_one_key_merged_from_everywhere_it_is_selected(home: Graph) -> Non
         {"yes": True},
     )
     # In the order in which each key comes first.
-    assert answer.body == (
+    assert body_of(answer) == (
         b'{"data":{"process":{"name":"Leave home",'
         b'"espace":{"name":"Light","databaseId":1,"reference":"light","icon":"lamp"},'
         b'"actions":[{"position":1,"action":"lights-off"},{"position":2,"action":"lock"},'

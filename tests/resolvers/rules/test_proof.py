@@ -12,7 +12,7 @@ from hypothesis import Phase, assume, given, note
 from hypothesis import strategies as st
 
 from tests.proof import AGAIN, WORLDS, World, Worlds, fill, proof, read_json, written
-from tests.reference.messages import of_problem
+from tests.reference.messages import of_problems
 from tests.reference.model import global_id, may, sees_all
 from tests.reference.rows import Row, Rows, select
 
@@ -134,7 +134,7 @@ def code_of(body: Any) -> str:
 
 def told(write: Write, message: str) -> Any:
     """The error that says this of a call."""
-    error = of_problem((write.place, message))
+    error = of_problems([(write.place, message)])
     if write.path == "/graphql":
         return error
     return {"error": True, "code": "invalid", "message": error["message"]}

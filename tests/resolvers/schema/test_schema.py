@@ -22,8 +22,10 @@ from graphql import (
 )
 from graphql.type import GraphQLList, get_nullable_type
 
+from resolvers.graphql_adapter import python_name
 from resolvers.operations.compile import OperationCompiler
-from resolvers.operations.plan import TABLE_OF_TYPE, Limits, python_name
+from resolvers.operations.limits import Limits
+from resolvers.operations.plan import TABLE_OF_TYPE
 from resolvers.schema.build import build_schema
 from storage.reads.model import SQL_TYPES, TABLES, ColumnKind, Table
 

@@ -1,0 +1,263 @@
+"""Adapt the private parts of Strawberry and graphql-core that the pipeline needs.
+
+Nothing else imports these names (``pyproject.toml`` bans them), so an upgrade of either library is
+checked in one place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, cast
+
+import strawberry
+from graphql import (
+    DirectiveNode,
+    ExecutionResult,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    default_field_resolver,
+    default_type_resolver,
+    get_argument_values,
+    get_directive_values,
+    get_variable_values,
+)
+from graphql.execution.collect_fields import FragmentDetails
+from graphql.execution.values import VariableValues
+from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
+from graphql.validation.rules import overlapping_fields_can_be_merged
+from graphql.validation.validate import ValidationAbortedError
+from strawberry.printer import print_schema as print_strawberry_schema
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from resolvers.values.enums import Permission
+
+# Comparing repeated fields pair by pair is the only validation rule that is not about linear. Its
+# own bound allows one second of that, this one a tenth. Documents of real clients stay far below.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
+
+_INTROSPECTION_SECONDS = 0.5
+"""Processor time that one introspection may take. The full introspection query takes 0.05 s, with
+``__typename`` in every selection 0.07 s."""
+
+# Schema ----------------------------------------------------------------------------------------
+
+
+def core_schema(schema: strawberry.Schema) -> GraphQLSchema:
+    """Return the graphql-core schema behind a Strawberry schema."""
+    return schema._schema
+
+
+def print_schema(schema: strawberry.Schema) -> str:
+    """Print a schema in the schema definition language."""
+    return print_strawberry_schema(schema)
+
+
+def python_name(field: GraphQLField) -> str:
+    """Return a field's name in snake case, which is its name in ``storage.reads.model``."""
+    return cast(str, field.extensions["strawberry-definition"].python_name)
+
+
+def permission_of(field: GraphQLField) -> Permission | None:
+    """Return the permission that a root field requires; None if a valid token is enough."""
+    metadata = field.extensions["strawberry-definition"].metadata
+    return cast("Permission | None", metadata.get("permission"))
+
+
+class MutationResolver(Protocol):
+    """The function behind a mutation, called with the coerced arguments by their Python names."""
+
+    def __call__(self, source: None, info: Any, /, **arguments: Any) -> Awaitable[Any]:
+        """Run the mutation."""
+        ...
+
+
+def replace_mutation_resolvers(
+    schema: strawberry.Schema,
+    wrap: Callable[[GraphQLField, MutationResolver], Callable[..., Awaitable[Any]]],
+) -> None:
+    """Replace Strawberry's resolvers of all mutations.
+
+    Strawberry's own resolvers build an input object for each item of the arguments, only for the
+    pydantic models of ``resolvers.rules.models`` to build theirs: half a second for a list of
+    10,000. The new ones pass the arguments on as graphql-core has coerced them.
+
+    Args:
+        wrap: makes the resolver of a field, given the field and the function behind it. The
+            resolver is called with the resolve info and the arguments by their Python names.
+    """
+    mutations = core_schema(schema).mutation_type
+    assert mutations is not None
+    for field in mutations.fields.values():
+        definition = field.extensions["strawberry-definition"]
+        names = dict(
+            zip(field.args, (arg.python_name for arg in definition.arguments), strict=True)
+        )
+        function = definition.base_resolver.wrapped_func
+        field.resolve = _with_python_names(wrap(field, function), names)
+
+
+def _with_python_names(
+    resolve: Callable[..., Awaitable[Any]], names: Mapping[str, str]
+) -> Callable[..., Awaitable[Any]]:
+    async def resolver(source: None, info: GraphQLResolveInfo[Any], /, **arguments: Any) -> Any:
+        return await resolve(info, **{names[name]: value for name, value in arguments.items()})
+
+    return resolver
+
+
+def strawberry_info(info: GraphQLResolveInfo[Any], field: GraphQLField) -> strawberry.Info:
+    """Return Strawberry's view of a resolve info."""
+    return strawberry.Info(info, field.extensions["strawberry-definition"])
+
+
+def resolve_info(info: strawberry.Info[Any, Any]) -> GraphQLResolveInfo[Any]:
+    """Return the graphql-core resolve info behind Strawberry's."""
+    return info._raw_info
+
+
+# Values ----------------------------------------------------------------------------------------
+
+
+def coerce_variables(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    values: Mapping[str, Any],
+    max_errors: int,
+) -> dict[str, Any] | list[GraphQLError]:
+    """Coerce an operation's variables to their types; return the errors if any does not fit."""
+    definitions = operation.variable_definitions or ()
+    result = get_variable_values(schema, definitions, dict(values), max_errors=max_errors)
+    return result if isinstance(result, list) else result.coerced
+
+
+class Variables:
+    """Coerced variables, for reading the arguments and directives of an operation's fields."""
+
+    def __init__(self, coerced: Mapping[str, Any]) -> None:
+        self._values = VariableValues({}, cast("dict[str, Any]", coerced))
+
+    def arguments(self, field: GraphQLField, node: FieldNode) -> dict[str, Any]:
+        """Return the arguments of a field by name, defaults included."""
+        return get_argument_values(field, node, self._values)
+
+    def includes(self, node: Any) -> bool:
+        """Whether ``@skip`` and ``@include`` keep a selection."""
+        directives: tuple[DirectiveNode, ...] = node.directives
+        if not directives:
+            return True
+        skip = get_directive_values(GraphQLSkipDirective, node, self._values)
+        if skip and skip["if"]:
+            return False
+        include = get_directive_values(GraphQLIncludeDirective, node, self._values)
+        return not include or bool(include["if"])
+
+
+def is_validation_aborted(error: GraphQLError) -> bool:
+    """Whether validation stopped because the document is too complex to validate."""
+    return isinstance(error, ValidationAbortedError) and error.message == "Validation aborted."
+
+
+# Execution -------------------------------------------------------------------------------------
+
+
+class Payload(dict[str, Any]):
+    """A finished answer of a mutation, which the executor passes on as it is."""
+
+
+class IntrospectionTooLongError(Exception):
+    """An introspection took more time than one may take."""
+
+
+class _StopExecution(BaseException):
+    """Ends an execution from within."""
+
+
+class _ExecutionContext(StrawberryGraphQLCoreExecutionContext):
+    """An executor that passes payloads on, and ends at a deadline."""
+
+    deadline: float | None = None
+    """In seconds of this thread's processor time."""
+
+    def complete_value(
+        self,
+        return_type: Any,
+        field_details_list: Any,
+        info: Any,
+        path: Any,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        if isinstance(result, Payload):
+            return result
+        if self.deadline is not None and time.thread_time() > self.deadline:
+            raise _StopExecution
+        return super().complete_value(
+            return_type, field_details_list, info, path, result, position_context
+        )
+
+
+async def execute_mutation(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: Mapping[str, Any],
+    context: object,
+) -> ExecutionResult:
+    """Execute a mutation, whose resolvers return payloads.
+
+    Args:
+        variables: coerced to their types.
+        context: passed on to the resolvers.
+    """
+    result = _executor(schema, operation, fragments, variables, context).execute_operation()
+    return cast(ExecutionResult, await result if asyncio.iscoroutine(result) else result)
+
+
+def introspect(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the data of a query of ``__schema`` and ``__type``, which has no errors.
+
+    Raises:
+        IntrospectionTooLongError: it takes longer than ``_INTROSPECTION_SECONDS``.
+    """
+    executor = _executor(schema, operation, fragments, variables, None)
+    executor.deadline = time.thread_time() + _INTROSPECTION_SECONDS
+    try:
+        result = cast(ExecutionResult, executor.execute_operation())
+    except _StopExecution:
+        raise IntrospectionTooLongError from None
+    assert result.data is not None, result.errors
+    return result.data
+
+
+def _executor(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: Mapping[str, Any],
+    context: object,
+) -> _ExecutionContext:
+    # Created here and not by graphql.execute, which would coerce the variables again.
+    return _ExecutionContext(
+        schema,
+        dict(fragments),
+        {name: FragmentDetails(fragment) for name, fragment in fragments.items()},
+        None,
+        context,
+        operation,
+        VariableValues({}, dict(variables)),
+        default_field_resolver,
+        default_type_resolver,
+        default_field_resolver,
+    )

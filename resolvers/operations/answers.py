@@ -1,0 +1,76 @@
+"""Write the JSON of GraphQL responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from graphql import ExecutionResult, GraphQLError
+
+from resolvers.errors.catalogue import ErrorKind, GatewayError
+from resolvers.errors.translate import entry, entry_of_graphql
+from resolvers.operations.compile import CompiledField
+
+
+class Answer(NamedTuple):
+    """The body of a GraphQL response, and why the operation was not executed, if it was not."""
+
+    parts: tuple[bytes, ...]
+    """The body in parts. What the database returned is one of them, unchanged and uncopied: it may
+    be megabytes."""
+    rejected: ErrorKind | None = None
+    """The kind of error; None if the operation was executed, whatever errors its fields have."""
+    retry_after: int | None = None
+    """Seconds that the client has to wait, if it sent too many requests."""
+
+
+def error_answer(error: GatewayError) -> Answer:
+    """Return the answer to a request that was not executed because of this error."""
+    body = orjson.dumps({"errors": [entry(error)]})
+    return Answer((body,), error.kind, error.retry_after)
+
+
+def validation_answer(errors: Iterable[GraphQLError]) -> Answer:
+    """Return the answer to an operation that is not valid."""
+    body = orjson.dumps({"errors": [entry_of_graphql(error) for error in errors]})
+    return Answer((body,), ErrorKind.BAD_USER_INPUT)
+
+
+def executed_answer(result: ExecutionResult) -> Answer:
+    """Return the answer to a mutation that was executed."""
+    body: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        body["errors"] = [entry_of_graphql(error) for error in result.errors]
+    return Answer((orjson.dumps(body),))
+
+
+def data_answer(fields: Sequence[CompiledField], results: Sequence[bytes | GatewayError]) -> Answer:
+    """Return the answer made of the results of a query's root fields.
+
+    Args:
+        results: the JSON of each field, or its error.
+    """
+    parts = [b'{"data":{']
+    errors: list[Mapping[str, Any]] = []
+    data_is_null = False
+    for field, result in zip(fields, results, strict=True):
+        if isinstance(result, GatewayError):
+            errors.append(entry(result, path=[field.key], locations=_location(field)))
+            data_is_null = data_is_null or field.non_null
+            result = b"null"
+        parts += (field.opening, result, b",")
+    if len(parts) > 1:
+        parts.pop()
+    parts.append(b"}")
+    if data_is_null:
+        parts = [b'{"data":null']
+    if errors:
+        parts += (b',"errors":', orjson.dumps(errors))
+    parts.append(b"}")
+    return Answer(tuple(parts))
+
+
+def _location(field: CompiledField) -> list[dict[str, int]]:
+    token = field.node.loc.start_token if field.node.loc else None
+    return [{"line": token.line, "column": token.column}] if token else []

@@ -1,0 +1,74 @@
+"""Walk selection sets: the fields that are selected, with fragments expanded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    SelectionNode,
+    SelectionSetNode,
+)
+
+
+def _always(_: Any) -> bool:
+    return True
+
+
+def walk_fields(
+    selection_sets: Iterable[SelectionSetNode | None],
+    fragments: Mapping[str, FragmentDefinitionNode],
+    *,
+    includes: Callable[[SelectionNode], bool] = _always,
+    applies: Callable[[str], bool] = _always,
+) -> Iterator[FieldNode]:
+    """Yield the fields of selection sets in document order, each named fragment expanded once.
+
+    Args:
+        fragments: the document's fragments by name.
+        includes: whether a selection is included; by default, every one is.
+        applies: whether a fragment on the type with this name applies; by default it does.
+    """
+    expanded: set[str] = set()
+    for selection_set in selection_sets:
+        # A stack of iterators: no nesting of fragments is too deep for it.
+        stack: list[Iterator[SelectionNode]] = []
+        if selection_set is not None:
+            stack.append(iter(selection_set.selections))
+        while stack:
+            selection = next(stack[-1], None)
+            if selection is None:
+                stack.pop()
+                continue
+            if not includes(selection):
+                continue
+            if isinstance(selection, FieldNode):
+                yield selection
+            elif isinstance(selection, InlineFragmentNode):
+                condition = selection.type_condition
+                if condition is None or applies(condition.name.value):
+                    stack.append(iter(selection.selection_set.selections))
+            elif isinstance(selection, FragmentSpreadNode):
+                name = selection.name.value
+                if name not in expanded:
+                    expanded.add(name)
+                    fragment = fragments[name]
+                    if applies(fragment.type_condition.name.value):
+                        stack.append(iter(fragment.selection_set.selections))
+
+
+def by_response_key(fields: Iterable[FieldNode]) -> dict[str, list[FieldNode]]:
+    """Group fields by their key in the response, in the order of first appearance."""
+    grouped: dict[str, list[FieldNode]] = {}
+    for field in fields:
+        grouped.setdefault((field.alias or field.name).value, []).append(field)
+    return grouped
+
+
+def sub_selections(fields: Iterable[FieldNode]) -> list[SelectionSetNode | None]:
+    """Return the selection sets of fields that share a response key."""
+    return [field.selection_set for field in fields]

@@ -1,0 +1,100 @@
+"""Define the mutations of processes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from resolvers.operations.context import Info
+from resolvers.rules import processes
+from resolvers.rules.models import (
+    NewProcessModel,
+    ProcessChangesModel,
+    ProcessTextsModel,
+    accept,
+    accept_all,
+)
+from resolvers.schema.inputs import NewProcess, ProcessChanges, ProcessTexts
+from resolvers.schema.mutations.common import (
+    CHANGES,
+    DeletedPayload,
+    ProcessId,
+    mutation,
+    new_argument,
+    read_id,
+    written,
+)
+from resolvers.schema.types import Process
+from resolvers.values.enums import Permission
+
+
+@strawberry.type(description="Result of writing a process.")
+class ProcessPayload:
+    process: Process = strawberry.field(description="The process after the change.")
+
+
+@strawberry.type(description="Result of writing several processes.")
+class ProcessesPayload:
+    updated_count: int = strawberry.field(description="Number of processes updated.")
+
+
+@strawberry.type
+class ProcessMutations:
+    @mutation(
+        Permission.PROCESS_WRITE,
+        "Create a process with its actions, inputs and authorizations.",
+    )
+    async def create_process(
+        self, info: Info, process: Annotated[NewProcess, new_argument("process")]
+    ) -> ProcessPayload | None:
+        new = accept(NewProcessModel, process, "process")
+        context = info.context
+        async with context.database.transaction() as transaction:
+            process_id = await processes.create_process(
+                transaction, new, context.viewer, ("process",)
+            )
+        return written(process=process_id)
+
+    @mutation(Permission.PROCESS_WRITE, "Update a process.")
+    async def update_process(
+        self, info: Info, id: ProcessId, changes: Annotated[ProcessChanges, CHANGES]
+    ) -> ProcessPayload | None:
+        accepted = accept(ProcessChangesModel, changes, "changes")
+        process_id, context = read_id(id, "Process", "id"), info.context
+        async with context.database.transaction() as transaction:
+            await processes.change_process(
+                transaction, process_id, accepted, context.viewer, ("changes",)
+            )
+        return written(process=process_id)
+
+    @mutation(
+        Permission.PROCESS_WRITE,
+        "Update texts of several processes. Either all of them are updated or none is.",
+    )
+    async def update_processes(
+        self,
+        info: Info,
+        changes: Annotated[
+            list[ProcessTexts],
+            strawberry.argument(description="Changes, at most one item per process."),
+        ],
+    ) -> ProcessesPayload | None:
+        accepted = accept_all(ProcessTextsModel, changes, "changes")
+        context = info.context
+        async with context.database.transaction() as transaction:
+            count = await processes.change_texts(
+                transaction, accepted, context.viewer, ("changes",)
+            )
+        return written(updated_count=count)
+
+    @mutation(
+        Permission.PROCESS_WRITE,
+        "Delete a process with its actions, inputs and authorizations. Fails while another process"
+        " runs it.",
+    )
+    async def delete_process(self, info: Info, id: ProcessId) -> DeletedPayload | None:
+        process_id, context = read_id(id, "Process", "id"), info.context
+        async with context.database.transaction() as transaction:
+            await processes.remove_process(transaction, process_id, context.viewer)
+        return written(deleted_id=id)

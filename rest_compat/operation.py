@@ -1,0 +1,131 @@
+"""The GraphQL operation behind a legacy route: compiled at start-up, run by each request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+from graphql import GraphQLObjectType
+
+from resolvers.access.viewer import Viewer
+from resolvers.errors.translate import as_gateway_error, from_graphql
+from resolvers.graphql_adapter import permission_of
+from resolvers.operations.compile import CompiledRead, OperationCompiler, compile_planned
+from resolvers.operations.documents import Operation, read_document
+from resolvers.operations.parameters import RunValues
+from resolvers.operations.run import Operations
+from resolvers.operations.variables import shape_of, with_references
+from resolvers.values.enums import Permission
+from storage.reads.plan import PageNodes, ReadPage, Scope, ValueFormat, Visibility
+from storage.reads.statement import compile_read, compile_rows
+
+_SCOPES = tuple(Scope(visibility, admin) for visibility in Visibility for admin in (True, False))
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyOperation:
+    """An operation of a legacy dialect, ready to run.
+
+    It has one root field. The route's answer is the value at ``path`` in the data, with enum values
+    and states written as the dialects write them. A mutation whose path is the root field alone
+    answers with nothing.
+    """
+
+    operation: Operation
+    path: tuple[str, ...]
+    permission: Permission | None
+    reads: Mapping[Scope, CompiledRead]
+    """Of a query, for each scope that a viewer can have; empty for a mutation."""
+    as_rows: bool = False
+    """Whether the answer is a list, and each of its elements is a row of its own."""
+
+    async def run(
+        self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
+    ) -> tuple[bytes, ...] | None:
+        """Return the JSON of the route's answer, in parts; None for null, or if it has no answer.
+
+        Args:
+            variables: as they are after coercion; the route was checked to supply what fits.
+            viewer: the authenticated caller, whose permission was checked.
+
+        Raises:
+            GatewayError: anything that went wrong.
+        """
+        try:
+            if self.reads:
+                return await self._read(variables, operations, viewer)
+            result = await operations.mutate(
+                self.operation, variables, viewer, ValueFormat.LEGACY, permitted=True
+            )
+        except Exception as error:
+            raise as_gateway_error(error) from error
+        if result.errors:
+            raise from_graphql(result.errors[0]) from result.errors[0]
+        value: Any = result.data
+        for key in self.path:
+            value = value[key]
+        return None if value is None or len(self.path) == 1 else (orjson.dumps(value),)
+
+    async def _read(
+        self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
+    ) -> tuple[bytes, ...] | None:
+        operations.compiled += 1
+        read = self.reads[viewer.reading]
+        arguments = read.arguments(RunValues(variables, viewer.profile_id))
+        if self.as_rows:
+            rows = await operations.database.fetch_list(read.statement.sql, arguments)
+            return b"[", b",".join(rows), b"]"
+        value = await operations.database.fetch_json(read.statement.sql, arguments)
+        return None if value is None else (value,)
+
+
+def compile_operation(
+    compiler: OperationCompiler, text: str, name: str, path: Sequence[str]
+) -> LegacyOperation:
+    """Validate and compile an operation of a legacy dialect.
+
+    Args:
+        text: a document with the operation.
+        name: the operation's name.
+        path: where in the data the route's answer is, as response keys.
+
+    Raises:
+        ValueError: the operation does not fit the schema; the message names the field.
+    """
+    document = read_document(text, compiler.schema)
+    if document.errors:
+        raise ValueError("; ".join(error.message for error in document.errors))
+    operation = document.operations[name]
+    definition = operation.definition
+    root = cast(GraphQLObjectType, compiler.schema.get_root_type(definition.operation))
+    # Every variable of a legacy query is a single value that is always given.
+    names = [variable.variable.name.value for variable in definition.variable_definitions or ()]
+    references = with_references(shape_of(dict.fromkeys(names, "")))
+    planner = compiler.planner(operation, references, unpaged=True)
+    fields = planner.collect(root, [definition.selection_set])
+    if list(fields) != [path[0]]:
+        raise ValueError(f"expected the one root field {path[0]}, got {', '.join(fields)}")
+    ((key, nodes),) = fields.items()
+    field = root.fields[nodes[0].name.value]
+    permission = permission_of(field)
+    if not operation.is_query:
+        return LegacyOperation(operation, tuple(path), permission, {})
+    planned = planner.root(field, key, nodes)
+    parts = planned.read.page.parts if isinstance(planned.read, ReadPage) else ()
+    only_nodes = all(isinstance(part, PageNodes) for part in parts)
+    if not only_nodes or tuple(path[1:]) != tuple(part.key for part in parts):
+        raise ValueError(f"the operation selects more than {'.'.join(path)}")
+    as_rows = isinstance(planned.read, ReadPage)
+    reads = {
+        scope: compile_planned(
+            planned.read,
+            planned.slots,
+            scope,
+            ValueFormat.LEGACY,
+            compile_rows if as_rows else compile_read,
+        )
+        for scope in _SCOPES
+    }
+    return LegacyOperation(operation, tuple(path), permission, reads, as_rows)
