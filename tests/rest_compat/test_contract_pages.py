@@ -1,0 +1,207 @@
+"""Compare the reference pages of the dialects in ``docs/`` with the routes that they describe."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from resolvers.operations.compile import OperationCompiler
+from resolvers.operations.limits import Limits
+from resolvers.schema.build import build_schema
+from rest_compat.body_model import Body
+from rest_compat.dialect import Route
+from rest_compat.dialects import build_dialects
+from rest_compat.openapi import openapi_document
+from rest_compat.process.routes import process_dialect
+from rest_compat.processes.routes import processes_dialect
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {"process": "process-dialect.md", "processes": "processes-dialect.md"}
+"""The page of each dialect."""
+
+_HEADING = re.compile(r"^### (.+)$", re.MULTILINE)
+_NEXT_HEADING = re.compile(r"^##", re.MULTILINE)
+_EXAMPLE = re.compile(
+    r"^(Request|Response)(?: \([^)\n]+\))?:\n\n?```json\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+_JSON_BLOCK = re.compile(r"^```json$", re.MULTILINE)
+_MEMBER = re.compile(r"^\| (`\w+`(?: or `\w+`)*) \| [^|]+ \| (yes|no) \|", re.MULTILINE)
+_ERROR = re.compile(r"^\| `(\w+)` \| (?:[^|]+ \| )?(\d{3}) \|", re.MULTILINE)
+_CODE = re.compile(r"`(\w+)`")
+
+
+def page(name: str) -> str:
+    """The page of a dialect."""
+    return (DOCS / PAGES[name]).read_text("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What a page says about one route, and what the product says about it."""
+
+    page: str
+    route: Route
+    permission: str | None
+    responses: dict[str, dict[str, Any]]
+    """Of the OpenAPI document, by status."""
+    components: dict[str, Any]
+    """Of the OpenAPI document."""
+
+    @property
+    def text(self) -> str:
+        """The text below the route's heading."""
+        _, _, after = self.page.partition(f"\n### {self.route}\n")
+        return _NEXT_HEADING.split(after, maxsplit=1)[0]
+
+    def line(self, label: str) -> str:
+        """The rest of the one line that starts with this label."""
+        (found,) = re.findall(rf"^{label}: (.*)$", self.text, re.MULTILINE)
+        return str(found)
+
+    def examples(self, label: str) -> list[Any]:
+        """The JSON blocks below a line such as ``Request:`` or ``Request (bare values):``."""
+        return [json.loads(block) for name, block in _EXAMPLE.findall(self.text) if name == label]
+
+    def members(self) -> dict[str, bool]:
+        """The members in the tables of the body, each with whether it is required."""
+        return {
+            name: required == "yes"
+            for names, required in _MEMBER.findall(self.text)
+            for name in _CODE.findall(names)
+        }
+
+    def errors(self) -> set[tuple[str, str]]:
+        """The code and the HTTP status of each error that the route can return."""
+        return {
+            (str(example["value"]["code"]), status)
+            for status, response in self.responses.items()
+            for example in _content(response).get("examples", {}).values()
+        }
+
+
+def _content(response: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = response.get("content", {}).get("application/json", {})
+    return found
+
+
+def _sections() -> Iterator[Section]:
+    compiler = OperationCompiler(build_schema(), Limits())
+    for dialect in build_dialects(compiler, process_dialect_status="http"):
+        document = openapi_document(dialect, version="1")
+        for compiled in dialect.routes:
+            route, permission = compiled.route, compiled.operation.permission
+            yield Section(
+                page(dialect.name),
+                route,
+                permission.value if permission is not None else None,
+                document["paths"][route.path][route.method.lower()]["responses"],
+                document["components"],
+            )
+
+
+SECTIONS = list(_sections())
+each_section = pytest.mark.parametrize(
+    "section", SECTIONS, ids=[str(section.route) for section in SECTIONS]
+)
+each_page = pytest.mark.parametrize("name", PAGES)
+
+
+def errors_of_every_route(text: str) -> set[tuple[str, str]]:
+    """The code and the HTTP status of each error that all routes of a page can return."""
+    return set.intersection(*(section.errors() for section in SECTIONS if section.page == text))
+
+
+# Routes ----------------------------------------------------------------------------------------
+
+
+@each_page
+def test_every_route_has_a_heading_and_every_heading_a_route(name: str) -> None:
+    dialect = process_dialect("http") if name == "process" else processes_dialect()
+    assert _HEADING.findall(page(name)) == [str(route) for route in dialect.routes]
+
+
+@each_section
+def test_a_section_names_the_permission(section: Section) -> None:
+    wanted = (
+        f"`{section.permission}`." if section.permission else "none. Any valid token is accepted."
+    )
+    assert section.line("Permission") == wanted
+
+
+# Bodies ----------------------------------------------------------------------------------------
+
+
+def members_of(model: type[Body]) -> tuple[dict[str, bool], set[str]]:
+    """The members of a body, each with whether it is required, and those of the objects in it."""
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    inner = schema.get("$defs", {}).values()
+    return (
+        {name: name in required for name in schema["properties"]},
+        {name for found in inner for name in found.get("properties", ())},
+    )
+
+
+@each_section
+def test_a_section_has_every_member_of_the_body(section: Section) -> None:
+    rule = section.route.body
+    known, inner = members_of(rule.model) if rule is not None else ({}, set())
+    shown = section.members()
+    assert {name: shown.get(name) for name in known} == known
+    assert shown.keys() <= known.keys() | inner
+    assert [name for name in sorted(inner) if f"`{name}`" not in section.page] == []
+
+
+@each_section
+def test_every_request_fits_the_body(section: Section) -> None:
+    rule, requests = section.route.body, section.examples("Request")
+    assert bool(requests) is (rule is not None)
+    for request in requests:
+        assert rule is not None
+        rule.model.model_validate(request)
+        # The model ignores unknown members, so a misspelled one would pass.
+        assert request.keys() <= members_of(rule.model)[0].keys()
+
+
+# Responses -------------------------------------------------------------------------------------
+
+
+@each_section
+def test_every_response_fits_the_route(section: Section) -> None:
+    schemas = [
+        _content(answer)["schema"] for answer in section.responses.values() if _content(answer)
+    ]
+    schema = {"anyOf": schemas, "components": section.components}
+    responses = section.examples("Response")
+    assert responses
+    for response in responses:
+        jsonschema.Draft202012Validator(schema).validate(response)
+    # Every block has one of the two labels.
+    blocks = _JSON_BLOCK.findall(section.text)
+    assert len(blocks) == len(responses) + len(section.examples("Request"))
+
+
+# Errors ----------------------------------------------------------------------------------------
+
+
+@each_section
+def test_a_section_lists_the_errors_that_only_some_routes_return(section: Section) -> None:
+    common = {code for code, _ in errors_of_every_route(section.page)}
+    own = {code for code, _ in section.errors()} - common
+    assert set(_CODE.findall(section.line("Errors"))) == own
+
+
+@each_page
+def test_a_page_lists_every_error(name: str) -> None:
+    text = page(name)
+    errors = {error for section in SECTIONS if section.page == text for error in section.errors()}
+    assert sorted(_ERROR.findall(text)) == sorted(errors)
+    (common,) = re.findall(r"^Every route can return ([^.]+)\.", text, re.MULTILINE)
+    assert set(_CODE.findall(common)) == {code for code, _ in errors_of_every_route(text)}
