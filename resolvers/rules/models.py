@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel, to_snake
+from pydantic_core import CoreSchema, core_schema
 
 from resolvers.errors.catalogue import FieldProblem, bad_input, bad_value
 from resolvers.values.enums import Permission, ProcessMode, ProcessState
@@ -29,7 +30,19 @@ from resolvers.values.ids import MAX_DATABASE_ID, read_id_of
 from resolvers.values.text import Description, InputType, Name, Reference, ShortText, Text, storable
 from resolvers.values.validation import Model, problems, validate
 
-DatabaseId = Annotated[int, Field(strict=True, gt=0, le=MAX_DATABASE_ID)]
+
+class _DatabaseIdSchema:
+    """A database ID, whose errors are all of one type (``resolvers.values.validation``)."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.custom_error_schema(
+            core_schema.int_schema(strict=True, gt=0, le=MAX_DATABASE_ID),
+            "database_id",
+            custom_error_message="Input should be a database ID",
+        )
+
+
+DatabaseId = Annotated[int, _DatabaseIdSchema()]
 
 MAX_PARTS = 1000
 """Maximum number of actions, and of inputs, of one process."""

@@ -5,17 +5,16 @@ Every function runs inside the caller's transaction; a ``GatewayError`` rolls al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import orjson
 
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import FieldProblem, bad_input, conflict, not_found
 from resolvers.rules.columns import columns_of
+from resolvers.rules.items import ValidItems
 from resolvers.rules.keys import Path, find_espace_id, find_profile_id
 from resolvers.rules.models import (
     NewProcessModel,
     ProcessChangesModel,
-    ProcessTextsModel,
-    list_of,
 )
 from resolvers.rules.parts import add_actions, add_inputs
 from storage.database.database import Transaction
@@ -82,14 +81,15 @@ async def change_process(
 
 
 async def change_texts(
-    transaction: Transaction, changes: Sequence[ProcessTextsModel], viewer: Viewer, path: Path
+    transaction: Transaction, changes: ValidItems, viewer: Viewer, path: Path
 ) -> int:
     """Update texts of several processes, all or none, in one statement; returns how many.
 
     Args:
+        changes: items of ``ProcessTextsModel``.
         path: path of the list of changes in the arguments.
     """
-    ids = [change.database_id for change in changes]
+    ids = [change["database_id"] for change in changes]
     if len(set(ids)) < len(ids):
         known: set[int] = set()
         problems = []
@@ -98,8 +98,7 @@ async def change_texts(
                 problems.append(_item_problem(path, index, f"the id {id_} is given twice"))
             known.add(id_)
         raise bad_input(*problems)
-    json = list_of(ProcessTextsModel).dump_json(list(changes), exclude_none=True)
-    if await update_texts(transaction, json, viewer.only_profile) < len(ids):
+    if await update_texts(transaction, orjson.dumps(changes), viewer.only_profile) < len(ids):
         existing = await existing_ids(transaction, ids, viewer.only_profile)
         raise bad_input(
             *(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema
 
 
 def shorten(value: object, limit: int = 40) -> str:
@@ -31,19 +32,38 @@ def storable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(storable)]
+class _Storable:
+    """Check what ``storable`` does without a call of Python for each text."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        schema = handler(source)
+        assert schema["type"] == "str"
+        # A lone surrogate cannot be matched at all, which is an error of its own (string_unicode).
+        return {**schema, "pattern": r"^[^\x00]*$"}
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        described = handler(schema)
+        del described["pattern"]
+        return described
+
+
+Text = Annotated[str, _Storable()]
 """Any text that can be stored."""
-ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(storable)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(storable)]
+ShortText = Annotated[str, StringConstraints(max_length=255), _Storable()]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255), _Storable()]
 """1 to 255 characters; blanks at its ends are kept."""
 Reference = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255, strip_whitespace=True),
-    AfterValidator(storable),
+    _Storable(),
 ]
 """1 to 255 characters without blanks at its ends."""
-Description = Annotated[str, StringConstraints(max_length=4000), AfterValidator(storable)]
-InputType = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(storable)]
+Description = Annotated[str, StringConstraints(max_length=4000), _Storable()]
+InputType = Annotated[str, StringConstraints(min_length=1, max_length=64), _Storable()]
 """The type of an input: any word of up to 64 characters, given back as it came."""
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from resolvers.errors.catalogue import FieldProblem, bad_input
+from resolvers.values.ids import MAX_DATABASE_ID
 from resolvers.values.text import describe
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -55,6 +56,12 @@ def _message(details: ErrorDetails) -> str:
             return "must not be empty"
         case "string_too_long":
             return f"expected at most {context['max_length']:,} characters, got {len(given):,}"
+        case "string_pattern_mismatch":
+            return "must not contain the NUL character"
+        case "database_id":
+            if given is None:
+                return "is required"
+            return f"expected a whole number from 1 to {MAX_DATABASE_ID}, got {describe(given)}"
         case "string_unicode":
             return "must not contain a lone surrogate"
         case "too_long":

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticKnownError
+from pydantic import Field, WrapValidator, model_validator
 
-from resolvers.values.ids import MAX_DATABASE_ID
-from resolvers.values.text import Description, Name, describe
-from rest_compat.body_model import ID_SCHEMA, Body, NullableBody
+from resolvers.rules.items import Item, ValidItems, items_validator
+from resolvers.rules.models import DatabaseId
+from resolvers.values.text import Description, Name
+from rest_compat.body_model import Body, NullableBody
 
-
-def _id(value: object) -> int:
-    if value is None:
-        raise PydanticKnownError("missing")
-    if type(value) is int and 0 < value <= MAX_DATABASE_ID:
-        return value
-    raise ValueError(f"expected a whole number from 1 to {MAX_DATABASE_ID}, got {describe(value)}")
-
-
-Id = Annotated[int, BeforeValidator(_id), WithJsonSchema(ID_SCHEMA)]
+_NO_TEXT = "expected name, comment or both"
 
 
 class _Texts(Body):
@@ -34,27 +25,49 @@ class _Texts(Body):
     @model_validator(mode="after")
     def _not_empty(self) -> _Texts:
         if self.name is None and self.comment is None:
-            raise ValueError("expected name, comment or both")
+            raise ValueError(_NO_TEXT)
         return self
 
 
 class ProcessTextsBody(_Texts):
     """What to change of one of many processes."""
 
-    id: Id = Field(serialization_alias="databaseId", description="The process; each once.")
+    id: DatabaseId = Field(serialization_alias="databaseId", description="The process; each once.")
+
+
+def _require_text(item: Item) -> Item:
+    if item.get("name") is None and item.get("description") is None:
+        raise ValueError(_NO_TEXT)
+    return item
+
+
+_ITEMS = items_validator(
+    ProcessTextsBody,
+    {"database_id": "id", "name": "name", "description": "comment"},
+    _require_text,
+)
+"""Validates the list as items of ``resolvers.rules.models.ProcessTextsModel``."""
+
+
+def _valid_items(value: object, _: object) -> ValidItems:
+    return ValidItems(_ITEMS.validate_python(value))
 
 
 class ProcessesBody(NullableBody):
     """What to change of many processes."""
 
-    processes: list[ProcessTextsBody] = Field(
+    processes: Annotated[list[ProcessTextsBody], WrapValidator(_valid_items)] = Field(
         serialization_alias="changes", description="All of them are changed, or none."
     )
+
+    def variables(self) -> dict[str, Any]:
+        """Return the list as it is: it was validated as the mutation's items."""
+        return {"changes": self.processes}
 
 
 class ProcessChangesBody(_Texts):
     """What to change of one process."""
 
-    id: Id | None = Field(
+    id: DatabaseId | None = Field(
         None, exclude=True, description="The id in the path, if it is to be said twice."
     )

@@ -8,12 +8,12 @@ import strawberry
 
 from resolvers.operations.context import Info
 from resolvers.rules import processes
+from resolvers.rules.items import accept_items, items_validator
 from resolvers.rules.models import (
     NewProcessModel,
     ProcessChangesModel,
     ProcessTextsModel,
     accept,
-    accept_all,
 )
 from resolvers.schema.inputs import NewProcess, ProcessChanges, ProcessTexts
 from resolvers.schema.mutations.common import (
@@ -27,6 +27,8 @@ from resolvers.schema.mutations.common import (
 )
 from resolvers.schema.types import Process
 from resolvers.values.enums import Permission
+
+_TEXTS = items_validator(ProcessTextsModel, {name: name for name in ProcessTextsModel.model_fields})
 
 
 @strawberry.type(description="Result of writing a process.")
@@ -80,7 +82,7 @@ class ProcessMutations:
             strawberry.argument(description="Changes, at most one item per process."),
         ],
     ) -> ProcessesPayload | None:
-        accepted = accept_all(ProcessTextsModel, changes, "changes")
+        accepted = accept_items(_TEXTS, changes, "changes")
         context = info.context
         async with context.database.transaction() as transaction:
             count = await processes.change_texts(

@@ -109,7 +109,7 @@ async def test_what_is_left_out_has_its_default_and_null_is_the_same(home: Home)
         ({"nameEnable": "\ud800"}, ("nameEnable",), "must not contain a lone surrogate"),
         ({"espace": {"reference": "nowhere"}}, ("espace",), "there is no such espace"),
         ({"espace": {"databaseId": NOBODY}}, ("espace",), "there is no such espace"),
-        ({"espace": {"databaseId": 0}}, ("espace", "databaseId"), "greater than 0"),
+        ({"espace": {"databaseId": 0}}, ("espace", "databaseId"), "a whole number from 1"),
         ({"espace": {"id": nothing("Profile")}}, ("espace", "id"), "the id of a Espace, got"),
         ({"espace": {"id": "x\0"}}, ("espace", "id"), "expected an id that this API gave out"),
         ({"profiles": [{"name": "admin"}, {"name": "?"}]}, ("profiles", 1), "no such profile"),
