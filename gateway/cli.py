@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Command = Callable[[argparse.Namespace, Settings], Coroutine[None, None, None]]
 
-_STORAGE_LOG = logging.getLogger("storage.database.database")
+_STORAGE_LOG = logging.getLogger("storage.database.errors")
 
 
 class _CommandError(Exception):

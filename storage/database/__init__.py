@@ -1,1 +1,1 @@
-"""Connections: the pool, transactions, notifications and failures."""
+"""Connect to PostgreSQL: the pool, transactions, notifications and failures."""

@@ -1,94 +1,60 @@
-"""In charge of connections: the pool, transactions, notifications, and what failures mean.
+"""Run statements against PostgreSQL on pooled connections, alone or in transactions.
 
-No other module runs a statement against PostgreSQL. What asyncpg raises is turned into the error
-catalogue here; the driver's own words go to the log only.
+No other module runs a statement. Failures are raised as ``storage.database.errors`` defines them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, cast
 
 import asyncpg
 
-from storage.database.errors import (
-    AlreadyExistsError,
-    DatabaseUnavailableError,
-    StillInUseError,
-    StorageError,
-)
-from storage.database.listen import Listener
-from storage.database.pool import Connection, ConnectionPool, cut_if_given_up, open_pool
-
-logger = logging.getLogger(__name__)
+from storage.database.errors import DRIVER_FAILURES, translate_failure, translated_failures
+from storage.database.listen import Listener, open_listener
+from storage.database.pool import Connection, ConnectionPool, open_pool, terminate_if_abandoned
 
 Row = Mapping[str, Any]
-"""A row of an answer: values by column name."""
-
-
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What a statement can fail with."""
-
-
-def _named(failure: BaseException) -> StorageError:
-    """What a failure means."""
-    match failure:
-        case asyncpg.UniqueViolationError():
-            return AlreadyExistsError(failure.constraint_name or "")
-        case asyncpg.ForeignKeyViolationError():
-            return StillInUseError(failure.constraint_name or "")
-    # The driver's message may hold SQL, values or a host name: it is for the log alone.
-    logger.error("a statement failed", exc_info=failure)
-    return DatabaseUnavailableError("the database did not answer")
-
-
-@contextlib.contextmanager
-def _failures_named() -> Iterator[None]:
-    try:
-        yield
-    except _FAILURES as failure:
-        raise _named(failure) from failure
+"""A row of a result: values by column name."""
 
 
 class Transaction:
-    """A connection inside one transaction; whatever leaves with an exception is rolled back."""
+    """A connection inside one transaction. An exception that leaves the block rolls it back."""
 
     def __init__(self, database: Database, connection: Connection) -> None:
         self._database = database
         self._connection = connection
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
-        """All rows of the statement's answer."""
+        """Return all rows of the result."""
         self._database.statements += 1
-        with _failures_named():
-            # asyncpg's Record has all of a Mapping's methods, but does not say so.
+        with translated_failures():
+            # asyncpg's Record has all methods of a Mapping but does not declare it.
             return cast("Sequence[Row]", await self._connection.fetch(sql, *args))
 
     async def fetch_row(self, sql: str, *args: object) -> Row | None:
-        """The first row of the statement's answer, or None."""
+        """Return the first row of the result, or None."""
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
     async def fetch_value(self, sql: str, *args: object) -> object:
-        """The first value of the first row, or None."""
+        """Return the first value of the first row, or None."""
         row = await self.fetch_row(sql, *args)
         return next(iter(row.values())) if row is not None else None
 
     async def script(self, sql: str) -> None:
-        """Run several statements that take no parameters and answer nothing."""
+        """Run one or more statements that take no parameters. Discard their results."""
         self._database.statements += 1
-        with _failures_named():
+        with translated_failures():
             await self._connection.execute(sql)
 
 
 class Database:
     """A pool of connections to one PostgreSQL database.
 
-    ``statements`` counts what was run, transaction control aside; tests hold it constant over
-    rows and depth.
+    ``statements`` counts the statements that were run, without transaction control. Tests check
+    that it does not grow with the rows or the depth of a query.
     """
 
     def __init__(self, url: str, pool: ConnectionPool) -> None:
@@ -109,16 +75,17 @@ class Database:
         """Open the pool.
 
         Args:
-            url: ``postgresql://…``, any form that libpq takes.
-            pool_min, pool_max: connections kept open, and at most.
-            statement_timeout: seconds that one statement may take, 0 for no limit.
-            statement_cache_size: prepared statements kept for each connection; 0 behind a
-                pooler in transaction mode.
+            url: ``postgresql://…``, in any form that libpq accepts.
+            pool_min: the number of connections that stay open.
+            pool_max: the maximum number of connections.
+            statement_timeout: the seconds that one statement may take, 0 for no limit.
+            statement_cache_size: the number of prepared statements kept for each connection, 0
+                behind a pooler in transaction mode.
 
         Raises:
             DatabaseUnavailableError: the database cannot be reached.
         """
-        with _failures_named():
+        with translated_failures():
             pool = await open_pool(
                 url,
                 pool_min=pool_min,
@@ -129,42 +96,46 @@ class Database:
         return cls(url, ConnectionPool(pool, statement_timeout or None))
 
     async def close(self) -> None:
-        """Close all connections once they are idle; those that are not within 5 s are cut."""
+        """Wait up to 5 s for running statements, then close all connections."""
         await self._pool.close()
 
     async def fetch_json(self, sql: str, args: Sequence[object]) -> bytes | None:
-        """The one JSON value that the statement answers with, as PostgreSQL wrote it."""
+        """Return the single JSON value that a statement returns, as PostgreSQL wrote it."""
         self.statements += 1
         try:
-            # Every read comes through here, where a context manager costs as much as all of the
-            # gateway's own work on it.
+            # Every read runs through this method. A context manager here would cost as much as all
+            # other work that the gateway does for a read.
             connection = await self._pool.take()
             try:
-                answer: bytes | None = await connection.fetchval(sql, *args)
+                value: bytes | None = await connection.fetchval(sql, *args)
             except BaseException as error:
                 await self._pool.give_back(connection, error)
                 raise
             await self._pool.give_back(connection)
-        except _FAILURES as error:
-            raise _named(error) from error
-        return answer
+        except DRIVER_FAILURES as error:
+            raise translate_failure(error) from error
+        return value
 
     async def fetch_list(self, sql: str, args: Sequence[object]) -> list[bytes]:
-        """The JSON values that the statement answers with, one in each row."""
+        """Return the JSON values that a statement returns, one for each row."""
         self.statements += 1
-        with _failures_named():
+        with translated_failures():
             async with self._connection() as connection:
                 return [row[0] for row in await connection.fetch(sql, *args)]
 
     async def ping(self) -> None:
-        """Ask for nothing; raises ``DatabaseUnavailableError`` where even that fails."""
-        with _failures_named():
+        """Check that the database answers.
+
+        Raises:
+            DatabaseUnavailableError: it does not.
+        """
+        with translated_failures():
             async with self._connection() as connection:
                 await connection.fetchval("SELECT 1")
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection, waited for no longer than for a statement."""
+        """Borrow a connection. Wait for it at most as long as a statement may take."""
         connection = await self._pool.take()
         try:
             yield connection
@@ -175,44 +146,36 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """A transaction on a connection of its own."""
+        """Run the block in a transaction, on a connection of its own."""
         async with contextlib.AsyncExitStack() as stack:
-            with _failures_named():
+            with translated_failures():
                 connection = await stack.enter_async_context(self._connection())
             transaction = connection.transaction()
-            with _failures_named():
+            with translated_failures():
                 await transaction.start()
             try:
                 yield Transaction(self, connection)
             except BaseException as error:
-                cut_if_given_up(connection, error)
+                terminate_if_abandoned(connection, error)
                 with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     await transaction.rollback()
                 raise
-            with _failures_named():
+            with translated_failures():
                 await transaction.commit()
 
-    async def listen(self, channel: str, heard: Callable[[], None]) -> Listener:
-        """Call ``heard`` at every notification of ``channel``, on a connection of its own.
+    async def listen(self, channel: str, on_notification: Callable[[], None]) -> Listener:
+        """Call ``on_notification`` for every notification of a channel.
+
+        The listener has a connection of its own. Close it when it is no longer needed.
 
         Raises:
-            DatabaseUnavailableError: the database cannot be reached, or what is notified does not
-                arrive, which only trying tells: some poolers take a LISTEN and forget it.
+            DatabaseUnavailableError: the database cannot be reached, or notifications do not
+                arrive (a pooler may drop them).
         """
-        arrived = asyncio.Event()
 
-        def hear(*_: object) -> None:
-            arrived.set()
-            heard()
+        async def send_test_notification() -> None:
+            async with self._connection() as connection:
+                await connection.execute("SELECT pg_notify($1, '')", channel)
 
-        with _failures_named():
-            connection = await asyncpg.connect(self.url, timeout=5, statement_cache_size=0)
-            try:
-                await connection.add_listener(channel, hear)
-                async with self._connection() as notifier:
-                    await notifier.execute("SELECT pg_notify($1, '')", channel)
-                await asyncio.wait_for(arrived.wait(), timeout=2)
-            except BaseException:
-                connection.terminate()
-                raise
-        return Listener(connection)
+        with translated_failures():
+            return await open_listener(self.url, channel, on_notification, send_test_notification)

@@ -1,28 +1,63 @@
-"""In charge of connections: the pool, transactions, notifications, and what failures mean.
-
-No other module runs a statement against PostgreSQL. What asyncpg raises is turned into the error
-catalogue here; the driver's own words go to the log only.
-"""
+"""Listen for notifications on a dedicated connection."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 
 
 class Listener:
-    """A connection that hears notifications until it is closed or cut."""
+    """A connection that receives notifications until it is closed or lost."""
 
     def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         self._connection = connection
 
     @property
     def alive(self) -> bool:
-        """Whether notifications still arrive, as far as is known."""
+        """Whether the connection is still open, as far as this side can tell."""
         return not self._connection.is_closed()
 
     async def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             await self._connection.close(timeout=2)
+
+
+async def open_listener(
+    url: str,
+    channel: str,
+    on_notification: Callable[[], None],
+    send_test_notification: Callable[[], Awaitable[None]],
+) -> Listener:
+    """Open a connection that listens on a channel, and check that notifications arrive on it.
+
+    Some poolers accept LISTEN and then deliver nothing. Only a test shows that.
+
+    Args:
+        url: the database to connect to.
+        channel: the name of the channel.
+        on_notification: called for every notification, the test one included.
+        send_test_notification: sends a notification to the channel, on another connection.
+
+    Raises:
+        TimeoutError: the test notification did not arrive within 2 s.
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError: a connection failed.
+    """
+    arrived = asyncio.Event()
+
+    def receive(*_: object) -> None:
+        arrived.set()
+        on_notification()
+
+    connection = await asyncpg.connect(url, timeout=5, statement_cache_size=0)
+    try:
+        await connection.add_listener(channel, receive)
+        await send_test_notification()
+        await asyncio.wait_for(arrived.wait(), timeout=2)
+    except BaseException:
+        connection.terminate()
+        raise
+    return Listener(connection)

@@ -1,9 +1,9 @@
-"""In charge of open connections: asyncpg's pool, with those that were used last kept at hand.
+"""Lend database connections, and keep the most recently used ones ready for the next borrower.
 
-asyncpg's pool opens connections, holds their number, and queues who has to wait. Taking a
-connection out of it and giving it back costs a task, two futures and two timers: about as much as
-all that the gateway does itself for a small read. So a connection that is given back stays here,
-where the next one who needs it takes it with nothing to wait for.
+asyncpg's pool opens connections, limits their number and queues waiting borrowers. To acquire a
+connection from it and release it again costs a task, two futures and two timers: about as much as
+all other work that the gateway does for a small read. So a returned connection is kept here, and
+the next borrower gets it without waiting.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import asyncpg
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
-_LOOK = 60.0
-"""Seconds after which connections that nobody needed are given back to asyncpg's pool, which closes
-those beyond its least number after another five minutes."""
+_IDLE_SECONDS = 60.0
+"""The seconds after which unused connections are released to asyncpg's pool. It closes those above
+its minimum size after another five minutes."""
 
 
 async def _keep_session(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Reset nothing at release: nothing in the gateway changes a session's state, and asyncpg's
-    reset query would cost another round trip.
+    """Skip asyncpg's reset query on release.
+
+    Nothing in the gateway changes the state of a session, and the query would cost a round trip.
     """
 
 
-async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Take JSON as the bytes that came over the wire, and give it as text or bytes."""
+async def _set_up_connection(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Return JSON as the bytes that PostgreSQL sent, and accept JSON arguments as bytes."""
     await connection.set_type_codec(
         "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
     )
@@ -42,16 +43,20 @@ async def open_pool(
     statement_timeout: float = 30.0,
     statement_cache_size: int = 1000,
 ) -> asyncpg.Pool[asyncpg.Record]:
-    """A pool of asyncpg's, with connections as the gateway's statements want them.
+    """Open an asyncpg pool whose connections have the session settings that the gateway needs.
 
-    The arguments are those of ``Database.connect``. Raises what asyncpg raises.
+    Args:
+        url, pool_min, pool_max, statement_timeout, statement_cache_size: see ``Database.connect``.
+
+    Raises:
+        TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError: a connection failed.
     """
     settings = {
         "application_name": "process-gateway",
         "jit": "off",
-        # A statement is planned once for each connection. Planning for each run's values costs
-        # more than most reads do: a tree took 0.8 ms instead of 0.2, a page of 200 took 10
-        # instead of 6.6. EXPLAIN (GENERIC_PLAN) shows what is run.
+        # Plan a statement once for each connection. Planning it for the values of each run costs
+        # more than most reads: a tree took 0.8 ms instead of 0.2 ms, a page of 200 took 10 ms
+        # instead of 6.6 ms. EXPLAIN (GENERIC_PLAN) shows the plan that is run.
         "plan_cache_mode": "force_generic_plan",
     }
     if statement_timeout:
@@ -60,98 +65,101 @@ async def open_pool(
         url,
         min_size=pool_min,
         max_size=pool_max,
-        # A statement that PostgreSQL does not even cancel (a dead network) ends as well.
+        # Ends statements that PostgreSQL cannot cancel because the network is dead.
         command_timeout=statement_timeout + 1 if statement_timeout else None,
         timeout=10,
         statement_cache_size=statement_cache_size,
         max_cached_statement_lifetime=0,
         max_cacheable_statement_size=0,
         server_settings=settings,
-        init=_prepare,
+        init=_set_up_connection,
         reset=_keep_session,
     )
 
 
 class ConnectionPool:
-    """Lends connections.
+    """Lend connections of an asyncpg pool.
 
     Args:
-        patience: seconds that a borrower waits for a connection to become free or to be opened;
-            None for as long as it takes.
+        pool: the pool. ``close`` closes it.
+        timeout: the seconds that a borrower waits for a connection, None for no limit.
     """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], patience: float | None) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], timeout: float | None) -> None:
         self._pool = pool
-        self._patience = patience
-        self._kept: list[Connection] = []  # the last one was used last
-        self._unused = 0  # of them, so many from the first on were not needed since the last look
+        self._timeout = timeout
+        self._ready: list[Connection] = []  # the most recently used one is last
+        self._unused = 0  # this many of the first in _ready were not lent since the last check
         self._waiting = 0
         self._closing = False
-        self._looking = asyncio.create_task(self._give_spare_ones_back())
+        self._idle_check = asyncio.create_task(self._release_unused())
 
     async def take(self) -> Connection:
-        """A connection that is the caller's alone until it is given back.
+        """Borrow a connection for exclusive use. Return it with ``give_back``.
 
         Raises:
-            TimeoutError: none became free.
-            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: none can be opened.
+            TimeoutError: no connection became free in time.
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: no connection can be opened.
         """
-        while self._kept:
-            connection = self._kept.pop()
-            self._unused = min(self._unused, len(self._kept))
+        while self._ready:
+            connection = self._ready.pop()
+            self._unused = min(self._unused, len(self._ready))
             if _is_open(connection):
                 return connection
             await self._pool.release(connection)
         self._waiting += 1
         try:
-            return await self._pool.acquire(timeout=self._patience)
+            return await self._pool.acquire(timeout=self._timeout)
         finally:
             self._waiting -= 1
 
     async def give_back(self, connection: Connection, error: BaseException | None = None) -> None:
-        """Give a connection back.
+        """Return a borrowed connection.
 
         Args:
-            error: what the caller's use of it failed with.
+            connection: the connection.
+            error: the exception that ended the use of the connection, if there was one.
         """
         if error is None and not self._waiting and not self._closing:
-            self._kept.append(connection)
+            self._ready.append(connection)
             return
         if error is not None:
-            cut_if_given_up(connection, error)
+            terminate_if_abandoned(connection, error)
         await self._pool.release(connection)
 
     async def close(self) -> None:
-        """Close all connections once they are given back; those that are not within 5 s are cut."""
+        """Wait up to 5 s until all connections are returned, then close them."""
         self._closing = True
-        self._looking.cancel()
+        self._idle_check.cancel()
         try:
             async with asyncio.timeout(5):
-                await self._release(len(self._kept))
+                await self._release(len(self._ready))
                 await self._pool.close()
         except (TimeoutError, asyncpg.InterfaceError, OSError):
             self._pool.terminate()
 
-    async def _give_spare_ones_back(self) -> None:
+    async def _release_unused(self) -> None:
         while True:
-            self._unused = len(self._kept)
-            await asyncio.sleep(_LOOK)
+            self._unused = len(self._ready)
+            await asyncio.sleep(_IDLE_SECONDS)
             await self._release(self._unused)
 
-    async def _release(self, number: int) -> None:
-        """Give connections back to asyncpg's pool, those first that were not used for longest."""
-        spare, self._kept = self._kept[:number], self._kept[number:]
-        for connection in spare:
+    async def _release(self, count: int) -> None:
+        """Release the least recently used connections to asyncpg's pool."""
+        unused, self._ready = self._ready[:count], self._ready[count:]
+        for connection in unused:
             with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await self._pool.release(connection)
 
 
-def cut_if_given_up(connection: Connection, error: BaseException) -> None:
-    """Cut a connection whose statement was given up: whatever is done with it next, even giving it
-    back, would first wait for PostgreSQL to cancel that statement.
+def terminate_if_abandoned(connection: Connection, error: BaseException) -> None:
+    """Terminate a connection whose statement timed out or was cancelled.
+
+    Any further use of the connection, even its release, would first wait until PostgreSQL has
+    cancelled the statement.
     """
-    given_up = (TimeoutError, asyncio.CancelledError)
-    if isinstance(error, given_up) or isinstance(error.__cause__, given_up):
+    abandoned = (TimeoutError, asyncio.CancelledError)
+    if isinstance(error, abandoned) or isinstance(error.__cause__, abandoned):
         connection.terminate()
 
 
@@ -159,4 +167,4 @@ def _is_open(connection: Connection) -> bool:
     try:
         return not connection.is_closed()
     except asyncpg.InterfaceError:
-        return False  # it was cut, and asyncpg has taken it back on its own
+        return False  # the connection was lost, and asyncpg has already released it

@@ -1,1 +1,1 @@
-"""Demo data: a small home, and generated processes for load tests."""
+"""Insert demo data: a small home, and generated processes for load tests."""

@@ -1,4 +1,4 @@
-"""In charge of demo data: a home to look around in, and processes by the million for load work."""
+"""Insert the demo home that ``home.toml`` describes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from importlib import resources
 from typing import Any
 
 from storage.database.database import Database, Transaction
+from storage.demo.ids import PROCESS_SOURCE, process_source_id
 from storage.writes.executions import arguments_json
 from storage.writes.parts import NewAction, NewInput, insert_actions, insert_inputs
 from storage.writes.processes import authorise
 from storage.writes.rows import insert_row
 
-_HOME_LOCK = 0x686F6D65
-
-_RUNNER = "process"
-"""The built-in source that runs other processes."""
-
-# The home ----------------------------------------------------------------------------------------
+_LOCK = 0x686F6D65
+"""The key of the advisory lock that is held while the home is inserted."""
 
 _ANY_TAKEN = """SELECT EXISTS (SELECT FROM espace WHERE reference = ANY ($1::text[]))
     OR EXISTS (SELECT FROM process WHERE reference = ANY ($2::text[]))
@@ -27,19 +24,19 @@ _ANY_TAKEN = """SELECT EXISTS (SELECT FROM espace WHERE reference = ANY ($1::tex
 
 
 async def load_home(database: Database) -> bool:
-    """Load the demo home of ``home.toml``, all or nothing; returns whether that was necessary.
+    """Insert the demo home in one transaction. Return False if it was there already.
 
-    The home counts as loaded as long as anything goes by one of its references or names. So it
-    stays as its user changes it, and loading it cannot clash with anything.
+    The home counts as present if any row has one of its references or names. So the changes of a
+    user are kept, and the insert cannot conflict with existing rows.
 
     Raises:
-        DatabaseUnavailableError: the database is out of reach; nothing has changed.
+        DatabaseUnavailableError: the database is unreachable. Nothing was changed.
     """
     text = resources.files(__package__).joinpath("home.toml").read_text(encoding="utf-8")
     home = tomllib.loads(text)
     async with database.transaction() as transaction:
-        # Whoever loads the same at this moment is waited for, and what it loaded is found then.
-        await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _HOME_LOCK)
+        # Wait for a concurrent load to finish, then find its rows.
+        await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _LOCK)
         taken = await transaction.fetch_value(
             _ANY_TAKEN,
             [espace["reference"] for espace in home["espaces"]],
@@ -65,51 +62,45 @@ async def _insert_home(transaction: Transaction, home: Mapping[str, Any]) -> Non
         name: await insert_row(transaction, "source", {"name": name, "kind": "echo"})
         for name in home["sources"]
     }
-    sources[_RUNNER] = await runner_id(transaction)
+    sources[PROCESS_SOURCE] = await process_source_id(transaction)
     processes: dict[str, int] = {}
     for process in home["processes"]:
         values = dict(process)
         values["espace_id"] = espaces[values.pop("espace")]
         inputs = values.pop("inputs", ())
         actions = values.pop("actions")
-        authorised = values.pop("profiles", ())
+        profile_names = values.pop("profiles", ())
         process_id = await insert_row(transaction, "process", values)
-        await authorise(transaction, process_id, [profiles[name] for name in authorised])
-        await insert_inputs(transaction, process_id, 1, [_input(new) for new in inputs])
+        await authorise(transaction, process_id, [profiles[name] for name in profile_names])
+        await insert_inputs(transaction, process_id, 1, [_new_input(entry) for entry in inputs])
         await insert_actions(
-            transaction, process_id, 1, [_action(new, sources, processes) for new in actions]
+            transaction,
+            process_id,
+            1,
+            [_new_action(entry, sources, processes) for entry in actions],
         )
-        # Last, so that no process can run itself, or one that stands further down: no cycles.
+        # Added last, so that a process can only run earlier ones. That excludes cycles.
         processes[process["reference"]] = process_id
 
 
-def _input(new: Mapping[str, str]) -> NewInput:
-    return NewInput(new["reference"], new["name"], new["type"], _takes_part_when_enabled(new))
+def _new_input(entry: Mapping[str, str]) -> NewInput:
+    return NewInput(
+        entry["reference"], entry["name"], entry["type"], _takes_part_when_enabled(entry)
+    )
 
 
-def _action(
-    new: Mapping[str, Any], sources: Mapping[str, int], processes: Mapping[str, int]
+def _new_action(
+    entry: Mapping[str, Any], sources: Mapping[str, int], processes: Mapping[str, int]
 ) -> NewAction:
-    called: str | None = new.get("run")
+    called: str | None = entry.get("run")
     return NewAction(
-        sources[new.get("source", _RUNNER)],
-        called or new["do"],
-        _takes_part_when_enabled(new),
-        arguments_json(list(new.get("arguments", {}).items())),
+        sources[entry.get("source", PROCESS_SOURCE)],
+        called or entry["do"],
+        _takes_part_when_enabled(entry),
+        arguments_json(list(entry.get("arguments", {}).items())),
         None if called is None else processes[called],
     )
 
 
-def _takes_part_when_enabled(new: Mapping[str, Any]) -> bool:
-    return bool(new.get("when", "enabled") == "enabled")
-
-
-async def runner_id(transaction: Transaction) -> int:
-    """The id of the built-in source that runs other processes."""
-    (runner,) = await fetch_ids(transaction, "SELECT id FROM source WHERE name = $1", _RUNNER)
-    return runner
-
-
-async def fetch_ids(transaction: Transaction, sql: str, *args: object) -> list[int]:
-    """The column ``id`` of the rows that a statement returns."""
-    return [row["id"] for row in await transaction.fetch(sql, *args)]
+def _takes_part_when_enabled(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("when", "enabled") == "enabled")

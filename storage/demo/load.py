@@ -1,21 +1,18 @@
-"""In charge of demo data: a home to look around in, and processes by the million for load work."""
+"""Generate processes for load tests, up to several million."""
 
 from __future__ import annotations
 
 from storage.database.database import Database
-from storage.demo.home import fetch_ids, runner_id
+from storage.demo.ids import fetch_ids, process_source_id
 
-_LOAD_LOCK = 0x6C6F6164
-"""Keys of the advisory locks under which each kind of demo data is written."""
-
-
-# Load --------------------------------------------------------------------------------------------
+_LOCK = 0x6C6F6164
+"""The key of the advisory lock that is held while processes are generated."""
 
 _BATCH = 10_000
-"""Processes that one statement inserts: every statement stays far below the usual time limit."""
+"""The processes that one statement inserts. No statement comes near the usual statement timeout."""
 
-_MOST = 9_999_999
-"""The highest number that the references have digits for."""
+_MAX_NUMBER = 9_999_999
+"""The highest number that fits into the seven digits of a reference."""
 
 _VERBS = ("Switch", "Adjust", "Check", "Schedule", "Test", "Log", "Reset")
 _THINGS = (
@@ -64,30 +61,30 @@ _SENTENCES = (
 _DEVICES = 10
 _PROFILES = 10
 
-# A name that a former run left is used again; the update changes nothing, but it has the row's id
-# returned.
-_LOAD_ESPACES = """INSERT INTO espace (reference, name, description, icon)
+# The rows of an earlier run are used again. The update changes nothing: it makes the statement
+# return the ids of existing rows.
+_INSERT_ESPACES = """INSERT INTO espace (reference, name, description, icon)
     SELECT 'load-room-' || lpad(place::text, 2, '0'), room, 'Generated for load work.', 'door-open'
     FROM unnest($1::text[]) WITH ORDINALITY AS new (room, place) ORDER BY place
     ON CONFLICT (reference) DO UPDATE SET reference = excluded.reference RETURNING id"""
-_LOAD_SOURCES = """INSERT INTO source (name, kind)
+_INSERT_SOURCES = """INSERT INTO source (name, kind)
     SELECT 'load-device-' || lpad(place::text, 2, '0'), 'echo'
     FROM generate_series(1, $1::integer) AS place ORDER BY place
     ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"""
-_LOAD_PROFILES = """INSERT INTO profile (name, permissions)
+_INSERT_PROFILES = """INSERT INTO profile (name, permissions)
     SELECT 'load-profile-' || lpad(place::text, 2, '0'), '{process:read,process:execute}'
     FROM generate_series(1, $1::integer) AS place ORDER BY place
     ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"""
 
-_HIGHEST = """SELECT coalesce(max(substring(reference FROM 6)::integer), 0) FROM process
+_HIGHEST_NUMBER = """SELECT coalesce(max(substring(reference FROM 6)::integer), 0) FROM process
     WHERE reference ~ '^load-[0-9]{7}$'"""
 
-# In what follows k is the place of a process in the run. All of its data follows from k, but for
-# its number: that is k more than $1, the number that the run continues after. No statement reads a
-# table, so none becomes slower as they grow. A room comes seven times in a row, so that it has
-# processes of both modes, for many profiles.
+# In the statements below, k is the index of a process in the run, from 1 on. It determines all data
+# of the process except its number, which is $1 + k, where $1 is the highest number of earlier runs.
+# No statement reads a table, so none slows down as the tables grow. Seven processes in a row share
+# a room, so that each room has processes of both modes, for many profiles.
 
-_LOAD_PROCESSES = """INSERT INTO process
+_INSERT_PROCESSES = """INSERT INTO process
         (reference, name, name_enable, name_disable, description, espace_id, icon, mode, enabled)
     SELECT 'load-' || lpad(($1::integer + k)::text, 7, '0'),
         name,
@@ -103,20 +100,21 @@ _LOAD_PROCESSES = """INSERT INTO process
         LATERAL (SELECT k % 5 = 3 AS switch,
             concat_ws(' ', ($4::text[])[1 + k % cardinality($4)],
                 ($5::text[])[1 + k % cardinality($5)] || ',',
-                ($6::text[])[1 + k / 7 % cardinality($6)], $1 + k) AS name) AS made
+                ($6::text[])[1 + k / 7 % cardinality($6)], $1 + k) AS name) AS derived
     ORDER BY k RETURNING id"""
 
-_LOAD_INPUTS = """INSERT INTO input (process_id, position, reference, name, type, enabled)
+_INSERT_INPUTS = """INSERT INTO input (process_id, position, reference, name, type, enabled)
     SELECT process_id, part.*
     FROM unnest($1::integer[]) AS process_id
     CROSS JOIN (VALUES (1, 'level', 'Level (%)', 'number', true),
                        (2, 'until', 'Until', 'time', false)) AS part (position)
     ORDER BY process_id, part.position"""
 
-# The last action of every tenth process runs the process k / 10, with its own inputs. That comes
-# earlier, so there are no cycles, and a tree is as deep as k has noughts at its end. No switch ends
-# with a nought, so these processes ask for both inputs.
-_LOAD_ACTIONS = """INSERT INTO action
+# The last action of every tenth process runs process k / 10 and passes its own inputs on. That
+# process is an earlier one, so there are no cycles, and the depth of a tree is the number of
+# trailing zeros of k. The k of a switch never ends in zero, so all these processes ask for both
+# inputs.
+_INSERT_ACTIONS = """INSERT INTO action
         (process_id, position, source_id, action, enabled, arguments, subprocess_id)
     SELECT process_id, place,
         CASE WHEN calls THEN $5::integer
@@ -136,10 +134,10 @@ _LOAD_ACTIONS = """INSERT INTO action
         CASE WHEN calls THEN called_id END
     FROM unnest($2::integer[], $3::integer[], $6::integer[]) AS process (k, process_id, called_id)
     CROSS JOIN generate_series(1, 4) AS place,
-        LATERAL (SELECT place = 4 AND called_id IS NOT NULL AS calls) AS made
+        LATERAL (SELECT place = 4 AND called_id IS NOT NULL AS calls) AS derived
     ORDER BY k, place"""
 
-_LOAD_AUTHORISATIONS = """INSERT INTO authorisation (process_id, profile_id)
+_INSERT_AUTHORISATIONS = """INSERT INTO authorisation (process_id, profile_id)
     SELECT process_id, ($3::integer[])[1 + (k + step) % cardinality($3)]
     FROM unnest($1::integer[], $2::integer[]) AS process (k, process_id)
     CROSS JOIN unnest(ARRAY[0, 3]) AS step
@@ -149,35 +147,39 @@ _ANALYZE = "ANALYZE espace, source, profile, process, action, input, authorisati
 
 
 async def generate(database: Database, count: int) -> None:
-    """Add ``count`` generated processes with all their parts, all or nothing; the same for each
-    count but for the numbers, which continue after those of earlier runs.
+    """Insert ``count`` generated processes with all their parts, in one transaction.
+
+    Runs with the same count generate the same data, except for the numbers of the processes, which
+    continue after those of earlier runs.
 
     Raises:
-        ValueError: there are no numbers left for that many.
-        DatabaseUnavailableError: the database is out of reach; nothing has changed.
+        ValueError: not enough numbers are left.
+        DatabaseUnavailableError: the database is unreachable. Nothing was changed.
     """
     async with database.transaction() as transaction:
-        # Two runs at once would continue after the same number.
-        await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _LOAD_LOCK)
-        highest = await transaction.fetch_value(_HIGHEST)
+        # Without the lock, two concurrent runs would use the same numbers.
+        await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        highest = await transaction.fetch_value(_HIGHEST_NUMBER)
         assert isinstance(highest, int)
-        if highest + count > _MOST:
-            raise ValueError(f"at most {_MOST - highest:,} more processes can be generated")
-        espaces = await fetch_ids(transaction, _LOAD_ESPACES, _ROOMS)
-        devices = await fetch_ids(transaction, _LOAD_SOURCES, _DEVICES)
-        profiles = await fetch_ids(transaction, _LOAD_PROFILES, _PROFILES)
-        runner = await runner_id(transaction)
+        if highest + count > _MAX_NUMBER:
+            raise ValueError(f"at most {_MAX_NUMBER - highest:,} more processes can be generated")
+        espaces = await fetch_ids(transaction, _INSERT_ESPACES, _ROOMS)
+        devices = await fetch_ids(transaction, _INSERT_SOURCES, _DEVICES)
+        profiles = await fetch_ids(transaction, _INSERT_PROFILES, _PROFILES)
+        process_source = await process_source_id(transaction)
         words = (_VERBS, _THINGS, _ROOMS, _SENTENCES)
-        made: list[int] = []
+        process_ids: list[int] = []
         for first in range(1, count + 1, _BATCH):
-            places = range(first, min(first + _BATCH, count + 1))
+            batch = range(first, min(first + _BATCH, count + 1))  # the values of k
             ids = await fetch_ids(
-                transaction, _LOAD_PROCESSES, highest, places[0], places[-1], *words, espaces
+                transaction, _INSERT_PROCESSES, highest, batch[0], batch[-1], *words, espaces
             )
-            made += ids
-            called = [made[k // 10 - 1] if k % 10 == 0 else None for k in places]
-            await transaction.fetch(_LOAD_INPUTS, ids)
-            await transaction.fetch(_LOAD_ACTIONS, highest, places, ids, devices, runner, called)
-            await transaction.fetch(_LOAD_AUTHORISATIONS, places, ids, profiles)
-        # Until PostgreSQL gets round to it by itself, it would plan as for the tables of before.
+            process_ids += ids
+            called = [process_ids[k // 10 - 1] if k % 10 == 0 else None for k in batch]
+            await transaction.fetch(_INSERT_INPUTS, ids)
+            await transaction.fetch(
+                _INSERT_ACTIONS, highest, batch, ids, devices, process_source, called
+            )
+            await transaction.fetch(_INSERT_AUTHORISATIONS, batch, ids, profiles)
+        # PostgreSQL would plan with the statistics of the old tables until autovacuum runs.
         await transaction.script(_ANALYZE)

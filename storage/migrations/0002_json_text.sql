@@ -1,8 +1,7 @@
--- A text as a JSON string. PostgreSQL puts the function's body in the place of each call, so that
--- calling it costs nothing.
+-- Convert a text to a JSON string. PostgreSQL inlines the function, so a call costs nothing.
 --
--- to_json looks up what to do with the type of its argument at every call. JSON_SCALAR, which
--- PostgreSQL has from version 17 on, does that once for a statement, and takes a third of the time.
+-- to_json looks up the conversion for the type of its argument at every call. JSON_SCALAR, available
+-- since PostgreSQL 17, does that once for a statement, and takes a third of the time.
 DO $$
 BEGIN
     EXECUTE format(

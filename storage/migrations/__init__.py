@@ -1,1 +1,1 @@
-"""The database schema, as numbered SQL files."""
+"""Define the database schema as numbered SQL files, and apply them."""

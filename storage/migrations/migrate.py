@@ -1,7 +1,7 @@
-"""In charge of bringing a database to the schema that this version of the gateway needs.
+"""Bring a database to the schema that this version of the gateway needs.
 
-Migrations are the ``NNNN_name.sql`` files of this folder, applied in order, each in the one
-transaction that also records it. An advisory lock lets any number of gateways start at once.
+Migrations are the ``NNNN_name.sql`` files of this folder. They are applied in order, in one
+transaction that also records them. An advisory lock lets several gateways start at the same time.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from storage.database.database import Database
 from storage.database.errors import StorageError
 
 _LOCK = 0x70726F63
-"""The advisory lock's key, a number of the gateway's own."""
+"""The key of the advisory lock that is held while migrations are applied."""
 
 _OLDEST_SERVER = 150_000
-"""As PostgreSQL numbers its versions."""
+"""PostgreSQL 15, in the format of ``server_version_num``."""
 
-_RECORD = """
+_CREATE_HISTORY = """
 CREATE TABLE IF NOT EXISTS schema_migration (
     version    integer PRIMARY KEY,
     name       text NOT NULL,
@@ -26,26 +26,26 @@ CREATE TABLE IF NOT EXISTS schema_migration (
 
 
 class ServerTooOldError(StorageError):
-    """The server lacks what the gateway needs; the message says which version it is."""
+    """The server is older than PostgreSQL 15. The message names its version."""
 
 
 def available() -> list[tuple[int, str, str]]:
-    """Each migration's version, name and SQL, in order."""
-    found = []
+    """Return the version, name and SQL of each migration, in order."""
+    migrations = []
     for file in resources.files(__package__).iterdir():
         if file.name.endswith(".sql"):
             version, name = file.name.removesuffix(".sql").split("_", 1)
-            found.append((int(version), name, file.read_text(encoding="utf-8")))
-    return sorted(found)
+            migrations.append((int(version), name, file.read_text(encoding="utf-8")))
+    return sorted(migrations)
 
 
 async def migrate(database: Database) -> list[str]:
-    """Apply what is missing; returns the names of what was applied, empty where nothing was.
+    """Apply the migrations that the database lacks. Return their names.
 
     Raises:
         ServerTooOldError: the server is older than PostgreSQL 15.
-        DatabaseUnavailableError: the database is out of reach or refused a statement; nothing
-            has changed.
+        DatabaseUnavailableError: the database is unreachable or rejected a statement. Nothing was
+            changed.
     """
     applied = []
     async with database.transaction() as transaction:
@@ -54,11 +54,11 @@ async def migrate(database: Database) -> list[str]:
         if version < _OLDEST_SERVER:
             raise ServerTooOldError(f"PostgreSQL {version // 10000} is too old: 15 is needed")
         await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await transaction.script(_RECORD)
+        await transaction.script(_CREATE_HISTORY)
         rows = await transaction.fetch("SELECT version FROM schema_migration")
-        done = {row["version"] for row in rows}
+        recorded = {row["version"] for row in rows}
         for version, name, sql in available():
-            if version in done:
+            if version in recorded:
                 continue
             await transaction.script(sql)
             await transaction.fetch(

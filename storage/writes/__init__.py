@@ -1,1 +1,1 @@
-"""The statements of writes, each run inside the caller's transaction."""
+"""Write rows, and read the rows that writes and executions need, in the caller's transaction."""

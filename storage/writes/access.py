@@ -1,4 +1,4 @@
-"""In charge of the rows that tokens are judged by: profiles and revoked tokens."""
+"""Load and store the rows that authenticate a token: profiles and revoked tokens."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 from storage.database.database import Transaction
 
 ACCESS_CHANNEL = "gateway_access"
-"""The channel on which a trigger tells every change of these rows."""
+"""The channel on which triggers report every change of these rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileRow:
-    """A profile as it is stored."""
+    """A stored profile."""
 
     id: int
     name: str
@@ -22,7 +22,7 @@ class ProfileRow:
 
 
 async def load_profiles(transaction: Transaction) -> list[ProfileRow]:
-    """Every profile, by id."""
+    """Return all profiles, ordered by id."""
     rows = await transaction.fetch(
         "SELECT id, name, permissions, built_in FROM profile ORDER BY id"
     )
@@ -33,13 +33,13 @@ async def load_profiles(transaction: Transaction) -> list[ProfileRow]:
 
 
 async def load_revocations(transaction: Transaction) -> frozenset[str]:
-    """The ids of all tokens that were revoked and would not have expired yet."""
+    """Return the ids of all revoked tokens that have not expired yet."""
     rows = await transaction.fetch("SELECT token_id FROM revoked_token WHERE expires_at > now()")
     return frozenset(row["token_id"] for row in rows)
 
 
 async def revoke_token(transaction: Transaction, token_id: str, expires_at: datetime) -> None:
-    """Revoke a token until it expires by itself, and forget those that have."""
+    """Revoke a token, and delete the revocations of tokens that have expired."""
     await transaction.fetch("DELETE FROM revoked_token WHERE expires_at <= now()")
     await transaction.fetch(
         "INSERT INTO revoked_token (token_id, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",

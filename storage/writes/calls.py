@@ -1,7 +1,7 @@
-"""In charge of writing processes: their actions, inputs, authorisations, and the calls among them.
+"""Read the rows that actions refer to, and check the calls between processes.
 
-Every function runs inside the caller's transaction. ``only_profile`` limits what exists to the
-processes that this profile is authorised on; None is for viewers who see all.
+Every function runs in the caller's transaction. ``only_profile`` is the profile whose authorised
+processes exist for the caller. None stands for viewers who see all processes.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.database.database import Transaction
-from storage.writes.processes import _VISIBLE
+from storage.writes.processes import VISIBLE
 
 _CALLS_LOCK = 0x63616C6C
-"""Key of the advisory lock under which calls between processes are added: two that are harmless
-alone could close a cycle together."""
+"""The key of the advisory lock for adding calls between processes. Two transactions could each add
+a harmless call, and the two calls together could form a cycle."""
 
 _HIDDEN = "…"
-"""What stands for processes that the viewer may not see."""
+"""Replaces processes that the viewer may not see."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalledProcess:
-    """A process that an action is to run."""
+    """A process that an action runs."""
 
     id: int
     reference: str
@@ -30,7 +30,7 @@ class CalledProcess:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A source that an action is to act on."""
+    """A source that an action uses."""
 
     id: int
     name: str
@@ -43,10 +43,10 @@ async def find_called(
     ids: Sequence[int],
     only_profile: int | None,
 ) -> list[CalledProcess]:
-    """Those of these processes that exist, by reference or by id."""
+    """Return the existing processes among those with these references or ids."""
     rows = await transaction.fetch(
         f"""SELECT id, reference FROM process
-        WHERE (reference = ANY ($1::text[]) OR id = ANY ($3::integer[])) AND {_VISIBLE}""",
+        WHERE (reference = ANY ($1::text[]) OR id = ANY ($3::integer[])) AND {VISIBLE}""",
         list(references),
         only_profile,
         list(ids),
@@ -57,7 +57,7 @@ async def find_called(
 async def find_sources(
     transaction: Transaction, names: Sequence[str], ids: Sequence[int]
 ) -> list[SourceRow]:
-    """Those of these sources that exist, by name or by id."""
+    """Return the existing sources among those with these names or ids."""
     rows = await transaction.fetch(
         """SELECT id, name, kind FROM source
         WHERE name = ANY ($1::text[]) OR id = ANY ($2::integer[])""",
@@ -70,9 +70,9 @@ async def find_sources(
 async def callers(
     transaction: Transaction, process_id: int, only_profile: int | None
 ) -> tuple[list[str], int]:
-    """Who runs the process: the references that may be named, and how many there are in all."""
+    """Return the visible references of the processes that run a process, and the number of all."""
     rows = await transaction.fetch(
-        f"""SELECT reference, {_VISIBLE} AS visible FROM process
+        f"""SELECT reference, {VISIBLE} AS visible FROM process
         WHERE id IN (SELECT process_id FROM action WHERE subprocess_id = $1) AND id <> $1
         ORDER BY reference""",
         process_id,
@@ -81,20 +81,18 @@ async def callers(
     return [row["reference"] for row in rows if row["visible"]], len(rows)
 
 
-# Calls -----------------------------------------------------------------------------------------
-
-
 async def lock_calls(transaction: Transaction) -> None:
-    """Let no other transaction add calls between processes until this one ends."""
+    """Keep other transactions from adding calls between processes until this one ends."""
     await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _CALLS_LOCK)
 
 
 async def find_cycle(
     transaction: Transaction, process_id: int, only_profile: int | None
 ) -> list[str] | None:
-    """The references along a way from a process through its calls back to it; None if there is
-    none. Whoever added calls has to hold ``lock_calls``. Processes that the profile may not see
-    show as one "…", however many they are.
+    """Return the references along the shortest cycle of calls through a process, or None.
+
+    The path starts and ends with the process. One "…" replaces each run of processes that the
+    profile may not see. A transaction that added calls must hold ``lock_calls``.
     """
     rows = await transaction.fetch(
         f"""WITH RECURSIVE reached (id) AS (
@@ -103,7 +101,7 @@ async def find_cycle(
             WHERE subprocess_id IS NOT NULL
         )
         SELECT DISTINCT process_id, subprocess_id,
-            CASE WHEN {_VISIBLE} THEN process.reference ELSE '{_HIDDEN}' END AS reference
+            CASE WHEN {VISIBLE} THEN process.reference ELSE '{_HIDDEN}' END AS reference
         FROM reached JOIN action ON process_id = reached.id
             JOIN process ON process.id = subprocess_id""",
         process_id,
@@ -112,16 +110,16 @@ async def find_cycle(
     calls: dict[int, list[tuple[int, str]]] = {}
     for row in rows:
         calls.setdefault(row["process_id"], []).append((row["subprocess_id"], row["reference"]))
-    # Breadth first, so that the shortest way is named.
-    ways: dict[int, list[str]] = {process_id: []}
+    # Breadth first, to find the shortest path.
+    paths: dict[int, list[str]] = {process_id: []}
     pending = [process_id]
     for caller in pending:
         for called, reference in calls.get(caller, ()):
-            way = ways[caller]
+            path = paths[caller]
             if called == process_id:
-                return [reference, *way, reference]
-            if called not in ways:
-                hidden_again = reference == _HIDDEN and way[-1:] == [_HIDDEN]
-                ways[called] = way if hidden_again else [*way, reference]
+                return [reference, *path, reference]
+            if called not in paths:
+                hidden_again = reference == _HIDDEN and path[-1:] == [_HIDDEN]
+                paths[called] = path if hidden_again else [*path, reference]
                 pending.append(called)
     return None

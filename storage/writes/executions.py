@@ -1,4 +1,4 @@
-"""In charge of reading what an execution runs, and of recording it while it runs."""
+"""Load the process that an execution runs, and record the execution and its steps."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import orjson
 
 from storage.database.database import Transaction
-from storage.writes.processes import ProcessRow
+from storage.writes.processes import VISIBLE, ProcessRow
 
 Argument = tuple[str, str]
-"""A reference and a value."""
+"""The reference and the value of an argument."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActionRow:
-    """An action as it is run."""
+    """An action, with the source that runs it."""
 
     id: int
     position: int
     source_name: str
     source_kind: str
     source_settings: dict[str, object]
-    """Settings and secrets of the source together."""
+    """The settings and the secrets of the source."""
     action: str
     enabled: bool
     arguments: tuple[Argument, ...]
@@ -32,7 +32,7 @@ class ActionRow:
 
 @dataclass(frozen=True, slots=True)
 class InputRow:
-    """An input as it is asked for."""
+    """An input that callers are asked for."""
 
     reference: str
     type: str
@@ -41,7 +41,7 @@ class InputRow:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A process with all that running it takes."""
+    """A process with the actions and inputs that an execution needs."""
 
     process: ProcessRow
     actions: tuple[ActionRow, ...]
@@ -49,18 +49,17 @@ class Program:
 
     @property
     def state(self) -> bool | None:
-        """The state whose actions and inputs take part; None for all of them (a simple process)."""
+        """The state whose actions and inputs take part, or None if all do (a simple process)."""
         return self.process.enabled if self.process.mode == "switch" else None
 
 
 async def load_program(
     transaction: Transaction, process_id: int, only_profile: int | None
 ) -> Program | None:
-    """A process with its parts, in order; None where there is none that the profile may execute."""
+    """Return a process with its parts in order, or None if the profile cannot see it."""
     row = await transaction.fetch_row(
-        """SELECT id, reference, name, mode, enabled FROM process
-        WHERE id = $1 AND ($2::integer IS NULL OR EXISTS (
-            SELECT FROM authorisation WHERE process_id = process.id AND profile_id = $2))""",
+        f"""SELECT id, reference, name, mode, enabled FROM process
+        WHERE id = $1 AND {VISIBLE}""",
         process_id,
         only_profile,
     )
@@ -93,7 +92,7 @@ async def load_program(
             )
             for action in actions
         ),
-        tuple(InputRow(**given) for given in inputs),
+        tuple(InputRow(**row) for row in inputs),
     )
 
 
@@ -106,8 +105,8 @@ async def start_execution(
     profile_name: str,
     parent_step_id: int | None,
 ) -> int:
-    """Record that a process starts to run; returns the execution's id."""
-    found = await transaction.fetch_value(
+    """Record the start of an execution. Return its id."""
+    execution_id = await transaction.fetch_value(
         """INSERT INTO execution (process_id, process_reference, process_name, inputs, enabled,
             profile_id, profile_name, parent_step_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id""",
@@ -120,8 +119,8 @@ async def start_execution(
         profile_name,
         parent_step_id,
     )
-    assert isinstance(found, int)
-    return found
+    assert isinstance(execution_id, int)
+    return execution_id
 
 
 async def start_step(
@@ -131,8 +130,8 @@ async def start_step(
     action: ActionRow,
     arguments: Sequence[Argument],
 ) -> int:
-    """Record that an action starts; returns the step's id."""
-    found = await transaction.fetch_value(
+    """Record the start of an action as a step. Return the step's id."""
+    step_id = await transaction.fetch_value(
         """INSERT INTO execution_step
             (execution_id, position, source_name, action, arguments, subprocess_id)
         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id""",
@@ -143,14 +142,14 @@ async def start_step(
         arguments_json(arguments),
         action.subprocess_id,
     )
-    assert isinstance(found, int)
-    return found
+    assert isinstance(step_id, int)
+    return step_id
 
 
 async def finish_step(
     transaction: Transaction, step_id: int, *, result: bytes | None, error: str | None
 ) -> None:
-    """Record how an action ended: with a result (JSON), or with an error."""
+    """Record the end of a step, with its result (JSON) or its error."""
     await transaction.fetch(
         """UPDATE execution_step SET status = CASE WHEN $3::text IS NULL THEN 'succeeded'
             ELSE 'failed' END, result = $2, error = $3, finished_at = clock_timestamp()
@@ -164,7 +163,7 @@ async def finish_step(
 async def finish_execution(
     transaction: Transaction, execution_id: int, *, enabled: bool, error: str | None
 ) -> None:
-    """Record how a run ended, and the state that its process is in then."""
+    """Record the end of an execution, with the new state of its process and its error, if any."""
     await transaction.fetch(
         """UPDATE execution SET status = CASE WHEN $3::text IS NULL THEN 'succeeded'
             ELSE 'failed' END, enabled = $2, error = $3, finished_at = clock_timestamp()
@@ -176,7 +175,7 @@ async def finish_execution(
 
 
 async def flip_state(transaction: Transaction, process_id: int, enabled: bool) -> bool:
-    """Change a switch from the state ``enabled`` to the other; False where it is not in it."""
+    """Flip the state of a switch. Return False if its current state is not ``enabled``."""
     rows = await transaction.fetch(
         "UPDATE process SET enabled = NOT $2 WHERE id = $1 AND enabled = $2 RETURNING id",
         process_id,
@@ -186,7 +185,7 @@ async def flip_state(transaction: Transaction, process_id: int, enabled: bool) -
 
 
 def arguments_json(arguments: Sequence[Argument]) -> bytes:
-    """Arguments as the database stores them."""
+    """Return arguments as the JSON that the database stores."""
     return orjson.dumps(
         [{"reference": reference, "value": value} for reference, value in arguments]
     )

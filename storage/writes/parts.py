@@ -1,7 +1,7 @@
-"""In charge of writing processes: their actions, inputs, authorisations, and the calls among them.
+"""Insert, find and reorder the parts of processes: their actions and inputs.
 
-Every function runs inside the caller's transaction. ``only_profile`` limits what exists to the
-processes that this profile is authorised on; None is for viewers who see all.
+Every function runs in the caller's transaction. ``only_profile`` is the profile whose authorised
+processes exist for the caller. None stands for viewers who see all processes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.database.database import Transaction
-from storage.writes.processes import _VISIBLE
+from storage.writes.processes import VISIBLE
 
 
 @dataclass(frozen=True, slots=True)
 class NewAction:
-    """An action to insert, with the rows that it refers to."""
+    """An action to insert, with the ids of the rows that it refers to."""
 
     source_id: int
     action: str
@@ -35,13 +35,10 @@ class NewInput:
     enabled: bool
 
 
-# Actions and inputs ----------------------------------------------------------------------------
-
-
 async def insert_actions(
     transaction: Transaction, process_id: int, position: int, actions: Sequence[NewAction]
 ) -> list[int]:
-    """Insert actions in this order from ``position`` on; returns their ids in order."""
+    """Insert actions in order, starting at ``position``. Return their ids in the same order."""
     rows = await transaction.fetch(
         """INSERT INTO action
             (process_id, position, source_id, action, enabled, arguments, subprocess_id)
@@ -64,7 +61,7 @@ async def insert_actions(
 async def insert_inputs(
     transaction: Transaction, process_id: int, position: int, inputs: Sequence[NewInput]
 ) -> list[int]:
-    """Insert inputs in this order from ``position`` on; returns their ids in order."""
+    """Insert inputs in order, starting at ``position``. Return their ids in the same order."""
     rows = await transaction.fetch(
         """INSERT INTO input (process_id, position, reference, name, type, enabled)
         SELECT $1, $2 + place - 1, reference, name, type, enabled
@@ -84,15 +81,15 @@ async def insert_inputs(
 async def find_part(
     transaction: Transaction, table: str, part_id: int, only_profile: int | None
 ) -> tuple[int, int] | None:
-    """The process and the position of an action or input (``table``), the process locked."""
+    """Lock the process of an action or input (``table``). Return its id and the part's position."""
     assert table in ("action", "input")
     process_id = await transaction.fetch_value(
         f"""SELECT process.id FROM {table} AS part JOIN process ON process.id = part.process_id
-        WHERE part.id = $1 AND {_VISIBLE} FOR NO KEY UPDATE OF process""",
+        WHERE part.id = $1 AND {VISIBLE} FOR NO KEY UPDATE OF process""",
         part_id,
         only_profile,
     )
-    # Read once the lock is held: whoever held it before may have moved or removed the part.
+    # Read this after taking the lock: its previous holder may have moved or deleted the part.
     position = await transaction.fetch_value(f"SELECT position FROM {table} WHERE id = $1", part_id)
     if isinstance(process_id, int) and isinstance(position, int):
         return process_id, position
@@ -100,27 +97,27 @@ async def find_part(
 
 
 async def find_input(transaction: Transaction, process_id: int, reference: str) -> int | None:
-    """The id of a process's input, by its reference."""
-    found = await transaction.fetch_value(
+    """Return the id of the input of a process that has this reference, or None."""
+    input_id = await transaction.fetch_value(
         "SELECT id FROM input WHERE process_id = $1 AND reference = $2", process_id, reference
     )
-    return found if isinstance(found, int) else None
+    return input_id if isinstance(input_id, int) else None
 
 
 async def count_parts(transaction: Transaction, table: str, process_id: int) -> int:
-    """How many actions or inputs (``table``) a process has, which is the last one's position."""
+    """Return the number of actions or inputs (``table``) of a process: the last one's position."""
     assert table in ("action", "input")
-    found = await transaction.fetch_value(
+    count = await transaction.fetch_value(
         f"SELECT count(*) FROM {table} WHERE process_id = $1", process_id
     )
-    assert isinstance(found, int)
-    return found
+    assert isinstance(count, int)
+    return count
 
 
 async def shift_parts(
     transaction: Transaction, table: str, process_id: int, first: int, last: int | None, by: int
 ) -> None:
-    """Move the actions or inputs (``table``) at positions ``first`` to ``last`` by some places."""
+    """Add ``by`` to the positions ``first`` to ``last`` (None: the end) of actions or inputs."""
     assert table in ("action", "input")
     await transaction.fetch(
         f"""UPDATE {table} SET position = position + $4
@@ -133,6 +130,6 @@ async def shift_parts(
 
 
 async def place_part(transaction: Transaction, table: str, part_id: int, position: int) -> None:
-    """Give an action or input (``table``) its position."""
+    """Set the position of an action or input (``table``)."""
     assert table in ("action", "input")
     await transaction.fetch(f"UPDATE {table} SET position = $2 WHERE id = $1", part_id, position)

@@ -1,7 +1,7 @@
-"""In charge of writing processes: their actions, inputs, authorisations, and the calls among them.
+"""Lock and change processes and their authorisations.
 
-Every function runs inside the caller's transaction. ``only_profile`` limits what exists to the
-processes that this profile is authorised on; None is for viewers who see all.
+Every function runs in the caller's transaction. ``only_profile`` is the profile whose authorised
+processes exist for the caller. None stands for viewers who see all processes.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from storage.database.database import Transaction
 
 _BULK_LOCK = 0x62756C6B
-"""Key of the advisory lock under which many processes are changed at once."""
+"""The key of the advisory lock for changing many processes in one statement."""
 
-_VISIBLE = """($2::integer IS NULL OR EXISTS (
+VISIBLE = """($2::integer IS NULL OR EXISTS (
     SELECT FROM authorisation WHERE process_id = process.id AND profile_id = $2))"""
+"""The SQL condition that a row of ``process`` is visible to the profile in parameter 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ class ProcessRow:
 async def lock_process(
     transaction: Transaction, process_id: int, only_profile: int | None
 ) -> ProcessRow | None:
-    """The process, kept from other writers until the transaction ends; None where there is none."""
+    """Lock a process against other writers until the transaction ends. Return it, or None."""
     row = await transaction.fetch_row(
         f"""SELECT id, reference, name, mode, enabled FROM process
-        WHERE id = $1 AND {_VISIBLE} FOR NO KEY UPDATE""",
+        WHERE id = $1 AND {VISIBLE} FOR NO KEY UPDATE""",
         process_id,
         only_profile,
     )
@@ -43,16 +44,18 @@ async def lock_process(
 
 
 async def update_texts(transaction: Transaction, changes: bytes, only_profile: int | None) -> int:
-    """Change many processes in one statement; returns how many of them exist.
+    """Change the texts of many processes in one statement. Return how many of them exist.
 
     Args:
-        changes: JSON, a list of objects that each have the ``database_id`` of another process, and
-            those texts that change, by column. One document costs asyncpg nothing to encode, where
-            arrays of 10,000 texts take it longer than PostgreSQL takes to read the document.
+        transaction: the caller's transaction.
+        changes: a JSON list of objects. Each has the ``database_id`` of a different process, and
+            the new texts by column. A document costs asyncpg nothing to encode, while it needs
+            longer to encode arrays of 10,000 texts than PostgreSQL needs to read the document.
+        only_profile: see the module.
     """
-    found = await transaction.fetch_value(
-        # Such writes follow each other. Two that lock the same rows in another order would each
-        # wait for the other; to lock rows in order first would write each of them twice.
+    count = await transaction.fetch_value(
+        # The advisory lock serializes these writes. Without it, two that lock the same rows in
+        # different orders would deadlock. Locking the rows in order first would write each twice.
         f"""WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock({_BULK_LOCK})), changed AS (
             UPDATE process SET
                 name = coalesce(change.name, process.name),
@@ -68,22 +71,22 @@ async def update_texts(transaction: Transaction, changes: bytes, only_profile: i
                 description text,
                 icon text
             )
-            WHERE process.id = change.database_id AND {_VISIBLE}
+            WHERE process.id = change.database_id AND {VISIBLE}
             RETURNING process.id
         ) SELECT count(*) FROM changed""",
         changes,
         only_profile,
     )
-    assert isinstance(found, int)
-    return found
+    assert isinstance(count, int)
+    return count
 
 
 async def existing_ids(
     transaction: Transaction, ids: Sequence[int], only_profile: int | None
 ) -> set[int]:
-    """Those of the ids that are of processes which the viewer knows of."""
+    """Return the ids that belong to processes that exist and are visible."""
     rows = await transaction.fetch(
-        f"SELECT id FROM process WHERE id = ANY ($1::integer[]) AND {_VISIBLE}", ids, only_profile
+        f"SELECT id FROM process WHERE id = ANY ($1::integer[]) AND {VISIBLE}", ids, only_profile
     )
     return {row["id"] for row in rows}
 
@@ -92,7 +95,7 @@ async def existing_ids(
 
 
 async def authorise(transaction: Transaction, process_id: int, profile_ids: Sequence[int]) -> None:
-    """Authorise profiles on a process; those that are so already stay so."""
+    """Authorize profiles on a process. Skip those that are authorized already."""
     await transaction.fetch(
         """INSERT INTO authorisation (process_id, profile_id)
         SELECT $1, unnest($2::integer[]) ON CONFLICT DO NOTHING""",
@@ -102,7 +105,7 @@ async def authorise(transaction: Transaction, process_id: int, profile_ids: Sequ
 
 
 async def unauthorise(transaction: Transaction, process_id: int, profile_id: int | None) -> None:
-    """Take back the authorisation of a profile on a process, or of all (None)."""
+    """Remove the authorization of a profile on a process, or of all profiles (None)."""
     await transaction.fetch(
         """DELETE FROM authorisation
         WHERE process_id = $1 AND ($2::integer IS NULL OR profile_id = $2)""",

@@ -1,4 +1,4 @@
-"""In charge of writes that are the same for every table: one row in, changed or gone."""
+"""Insert, update, delete and find single rows of any table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from storage.database.database import Row, Transaction
 
-# What may be written, and so the only names that get into the SQL below.
+# The writable columns. No other name is put into the SQL below.
 _COLUMNS: Mapping[str, frozenset[str]] = {
     "espace": frozenset({"reference", "name", "description", "icon"}),
     "process": frozenset(
@@ -29,7 +29,12 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
 }
 
 
-def _checked(table: str, values: Mapping[str, object]) -> list[str]:
+def _writable_columns(table: str, values: Mapping[str, object]) -> list[str]:
+    """Return the names of the columns.
+
+    Raises:
+        ValueError: a column is not writable.
+    """
     columns = list(values)
     unknown = set(columns) - _COLUMNS[table]
     if unknown:
@@ -38,34 +43,34 @@ def _checked(table: str, values: Mapping[str, object]) -> list[str]:
 
 
 async def insert_row(transaction: Transaction, table: str, values: Mapping[str, object]) -> int:
-    """Insert a row; returns its id. Columns left out have the table's defaults.
+    """Insert a row and return its id. Omitted columns get the defaults of the table.
 
     Raises:
         AlreadyExistsError: a unique value is taken.
     """
-    columns = _checked(table, values)
-    slots = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
-    found = await transaction.fetch_value(
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({slots}) RETURNING id",
+    columns = _writable_columns(table, values)
+    parameters = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    row_id = await transaction.fetch_value(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({parameters}) RETURNING id",
         *values.values(),
     )
-    assert isinstance(found, int)
-    return found
+    assert isinstance(row_id, int)
+    return row_id
 
 
 async def update_row(
     transaction: Transaction, table: str, row_id: int, values: Mapping[str, object]
 ) -> bool:
-    """Change these columns of a row; returns whether the row exists.
+    """Update columns of a row. Return whether the row exists.
 
     Raises:
         AlreadyExistsError: a unique value is taken.
     """
     if not values:
-        found = await transaction.fetch(f"SELECT FROM {table} WHERE id = $1", row_id)
-        return bool(found)
-    columns = _checked(table, values)
-    changes = ", ".join(f"{column} = ${place}" for place, column in enumerate(columns, start=2))
+        rows = await transaction.fetch(f"SELECT FROM {table} WHERE id = $1", row_id)
+        return bool(rows)
+    columns = _writable_columns(table, values)
+    changes = ", ".join(f"{column} = ${number}" for number, column in enumerate(columns, start=2))
     rows = await transaction.fetch(
         f"UPDATE {table} SET {changes} WHERE id = $1 RETURNING id", row_id, *values.values()
     )
@@ -73,7 +78,7 @@ async def update_row(
 
 
 async def delete_row(transaction: Transaction, table: str, row_id: int) -> bool:
-    """Delete a row and what belongs to it; returns whether it existed.
+    """Delete a row and the rows that belong to it. Return whether it existed.
 
     Raises:
         StillInUseError: other rows refer to it.
@@ -84,14 +89,14 @@ async def delete_row(transaction: Transaction, table: str, row_id: int) -> bool:
 
 
 async def find_row(transaction: Transaction, table: str, column: str, value: object) -> Row | None:
-    """The row whose unique ``column`` has this value, with all its columns."""
+    """Return the row whose unique ``column`` has this value, or None."""
     assert table in _COLUMNS
     assert column == "id" or column in _COLUMNS[table]
     return await transaction.fetch_row(f"SELECT * FROM {table} WHERE {column} = $1", value)
 
 
 async def find_ids(transaction: Transaction, table: str, column: str, value: object) -> list[int]:
-    """The ids of the rows in which ``column`` has this value, two of them at most."""
+    """Return the ids of the first two rows whose ``column`` has this value."""
     assert table in _COLUMNS
     assert column == "id" or column in _COLUMNS[table]
     rows = await transaction.fetch(

@@ -1,4 +1,4 @@
-"""In charge of holding storage.demo to its word: a home that works, and processes for load work."""
+"""Test the demo data: the home works, and generated processes are complete and repeatable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import database_copy
 
 ADMIN = Viewer(1, "admin", frozenset(Permission), built_in=True)
 
-SENSIBLE = {
+INPUT_VALUES = {
     "boolean": "true",
     "choice": "living room",
     "color": "#ffd7a0",
@@ -29,7 +29,7 @@ SENSIBLE = {
     "text": "à bientôt",
     "time": "07:30",
 }
-"""A value for an input of each type."""
+"""A valid value for an input of each type."""
 
 TABLES = ("espace", "process", "action", "input", "source", "profile", "authorisation")
 
@@ -44,7 +44,7 @@ async def value(database: Database, sql: str, *args: object) -> Any:
 
 
 async def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
-    """All that demo data could change."""
+    """Return all rows of the tables that demo data is inserted into."""
     return {
         table: [tuple(row.values()) for row in await rows(database, f"SELECT * FROM {table}")]
         for table in TABLES
@@ -52,29 +52,29 @@ async def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
 
 
 async def execute(database: Database, process_id: int) -> int:
-    """Run a process with sensible inputs; returns the id of the execution."""
+    """Execute a process with valid inputs. Return the id of the execution."""
     engine = ExecutionEngine(database, installed_kinds(), ExecutionLimits())
-    asked = await rows(
+    inputs = await rows(
         database,
         """SELECT input.reference, type FROM input JOIN process ON process.id = process_id
         WHERE process.id = $1 AND (mode = 'simple' OR input.enabled = process.enabled)""",
         process_id,
     )
-    given = [(row["reference"], SENSIBLE[row["type"]]) for row in asked]
-    return await engine.execute(process_id, given, ADMIN)
+    values = [(row["reference"], INPUT_VALUES[row["type"]]) for row in inputs]
+    return await engine.execute(process_id, values, ADMIN)
 
 
 # The home ----------------------------------------------------------------------------------------
 
 
-async def test_the_home_is_loaded_once(database: Database) -> None:
+async def test_the_home_is_inserted_once(database: Database) -> None:
     assert await load_home(database)
     loaded = await contents(database)
     assert not await load_home(database)
     assert await contents(database) == loaded
 
 
-async def test_two_gateways_load_one_home(database: Database, database_url: str) -> None:
+async def test_two_concurrent_loads_insert_one_home(database: Database, database_url: str) -> None:
     other = await Database.connect(database_url)
     assert sorted(await asyncio.gather(load_home(database), load_home(other))) == [False, True]
     await other.close()
@@ -90,7 +90,7 @@ async def test_two_gateways_load_one_home(database: Database, database_url: str)
     ],
     ids=["processes", "all but sources", "all but profiles", "references"],
 )
-async def test_a_home_stays_as_its_user_changed_it(database: Database, change: str) -> None:
+async def test_loading_keeps_the_changes_of_a_user(database: Database, change: str) -> None:
     await load_home(database)
     async with database.transaction() as transaction:
         await transaction.script(change)
@@ -99,16 +99,16 @@ async def test_a_home_stays_as_its_user_changed_it(database: Database, change: s
     assert await contents(database) == changed
 
 
-async def test_the_home_joins_what_is_there(database: Database) -> None:
+async def test_the_home_is_inserted_beside_existing_processes(database: Database) -> None:
     await generate(database, 10)
     assert await load_home(database)
 
 
 async def test_every_process_of_the_home_executes(database: Database) -> None:
     await load_home(database)
-    found = await rows(database, "SELECT id, mode, enabled FROM process ORDER BY id")
-    assert len(found) > 25
-    for process in found:
+    processes = await rows(database, "SELECT id, mode, enabled FROM process ORDER BY id")
+    assert len(processes) > 25
+    for process in processes:
         states = []
         for _ in range(2):
             await execute(database, process["id"])
@@ -122,15 +122,15 @@ async def test_every_process_of_the_home_executes(database: Database) -> None:
         database, "SELECT DISTINCT status FROM execution UNION SELECT status FROM execution_step"
     )
     assert [row["status"] for row in recorded] == ["succeeded"]
-    # Every input that a template names was filled in.
+    # Every placeholder that names an input was replaced.
     steps = await rows(database, "SELECT arguments FROM execution_step")
     assert not [step for step in steps if re.search(rb"\{\w+\}", step["arguments"])]
-    idle = await rows(
+    unused_sources = await rows(
         database,
         """SELECT name FROM source WHERE name <> 'echo'
         AND name NOT IN (SELECT source_name FROM execution_step)""",
     )
-    assert not idle
+    assert not unused_sources
 
 
 async def test_leaving_home_runs_processes_three_levels_deep(database: Database) -> None:
@@ -139,35 +139,35 @@ async def test_leaving_home_runs_processes_three_levels_deep(database: Database)
     execution_id = await execute(database, process_id)
     nested = await rows(
         database,
-        """WITH RECURSIVE run (id, way) AS (
+        """WITH RECURSIVE run (id, path) AS (
             SELECT id, process_reference FROM execution WHERE id = $1
             UNION ALL
-            SELECT execution.id, way || ' > ' || process_reference
+            SELECT execution.id, path || ' > ' || process_reference
             FROM run JOIN execution_step ON execution_id = run.id
             JOIN execution ON parent_step_id = execution_step.id
-        ) SELECT way FROM run""",
+        ) SELECT path FROM run""",
         execution_id,
     )
     assert "leave_home > secure_house > arm_alarm > check_openings" in {
-        row["way"] for row in nested
+        row["path"] for row in nested
     }
 
 
-async def test_some_profiles_know_of_some_processes_only(database: Database) -> None:
+async def test_custom_profiles_see_only_some_processes(database: Database) -> None:
     await load_home(database)
-    known = await rows(
+    authorized = await rows(
         database,
         """SELECT name, count(*) FROM profile JOIN authorisation ON profile_id = id
         GROUP BY name ORDER BY name""",
     )
-    assert [row["name"] for row in known] == ["children", "cleaner"]
-    assert all(3 <= row["count"] <= 10 for row in known)
+    assert [row["name"] for row in authorized] == ["children", "cleaner"]
+    assert all(3 <= row["count"] <= 10 for row in authorized)
 
 
 # Load --------------------------------------------------------------------------------------------
 
 
-async def test_every_generated_process_is_whole(database: Database) -> None:
+async def test_every_generated_process_has_all_parts(database: Database) -> None:
     await generate(database, 1000)
     parts = await rows(
         database,
@@ -184,26 +184,26 @@ async def test_every_generated_process_is_whole(database: Database) -> None:
     assert await value(database, "SELECT count(DISTINCT espace_id) FROM process") == 20
     assert await value(database, "SELECT count(*) FROM process WHERE mode = 'switch'") == 200
     assert await value(database, "SELECT count(subprocess_id) FROM action") == 100
-    # What is run comes earlier, so nothing runs itself.
+    # Every called process is an earlier one, so there are no cycles.
     assert await value(database, "SELECT bool_and(subprocess_id < process_id) FROM action")
 
 
 async def test_generated_processes_execute(database: Database) -> None:
     await generate(database, 100)
-    # A switch in either state, and a process that runs the 10th, which runs the 1st.
+    # A switch in each state, and a process that runs the 10th, which runs the 1st.
     for number in (3, 8, 100):
         for _ in range(2):
             await execute(database, number)
-    ran = await rows(
+    executions = await rows(
         database,
         """SELECT process_reference, status, count(*) FROM execution GROUP BY 1, 2 ORDER BY 1""",
     )
-    assert [tuple(row.values()) for row in ran] == [
+    assert [tuple(row.values()) for row in executions] == [
         (f"load-{number:07}", "succeeded", 2) for number in (1, 3, 8, 10, 100)
     ]
 
 
-async def test_the_same_count_gives_the_same_processes(
+async def test_the_same_count_generates_the_same_processes(
     database: Database, postgres: str, template: str
 ) -> None:
     await generate(database, 100)
@@ -214,7 +214,7 @@ async def test_the_same_count_gives_the_same_processes(
         await other.close()
 
 
-async def test_a_second_run_continues(database: Database) -> None:
+async def test_a_second_run_continues_the_numbers(database: Database) -> None:
     await generate(database, 12)
     before = await contents(database)
     await generate(database, 12)
@@ -227,12 +227,14 @@ async def test_a_second_run_continues(database: Database) -> None:
     ]
 
 
-async def test_two_runs_at_once_do_not_clash(database: Database) -> None:
+async def test_two_concurrent_runs_do_not_conflict(database: Database) -> None:
     await asyncio.gather(generate(database, 50), generate(database, 50))
     assert await value(database, "SELECT max(reference) FROM process") == "load-0000100"
 
 
-async def test_more_than_the_references_have_digits_for(database: Database) -> None:
+async def test_a_count_that_exceeds_the_digits_of_references_is_rejected(
+    database: Database,
+) -> None:
     await generate(database, 1)
     before = await contents(database)
     with pytest.raises(ValueError, match="at most 9,999,998 more"):
@@ -240,17 +242,19 @@ async def test_more_than_the_references_have_digits_for(database: Database) -> N
     assert await contents(database) == before
 
 
-async def test_ten_thousand_in_few_statements_and_analysed(database: Database) -> None:
+async def test_ten_thousand_processes_take_few_statements_and_are_analyzed(
+    database: Database,
+) -> None:
     before = database.statements
     await generate(database, 10_001)
     assert database.statements - before <= 15
     assert await value(database, "SELECT count(*) FROM process") == 10_001
-    known = await rows(
+    statistics = await rows(
         database,
         "SELECT relname, reltuples FROM pg_class WHERE relname = ANY ($1::text[])",
         list(TABLES),
     )
-    assert {row["relname"]: row["reltuples"] for row in known} == {
+    assert {row["relname"]: row["reltuples"] for row in statistics} == {
         "espace": 20,
         "process": 10_001,
         "action": 40_004,
