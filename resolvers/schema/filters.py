@@ -1,7 +1,8 @@
-"""In charge of the arguments of connections: filters (``where``), orders and page positions.
+"""Define the arguments of connections: filters (``where``), sort orders, and page positions.
 
-A filter's fields have the names of the columns and relations of ``storage.model``; what they mean
-there is decided in ``resolvers.planning``. A null filter or operand is the same as none.
+The fields of a filter have the names of the columns and relations in ``storage.reads.model``;
+``resolvers.operations.plan`` defines their meaning. A null filter or operand is the same as an
+omitted one.
 """
 
 from __future__ import annotations
@@ -26,226 +27,225 @@ from resolvers.values.enums import (
 # Comparisons -----------------------------------------------------------------------------------
 
 
-@strawberry.input(description="A condition on a text; all that is given has to hold.")
+@strawberry.input(description="Conditions on a string. All conditions must match.")
 class TextFilter:
-    eq: str | None = strawberry.field(default=UNSET, description="Is this text, to the letter.")
+    eq: str | None = strawberry.field(
+        default=UNSET, description="Equals this string. Case-sensitive."
+    )
     in_: list[str] | None = strawberry.field(
-        name="in", default=UNSET, description="Is one of these texts."
+        name="in", default=UNSET, description="Equals one of these strings."
     )
     contains: str | None = strawberry.field(
-        default=UNSET, description="Contains this text, to the letter."
+        default=UNSET, description="Contains this string. Case-sensitive, without wildcards."
     )
     starts_with: str | None = strawberry.field(
-        default=UNSET, description="Starts with this text, to the letter."
+        default=UNSET, description="Starts with this string. Case-sensitive, without wildcards."
     )
 
 
-@strawberry.input(description="A condition on a whole number; all that is given has to hold.")
+@strawberry.input(description="Conditions on an integer. All conditions must match.")
 class IntFilter:
-    eq: int | None = strawberry.field(default=UNSET, description="Is this number.")
+    eq: int | None = strawberry.field(default=UNSET, description="Equals this number.")
     in_: list[int] | None = strawberry.field(
-        name="in", default=UNSET, description="Is one of these numbers."
+        name="in", default=UNSET, description="Equals one of these numbers."
     )
     lt: int | None = strawberry.field(default=UNSET, description="Is less than this number.")
-    lte: int | None = strawberry.field(default=UNSET, description="Is this number or less.")
+    lte: int | None = strawberry.field(
+        default=UNSET, description="Is less than or equal to this number."
+    )
     gt: int | None = strawberry.field(default=UNSET, description="Is greater than this number.")
-    gte: int | None = strawberry.field(default=UNSET, description="Is this number or greater.")
+    gte: int | None = strawberry.field(
+        default=UNSET, description="Is greater than or equal to this number."
+    )
 
 
-@strawberry.input(
-    description="A condition on the mode of a process; all that is given has to hold."
-)
+@strawberry.input(description="Conditions on a process mode. All conditions must match.")
 class ProcessModeFilter:
-    eq: ProcessMode | None = strawberry.field(default=UNSET, description="Is this mode.")
+    eq: ProcessMode | None = strawberry.field(default=UNSET, description="Equals this mode.")
     in_: list[ProcessMode] | None = strawberry.field(
-        name="in", default=UNSET, description="Is one of these modes."
+        name="in", default=UNSET, description="Equals one of these modes."
     )
 
 
-@strawberry.input(description="A condition on a state; all that is given has to hold.")
+@strawberry.input(description="Conditions on a process state. All conditions must match.")
 class ProcessStateFilter:
-    eq: ProcessState | None = strawberry.field(default=UNSET, description="Is this state.")
+    eq: ProcessState | None = strawberry.field(default=UNSET, description="Equals this state.")
     in_: list[ProcessState] | None = strawberry.field(
-        name="in", default=UNSET, description="Is one of these states."
+        name="in", default=UNSET, description="Equals one of these states."
     )
 
 
-@strawberry.input(description="A condition on a status; all that is given has to hold.")
+@strawberry.input(description="Conditions on an execution status. All conditions must match.")
 class ExecutionStatusFilter:
-    eq: ExecutionStatus | None = strawberry.field(default=UNSET, description="Is this status.")
+    eq: ExecutionStatus | None = strawberry.field(default=UNSET, description="Equals this status.")
     in_: list[ExecutionStatus] | None = strawberry.field(
-        name="in", default=UNSET, description="Is one of these statuses."
+        name="in", default=UNSET, description="Equals one of these statuses."
     )
 
 
 # Filters of each type --------------------------------------------------------------------------
 
-_AND = "All of these conditions hold."
-_OR = "At least one of these conditions holds."
-_NOT = "This condition does not hold."
+_AND = "All of these filters must match."
+_OR = "At least one of these filters must match."
+_NOT = "This filter must not match."
 
 
-@strawberry.input(description="Which espaces; all that is given has to hold.")
+@strawberry.input(description="Filter for espaces. All conditions must match.")
 class EspaceWhere:
     and_: list[EspaceWhere] | None = strawberry.field(name="and", default=UNSET, description=_AND)
     or_: list[EspaceWhere] | None = strawberry.field(name="or", default=UNSET, description=_OR)
     not_: EspaceWhere | None = strawberry.field(name="not", default=UNSET, description=_NOT)
-    database_id: IntFilter | None = strawberry.field(default=UNSET, description="By its id.")
-    reference: TextFilter | None = strawberry.field(default=UNSET, description="By its reference.")
-    name: TextFilter | None = strawberry.field(default=UNSET, description="By its name.")
-    description: TextFilter | None = strawberry.field(
-        default=UNSET, description="By its description."
-    )
+    database_id: IntFilter | None = strawberry.field(default=UNSET, description="Numeric ID.")
+    reference: TextFilter | None = strawberry.field(default=UNSET, description="Reference.")
+    name: TextFilter | None = strawberry.field(default=UNSET, description="Name.")
+    description: TextFilter | None = strawberry.field(default=UNSET, description="Description.")
     processes: ProcessWhere | None = strawberry.field(
-        default=UNSET, description="It has a process of this kind."
+        default=UNSET, description="At least one process in the espace matches."
     )
 
 
-@strawberry.input(description="Which processes; all that is given has to hold.")
+@strawberry.input(description="Filter for processes. All conditions must match.")
 class ProcessWhere:
     and_: list[ProcessWhere] | None = strawberry.field(name="and", default=UNSET, description=_AND)
     or_: list[ProcessWhere] | None = strawberry.field(name="or", default=UNSET, description=_OR)
     not_: ProcessWhere | None = strawberry.field(name="not", default=UNSET, description=_NOT)
-    database_id: IntFilter | None = strawberry.field(default=UNSET, description="By its id.")
-    reference: TextFilter | None = strawberry.field(default=UNSET, description="By its reference.")
-    name: TextFilter | None = strawberry.field(default=UNSET, description="By its name.")
-    description: TextFilter | None = strawberry.field(
-        default=UNSET, description="By its description."
-    )
-    mode: ProcessModeFilter | None = strawberry.field(default=UNSET, description="By its mode.")
-    state: ProcessStateFilter | None = strawberry.field(default=UNSET, description="By its state.")
+    database_id: IntFilter | None = strawberry.field(default=UNSET, description="Numeric ID.")
+    reference: TextFilter | None = strawberry.field(default=UNSET, description="Reference.")
+    name: TextFilter | None = strawberry.field(default=UNSET, description="Name.")
+    description: TextFilter | None = strawberry.field(default=UNSET, description="Description.")
+    mode: ProcessModeFilter | None = strawberry.field(default=UNSET, description="Mode.")
+    state: ProcessStateFilter | None = strawberry.field(default=UNSET, description="Current state.")
     espace: EspaceWhere | None = strawberry.field(
-        default=UNSET, description="It is in an espace of this kind."
+        default=UNSET, description="The espace of the process matches."
     )
     actions: ActionWhere | None = strawberry.field(
-        default=UNSET, description="It has an action of this kind."
+        default=UNSET, description="At least one action matches."
     )
     inputs: InputWhere | None = strawberry.field(
-        default=UNSET, description="It has an input of this kind."
+        default=UNSET, description="At least one input matches."
     )
     profiles: ProfileWhere | None = strawberry.field(
-        default=UNSET, description="A profile of this kind is authorised on it."
+        default=UNSET, description="At least one authorized profile matches."
     )
     subprocesses: ProcessWhere | None = strawberry.field(
-        default=UNSET, description="It runs a process of this kind."
+        default=UNSET, description="At least one process that it runs matches."
     )
     used_by: ProcessWhere | None = strawberry.field(
-        default=UNSET, description="A process of this kind runs it."
+        default=UNSET, description="At least one process that runs it matches."
     )
 
 
-@strawberry.input(description="Which actions; all that is given has to hold.")
+@strawberry.input(description="Filter for actions. All conditions must match.")
 class ActionWhere:
     and_: list[ActionWhere] | None = strawberry.field(name="and", default=UNSET, description=_AND)
     or_: list[ActionWhere] | None = strawberry.field(name="or", default=UNSET, description=_OR)
     not_: ActionWhere | None = strawberry.field(name="not", default=UNSET, description=_NOT)
     source_name: TextFilter | None = strawberry.field(
-        default=UNSET, description="By the name of the source that it acts on."
+        default=UNSET, description="Name of the source that the action uses."
     )
-    action: TextFilter | None = strawberry.field(
-        default=UNSET, description="By what it does there."
-    )
+    action: TextFilter | None = strawberry.field(default=UNSET, description="Operation to perform.")
     runs_when: ProcessStateFilter | None = strawberry.field(
-        default=UNSET, description="By the state in which it takes part."
+        default=UNSET, description="State in which a switch runs the action."
     )
 
 
-@strawberry.input(description="Which inputs; all that is given has to hold.")
+@strawberry.input(description="Filter for inputs. All conditions must match.")
 class InputWhere:
     and_: list[InputWhere] | None = strawberry.field(name="and", default=UNSET, description=_AND)
     or_: list[InputWhere] | None = strawberry.field(name="or", default=UNSET, description=_OR)
     not_: InputWhere | None = strawberry.field(name="not", default=UNSET, description=_NOT)
-    reference: TextFilter | None = strawberry.field(default=UNSET, description="By its reference.")
-    name: TextFilter | None = strawberry.field(default=UNSET, description="By its name.")
-    type: TextFilter | None = strawberry.field(default=UNSET, description="By its type.")
+    reference: TextFilter | None = strawberry.field(default=UNSET, description="Reference.")
+    name: TextFilter | None = strawberry.field(default=UNSET, description="Name.")
+    type: TextFilter | None = strawberry.field(
+        default=UNSET, description="Name of the type, as it was entered."
+    )
     asked_when: ProcessStateFilter | None = strawberry.field(
-        default=UNSET, description="By the state in which it is asked for."
+        default=UNSET, description="State in which a switch requires the input."
     )
 
 
-@strawberry.input(description="Which profiles; all that is given has to hold.")
+@strawberry.input(description="Filter for profiles. All conditions must match.")
 class ProfileWhere:
     and_: list[ProfileWhere] | None = strawberry.field(name="and", default=UNSET, description=_AND)
     or_: list[ProfileWhere] | None = strawberry.field(name="or", default=UNSET, description=_OR)
     not_: ProfileWhere | None = strawberry.field(name="not", default=UNSET, description=_NOT)
-    database_id: IntFilter | None = strawberry.field(default=UNSET, description="By its id.")
-    name: TextFilter | None = strawberry.field(default=UNSET, description="By its name.")
+    database_id: IntFilter | None = strawberry.field(default=UNSET, description="Numeric ID.")
+    name: TextFilter | None = strawberry.field(default=UNSET, description="Name.")
     processes: ProcessWhere | None = strawberry.field(
-        default=UNSET, description="It is authorised on a process of this kind."
+        default=UNSET, description="At least one process that the profile is authorized on matches."
     )
 
 
-@strawberry.input(description="Which sources; all that is given has to hold.")
+@strawberry.input(description="Filter for sources. All conditions must match.")
 class SourceWhere:
     and_: list[SourceWhere] | None = strawberry.field(name="and", default=UNSET, description=_AND)
     or_: list[SourceWhere] | None = strawberry.field(name="or", default=UNSET, description=_OR)
     not_: SourceWhere | None = strawberry.field(name="not", default=UNSET, description=_NOT)
-    database_id: IntFilter | None = strawberry.field(default=UNSET, description="By its id.")
-    name: TextFilter | None = strawberry.field(default=UNSET, description="By its name.")
-    kind: TextFilter | None = strawberry.field(default=UNSET, description="By its kind.")
+    database_id: IntFilter | None = strawberry.field(default=UNSET, description="Numeric ID.")
+    name: TextFilter | None = strawberry.field(default=UNSET, description="Name.")
+    kind: TextFilter | None = strawberry.field(default=UNSET, description="Kind of source.")
     processes: ProcessWhere | None = strawberry.field(
-        default=UNSET, description="A process of this kind acts on it."
+        default=UNSET, description="At least one process that uses the source matches."
     )
 
 
-@strawberry.input(description="Which executions; all that is given has to hold.")
+@strawberry.input(description="Filter for executions. All conditions must match.")
 class ExecutionWhere:
     and_: list[ExecutionWhere] | None = strawberry.field(
         name="and", default=UNSET, description=_AND
     )
     or_: list[ExecutionWhere] | None = strawberry.field(name="or", default=UNSET, description=_OR)
     not_: ExecutionWhere | None = strawberry.field(name="not", default=UNSET, description=_NOT)
-    database_id: IntFilter | None = strawberry.field(default=UNSET, description="By its id.")
+    database_id: IntFilter | None = strawberry.field(default=UNSET, description="Numeric ID.")
     process_reference: TextFilter | None = strawberry.field(
-        default=UNSET, description="By the reference that the process had."
+        default=UNSET, description="Reference of the process at the time."
     )
-    status: ExecutionStatusFilter | None = strawberry.field(
-        default=UNSET, description="By its status."
-    )
+    status: ExecutionStatusFilter | None = strawberry.field(default=UNSET, description="Status.")
     asked_by: TextFilter | None = strawberry.field(
-        default=UNSET, description="By the name of the profile that asked for it."
+        default=UNSET, description="Name of the profile that requested the execution."
     )
     nested: bool | None = strawberry.field(
         default=UNSET,
-        description="Whether it ran as a step of another execution (true) or by itself (false).",
+        description="True for executions that ran as a step of another execution, false for all"
+        " others.",
     )
     process: ProcessWhere | None = strawberry.field(
-        default=UNSET, description="It is of a process of this kind."
+        default=UNSET, description="The executed process matches."
     )
 
 
-# Orders: only what has an index ----------------------------------------------------------------
+# Sort orders: only indexed columns ----------------------------------------------------------------
 
 
-_ORDER = "What to order by."
-_DIRECTION = "In which direction."
+_ORDER = "Field to sort by."
+_DIRECTION = "Sort direction."
 
 
-@strawberry.input(description="One key of the order of espaces.")
+@strawberry.input(description="Sort key for espaces.")
 class EspaceOrder:
     field: EspaceOrderField = strawberry.field(description=_ORDER)
     direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description=_DIRECTION)
 
 
-@strawberry.input(description="One key of the order of processes.")
+@strawberry.input(description="Sort key for processes.")
 class ProcessOrder:
     field: ProcessOrderField = strawberry.field(description=_ORDER)
     direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description=_DIRECTION)
 
 
-@strawberry.input(description="One key of the order of profiles.")
+@strawberry.input(description="Sort key for profiles.")
 class ProfileOrder:
     field: ProfileOrderField = strawberry.field(description=_ORDER)
     direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description=_DIRECTION)
 
 
-@strawberry.input(description="One key of the order of sources.")
+@strawberry.input(description="Sort key for sources.")
 class SourceOrder:
     field: SourceOrderField = strawberry.field(description=_ORDER)
     direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description=_DIRECTION)
 
 
-@strawberry.input(description="One key of the order of executions.")
+@strawberry.input(description="Sort key for executions.")
 class ExecutionOrder:
     field: ExecutionOrderField = strawberry.field(description=_ORDER)
     direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description=_DIRECTION)
@@ -256,15 +256,21 @@ class ExecutionOrder:
 First = Annotated[
     int | None,
     strawberry.argument(
-        description="How many, from the start of the range. 20 where neither first nor last is"
-        " given; at most 100 (both are settings of the server)."
+        description="Number of items to return from the start of the range. Defaults to 20 if"
+        " `last`"
+        " is omitted too; the maximum is 100. The server's settings can change both values."
     ),
 ]
-After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
+After = Annotated[
+    str | None, strawberry.argument(description="Return only items after this cursor.")
+]
 Last = Annotated[
     int | None,
-    strawberry.argument(description="How many, from the end of the range; not along with first."),
+    strawberry.argument(
+        description="Number of items to return from the end of the range. Cannot be combined with"
+        " `first`."
+    ),
 ]
 Before = Annotated[
-    str | None, strawberry.argument(description="Only what comes before this cursor.")
+    str | None, strawberry.argument(description="Return only items before this cursor.")
 ]

@@ -1,4 +1,4 @@
-"""In charge of the root fields of queries."""
+"""Define the root query fields."""
 
 from __future__ import annotations
 
@@ -30,75 +30,81 @@ from resolvers.values.enums import Permission
 _READ = {"permission": Permission.PROCESS_READ}
 _ADMIN = {"permission": Permission.ADMIN}
 
-ById = Annotated[strawberry.ID | None, strawberry.argument(description="Its opaque id.")]
+ById = Annotated[strawberry.ID | None, strawberry.argument(description="Opaque ID.")]
 ByDatabaseId = Annotated[
-    int | None, strawberry.argument(description="Its id in the legacy dialects.")
+    int | None, strawberry.argument(description="Numeric ID in the legacy dialects.")
 ]
-ByReference = Annotated[str | None, strawberry.argument(description="Its reference.")]
-ByName = Annotated[str | None, strawberry.argument(description="Its name.")]
+ByReference = Annotated[str | None, strawberry.argument(description="Reference.")]
+ByName = Annotated[str | None, strawberry.argument(description="Name.")]
 
 
 def _field(
     description: str, permission: Permission | None = None
 ) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
-    """A root field that is open to this permission; to every valid token where it is None."""
+    """Define a root field that requires a permission; with None, any valid token may read it."""
     metadata = {"permission": permission}
     decorate: Callable[..., Any] = strawberry.field(description=description, metadata=metadata)
     return decorate
 
 
-@strawberry.type(description="What can be read.")
+@strawberry.type(description="Root query type.")
 class Query:
-    @_field(description="Whoever asks.")
+    @_field(description="The authenticated caller.")
     async def viewer(self, info: Info) -> Viewer:
         return answered_by_sql()
 
     @_field(
-        description="The object with this id; null where there is none that the viewer may see."
+        description="Look up an object by its opaque ID. Null if it does not exist or if the viewer"
+        " cannot see it."
     )
     async def node(
         self,
         info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="Its opaque id.")],
+        id: Annotated[strawberry.ID, strawberry.argument(description="Opaque ID.")],
     ) -> Node | None:
         return answered_by_sql()
 
     @_field(
-        description="The objects with these ids, in this order; null in the place of each that does"
-        " not exist or that the viewer may not see."
+        description="Look up objects by their opaque IDs, in the order of `ids`. An item is null if"
+        " the object does not exist or if the viewer cannot see it."
     )
     async def nodes(
         self,
         info: Info,
         ids: Annotated[
             list[strawberry.ID],
-            strawberry.argument(description="Opaque ids, no more than a page may have items."),
+            strawberry.argument(
+                description="Opaque IDs, at most as many as the maximum page size."
+            ),
         ],
     ) -> list[Node | None]:
         return answered_by_sql()
 
     espaces: Connection[Espace] = strawberry.field(
-        resolver=read_espaces, description="The espaces of the home."
+        resolver=read_espaces, description="List espaces."
     )
     processes: Connection[Process] | None = strawberry.field(
         resolver=read_processes,
-        description="The processes that the viewer may see. Needs PROCESS_READ.",
+        description="List the processes that the viewer can see. Requires the PROCESS_READ"
+        " permission.",
         metadata=_READ,
     )
     profiles: Connection[Profile] = strawberry.field(
-        resolver=read_profiles, description="The profiles."
+        resolver=read_profiles, description="List profiles."
     )
     sources: Connection[Source] | None = strawberry.field(
-        resolver=read_sources, description="The sources. Needs ADMIN.", metadata=_ADMIN
+        resolver=read_sources,
+        description="List sources. Requires the ADMIN permission.",
+        metadata=_ADMIN,
     )
     executions: Connection[Execution] | None = strawberry.field(
         resolver=read_executions,
-        description="What happened when processes were executed, the latest first."
-        " Needs PROCESS_READ.",
+        description="List executions, newest first by default."
+        " Requires the PROCESS_READ permission.",
         metadata=_READ,
     )
 
-    @_field(description="One espace, by exactly one of the arguments; null if unknown.")
+    @_field(description="Look up an espace by exactly one argument. Null if it does not exist.")
     async def espace(
         self,
         info: Info,
@@ -109,8 +115,8 @@ class Query:
         return answered_by_sql()
 
     @_field(
-        description="One process, by exactly one of the arguments; null if unknown."
-        " Needs PROCESS_READ.",
+        description="Look up a process by exactly one argument. Null if it does not exist or if the"
+        " viewer cannot see it. Requires the PROCESS_READ permission.",
         permission=Permission.PROCESS_READ,
     )
     async def process(
@@ -122,7 +128,7 @@ class Query:
     ) -> Process | None:
         return answered_by_sql()
 
-    @_field(description="One profile, by exactly one of the arguments; null if unknown.")
+    @_field(description="Look up a profile by exactly one argument. Null if it does not exist.")
     async def profile(
         self,
         info: Info,
@@ -133,7 +139,8 @@ class Query:
         return answered_by_sql()
 
     @_field(
-        description="One source, by exactly one of the arguments; null if unknown. Needs ADMIN.",
+        description="Look up a source by exactly one argument. Null if it does not exist."
+        " Requires the ADMIN permission.",
         permission=Permission.ADMIN,
     )
     async def source(
@@ -146,8 +153,8 @@ class Query:
         return answered_by_sql()
 
     @_field(
-        description="One execution, by exactly one of the arguments; null if unknown."
-        " Needs PROCESS_READ.",
+        description="Look up an execution by exactly one argument. Null if it does not exist or if"
+        " the viewer cannot see it. Requires the PROCESS_READ permission.",
         permission=Permission.PROCESS_READ,
     )
     async def execution(

@@ -1,8 +1,9 @@
-"""In charge of the object types of the GraphQL schema.
+"""Define the object types of the GraphQL schema.
 
-Every field of an object has the name of a column or relation of ``storage.model``, and is answered
-by the statement of the root field above it; no field is resolved in Python. The functions below
-declare the arguments of connections, at the root and below it alike.
+Each field of an object has the name of a column or a relation in ``storage.reads.model``. The SQL
+statement of the root field returns the values of all fields below it; no field is resolved in
+Python. The ``read_*`` functions declare the arguments of connections, for root fields and nested
+fields alike.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from resolvers.schema.filters import (
 )
 from resolvers.values.enums import ExecutionStatus, InputKind, Permission, ProcessMode, ProcessState
 
-_ID = "Opaque id, unique among all objects of this API."
-_DATABASE_ID = "The id in the legacy dialects, unique among objects of this type."
-_WHERE = "Which ones; all of them where it is left out."
-_ORDER_BY = "In which order; by id where it is left out. Equal ones are ordered by id."
-_LATEST_FIRST = "In which order; the latest first where it is left out."
+_ID = "Opaque ID, unique across all types."
+_DATABASE_ID = "Numeric ID in the legacy dialects, unique within this type."
+_WHERE = "Conditions that items must match. Omit it to return all items."
+_ORDER_BY = "Sort order. Defaults to ascending ID. Ties are broken by ID."
+_LATEST_FIRST = "Sort order. Defaults to newest first. Ties are broken by ID."
 
 
-@strawberry.interface(description="An object that can be looked up by its opaque id.")
+@strawberry.interface(description="An object that can be looked up by its opaque ID.")
 class Node:
     id: strawberry.ID = strawberry.field(description=_ID)
 
@@ -123,232 +124,241 @@ async def read_executions(
     return answered_by_sql()
 
 
-@strawberry.type(description="Where a page of a connection stands in its whole range.")
+@strawberry.type(description="Pagination details of a page.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether anything follows after this page.")
-    has_previous_page: bool = strawberry.field(
-        description="Whether anything comes before this page."
-    )
+    has_next_page: bool = strawberry.field(description="Whether more items follow this page.")
+    has_previous_page: bool = strawberry.field(description="Whether items precede this page.")
     start_cursor: str | None = strawberry.field(
-        description="Cursor of the first item; null on an empty page."
+        description="Cursor of the first item. Null if the page is empty."
     )
     end_cursor: str | None = strawberry.field(
-        description="Cursor of the last item; null on an empty page."
+        description="Cursor of the last item. Null if the page is empty."
     )
 
 
 NodeType = TypeVar("NodeType", bound=Node)
 
 
-@strawberry.type(description="An item of a page, and its place.")
+@strawberry.type(description="An item of a page, with its cursor.")
 class Edge(Generic[NodeType]):
-    cursor: str = strawberry.field(description="The item's place, for after and before.")
+    cursor: str = strawberry.field(description="Cursor of the item, for `after` and `before`.")
     node: NodeType = strawberry.field(description="The item.")
 
 
-@strawberry.type(description="A page of items: one range of them, in one order.")
+@strawberry.type(description="A page of results.")
 class Connection(Generic[NodeType]):
     edges: list[Edge[NodeType]] = strawberry.field(
-        description="The items of this page, each with its cursor."
+        description="Items on this page, each with its cursor."
     )
-    nodes: list[NodeType] = strawberry.field(description="The items of this page.")
-    page_info: PageInfo = strawberry.field(description="Where this page stands in the whole range.")
+    nodes: list[NodeType] = strawberry.field(description="Items on this page.")
+    page_info: PageInfo = strawberry.field(description="Pagination details of this page.")
     total_count: int = strawberry.field(
-        description="How many items there are on all pages; counted only when it is selected."
+        description="Number of items on all pages. Counted only if this field is selected."
     )
 
 
 # Objects ---------------------------------------------------------------------------------------
 
 
-@strawberry.type(description="A room or a topic that groups processes.")
+@strawberry.type(description="A room or topic that groups processes.")
 class Espace(Node):
     database_id: int = strawberry.field(description=_DATABASE_ID)
     reference: str = strawberry.field(
-        description="Short unique name that never depends on a language."
+        description="Short unique name, independent of the display language."
     )
-    name: str = strawberry.field(description="The name that people see.")
-    description: str = strawberry.field(description="What it is for; may be empty.")
-    icon: str = strawberry.field(description="Name of its icon; may be empty.")
+    name: str = strawberry.field(description="Display name.")
+    description: str = strawberry.field(description="Purpose of the espace. May be empty.")
+    icon: str = strawberry.field(description="Name of the icon. May be empty.")
     processes: Connection[Process] = strawberry.field(
-        resolver=read_processes, description="The processes in this espace."
+        resolver=read_processes, description="Processes in this espace."
     )
 
 
-@strawberry.type(
-    description="Something that the home can do: an ordered list of actions, run together."
-)
+@strawberry.type(description="An ordered list of actions that are executed together.")
 class Process(Node):
     database_id: int = strawberry.field(description=_DATABASE_ID)
     reference: str = strawberry.field(
-        description="Short unique name; other processes call it by this."
+        description="Short unique name. Other processes refer to the process by it."
     )
-    name: str = strawberry.field(description="The name that people see.")
+    name: str = strawberry.field(description="Display name.")
     name_enable: str = strawberry.field(
-        description="The name to show while a switch is enabled; may be empty."
+        description="Display name of a switch while it is enabled. May be empty."
     )
     name_disable: str = strawberry.field(
-        description="The name to show while a switch is disabled; may be empty."
+        description="Display name of a switch while it is disabled. May be empty."
     )
     display_name: str = strawberry.field(
-        description="The name to show now: a switch's name for its state if it has one, else name."
+        description="Name to display now: a switch's name for its current state if set, otherwise"
+        " `name`."
     )
     description: str = strawberry.field(
-        description="What it does; may be empty. The /processes dialect calls it comment."
+        description="What the process does. May be empty. Called `comment` in the /processes"
+        " dialect."
     )
-    icon: str = strawberry.field(description="Name of its icon; may be empty.")
-    mode: ProcessMode = strawberry.field(description="How its actions depend on its state.")
-    state: ProcessState = strawberry.field(description="The state that it is in.")
-    espace: Espace | None = strawberry.field(description="The espace that it is in.")
-    actions: list[Action] = strawberry.field(description="What it does, in order.")
+    icon: str = strawberry.field(description="Name of the icon. May be empty.")
+    mode: ProcessMode = strawberry.field(description="How the actions depend on the state.")
+    state: ProcessState = strawberry.field(description="Current state.")
+    espace: Espace | None = strawberry.field(description="Espace that the process belongs to.")
+    actions: list[Action] = strawberry.field(description="Actions, in order of execution.")
     inputs: list[Input] = strawberry.field(
-        description="What a caller has to supply to execute it, in order."
+        description="Inputs that a caller supplies to execute the process, in order."
     )
-    profiles: list[Profile] = strawberry.field(
-        description="The profiles that are authorised on it."
-    )
+    profiles: list[Profile] = strawberry.field(description="Profiles authorized on this process.")
     subprocesses: list[Process] = strawberry.field(
-        description="The processes that its actions run, each once, in order of the first call."
+        description="Processes that the actions run, without duplicates, in order of the first"
+        " call."
     )
     used_by: list[Process] = strawberry.field(
-        description="The processes with an action that runs this one, by id."
+        description="Processes with an action that runs this process, ordered by ID."
     )
     executions: Connection[Execution] = strawberry.field(
         resolver=read_executions,
-        description="What happened when it was executed, the latest first.",
+        description="Executions of this process, newest first by default.",
     )
 
 
-@strawberry.type(description="One step of a process: something to do with a source.")
+@strawberry.type(description="A step of a process: an operation on a source.")
 class Action(Node):
     database_id: int = strawberry.field(description=_DATABASE_ID)
     position: int = strawberry.field(
-        description="Its place among the actions of its process, from 1."
+        description="Position among the actions of the process, starting at 1."
     )
-    source_name: str = strawberry.field(description="The name of the source that it acts on.")
+    source_name: str = strawberry.field(description="Name of the source that the action uses.")
     source: Source | None = strawberry.field(
-        description="The source that it acts on; null to all but admins."
+        description="Source that the action uses. Null unless the viewer has the ADMIN permission."
     )
     action: str = strawberry.field(
-        description="What to do there; with the source process, the process's reference."
+        description="Operation to perform on the source. For the source `process`, the reference"
+        " of the process to run."
     )
     runs_when: ProcessState = strawberry.field(
-        description="The state in which a switch runs it; a simple process always does."
+        description="State in which a switch runs the action. Ignored by simple processes."
     )
-    arguments: list[Argument] = strawberry.field(description="What it is done with, in order.")
-    process: Process = strawberry.field(description="The process that it is a step of.")
+    arguments: list[Argument] = strawberry.field(description="Arguments, in order.")
+    process: Process = strawberry.field(description="Process that the action belongs to.")
     subprocess: Process | None = strawberry.field(
-        description="The process that it runs, where it runs one that the viewer may see."
+        description="Process that the action runs. Null if it runs none or if the viewer cannot"
+        " see it."
     )
 
 
-@strawberry.type(description="A value that an action, an execution or a step was given.")
+@strawberry.type(description="A named value passed to an action, an execution, or a step.")
 class Argument:
-    reference: str = strawberry.field(description="What the value is for.")
+    reference: str = strawberry.field(description="Name of the value.")
     value: str = strawberry.field(
-        description="The value; in an action's, {input} stands for the value of that input."
+        description="The value. In an action, `{input}` is replaced by the value of that input."
     )
 
 
-@strawberry.type(description="A value that a caller has to supply to execute a process.")
+@strawberry.type(description="A value that a caller supplies to execute a process.")
 class Input(Node):
     database_id: int = strawberry.field(description=_DATABASE_ID)
     position: int = strawberry.field(
-        description="Its place among the inputs of its process, from 1."
+        description="Position among the inputs of the process, starting at 1."
     )
-    reference: str = strawberry.field(description="Short name, unique in its process.")
-    name: str = strawberry.field(description="The name that people see.")
-    type: str = strawberry.field(description="The word for its type, as it was given.")
-    kind: InputKind = strawberry.field(description="What the type means.")
+    reference: str = strawberry.field(description="Short name, unique within the process.")
+    name: str = strawberry.field(description="Display name.")
+    type: str = strawberry.field(description="Name of the type, as it was entered.")
+    kind: InputKind = strawberry.field(
+        description="Kind that the type resolves to. Determines how values are validated."
+    )
     asked_when: ProcessState = strawberry.field(
-        description="The state in which a switch asks for it; a simple process always does."
+        description="State in which a switch requires the input. Ignored by simple processes."
     )
-    process: Process = strawberry.field(description="The process that asks for it.")
+    process: Process = strawberry.field(description="Process that the input belongs to.")
 
 
-@strawberry.type(description="A group of callers who may do the same.")
+@strawberry.type(description="A named set of permissions shared by a group of callers.")
 class Profile(Node):
     database_id: int = strawberry.field(description=_DATABASE_ID)
     name: str = strawberry.field(description="Unique name.")
-    permissions: list[Permission] = strawberry.field(description="What it allows.")
+    permissions: list[Permission] = strawberry.field(description="Permissions granted to callers.")
     sees_all: bool = strawberry.field(
-        description="Whether it sees every process, or only those that it is authorised on."
+        description="Whether callers see every process, or only those the profile is authorized on."
     )
     processes: Connection[Process] = strawberry.field(
-        resolver=read_processes, description="The processes that it is authorised on by name."
+        resolver=read_processes,
+        description="Processes that this profile is explicitly authorized on.",
     )
 
 
-@strawberry.type(description="Something that actions act on. Only admins see sources.")
+@strawberry.type(description="A device or service that actions use. Visible to admins only.")
 class Source(Node):
     database_id: int = strawberry.field(description=_DATABASE_ID)
     name: str = strawberry.field(description="Unique name.")
     kind: str = strawberry.field(
-        description="What it is: process, echo, or a kind that an installed package adds."
+        description="Kind of source: `process`, `echo`, or a kind that an installed package adds."
     )
-    settings: JSON = strawberry.field(description="How to reach it, without what is secret.")
+    settings: JSON = strawberry.field(description="Connection settings, without secrets.")
     secret_settings: list[str] = strawberry.field(
-        description="Names of the settings that are set but never shown."
+        description="Names of the secret settings that are set. Their values are never returned."
     )
     built_in: bool = strawberry.field(
-        description="Whether it is part of the gateway and cannot go."
+        description="Whether the source is part of the gateway and cannot be deleted."
     )
     processes: Connection[Process] = strawberry.field(
-        resolver=read_processes, description="The processes with an action on this source."
+        resolver=read_processes, description="Processes with an action that uses this source."
     )
 
 
-@strawberry.type(description="The record of one run of a process.")
+@strawberry.type(description="A record of one run of a process.")
 class Execution(Node):
     database_id: int = strawberry.field(description=_DATABASE_ID)
     process: Process | None = strawberry.field(
-        description="The process; null once it was deleted, or where the viewer may not see it."
+        description="Process that was executed. Null if it was deleted or if the viewer cannot see"
+        " it."
     )
-    process_reference: str = strawberry.field(description="The reference that the process had.")
-    process_name: str = strawberry.field(description="The name that the process had.")
-    status: ExecutionStatus = strawberry.field(description="How far it has come.")
+    process_reference: str = strawberry.field(description="Reference of the process at the time.")
+    process_name: str = strawberry.field(description="Name of the process at the time.")
+    status: ExecutionStatus = strawberry.field(description="Current status.")
     state: ProcessState = strawberry.field(
-        description="The state of the process after it; while it runs, the one it started in."
+        description="State of the process after the execution. While it is running, the initial"
+        " state."
     )
-    inputs: list[Argument] = strawberry.field(description="The values that were supplied.")
-    steps: list[ExecutionStep] = strawberry.field(description="What was done, in order.")
-    error: str | None = strawberry.field(description="What went wrong.")
-    asked_by: str = strawberry.field(description="Name of the profile that asked for it.")
+    inputs: list[Argument] = strawberry.field(description="Input values supplied by the caller.")
+    steps: list[ExecutionStep] = strawberry.field(description="Steps, in order of execution.")
+    error: str | None = strawberry.field(description="Error message. Null if it did not fail.")
+    asked_by: str = strawberry.field(description="Name of the profile that requested it.")
     nested: bool = strawberry.field(description="Whether it ran as a step of another execution.")
     parent_step: ExecutionStep | None = strawberry.field(
-        description="The step that it ran as, where it was nested."
+        description="Step that started this execution. Null if it is not nested."
     )
-    started_at: datetime = strawberry.field(description="When it started.")
-    finished_at: datetime | None = strawberry.field(description="When it ended.")
+    started_at: datetime = strawberry.field(description="Start time.")
+    finished_at: datetime | None = strawberry.field(
+        description="End time. Null while it is running."
+    )
 
 
-@strawberry.type(description="The record of one action of a run.")
+@strawberry.type(description="A record of one action of an execution.")
 class ExecutionStep(Node):
     database_id: int = strawberry.field(description=_DATABASE_ID)
-    position: int = strawberry.field(description="Its place among the steps, from 1.")
-    execution: Execution = strawberry.field(description="The run that it is a step of.")
-    source_name: str = strawberry.field(description="The name of the source that was acted on.")
-    action: str = strawberry.field(description="What was done there.")
+    position: int = strawberry.field(description="Position among the steps, starting at 1.")
+    execution: Execution = strawberry.field(description="Execution that the step belongs to.")
+    source_name: str = strawberry.field(description="Name of the source that was used.")
+    action: str = strawberry.field(description="Operation that was performed on the source.")
     arguments: list[Argument] = strawberry.field(
-        description="What it was done with, inputs filled in."
+        description="Arguments, with input values substituted."
     )
-    status: ExecutionStatus = strawberry.field(description="How far it has come.")
-    result: JSON | None = strawberry.field(description="What the source answered.")
-    error: str | None = strawberry.field(description="What went wrong.")
+    status: ExecutionStatus = strawberry.field(description="Current status.")
+    result: JSON | None = strawberry.field(description="Value returned by the source.")
+    error: str | None = strawberry.field(description="Error message. Null if it did not fail.")
     subprocess: Process | None = strawberry.field(
-        description="The process that it ran, where it ran one that the viewer may see."
+        description="Process that the step ran. Null if it ran none or if the viewer cannot see it."
     )
-    subexecution: Execution | None = strawberry.field(description="The run of that process.")
-    started_at: datetime = strawberry.field(description="When it started.")
-    finished_at: datetime | None = strawberry.field(description="When it ended.")
+    subexecution: Execution | None = strawberry.field(description="Execution of that process.")
+    started_at: datetime = strawberry.field(description="Start time.")
+    finished_at: datetime | None = strawberry.field(
+        description="End time. Null while it is running."
+    )
 
 
-@strawberry.type(description="Whoever asks.")
+@strawberry.type(description="The authenticated caller.")
 class Viewer:
-    profile: Profile = strawberry.field(description="The profile that the token was made for.")
-    permissions: list[Permission] = strawberry.field(description="What the viewer may do.")
+    profile: Profile = strawberry.field(description="Profile that the token was issued for.")
+    permissions: list[Permission] = strawberry.field(description="Permissions of the caller.")
     sees_all: bool = strawberry.field(
-        description="Whether the viewer sees every process, or only those it is authorised on."
+        description="Whether the caller sees every process, or only those its profile is"
+        " authorized on."
     )
 
 
@@ -362,4 +372,4 @@ NODE_TYPES: tuple[type[Any], ...] = (
     Execution,
     ExecutionStep,
 )
-"""Everything that ``node`` and ``nodes`` can find."""
+"""The types that ``node`` and ``nodes`` can return."""

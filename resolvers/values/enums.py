@@ -1,4 +1,4 @@
-"""In charge of the schema's enums. Their values are what the database and the dialects write."""
+"""Define the enums of the schema. Their values are those of the database and the dialects."""
 
 from __future__ import annotations
 
@@ -11,111 +11,111 @@ Value = TypeVar("Value")
 
 
 def _described(value: Value, description: str) -> Value:
-    """A member's value, with what the schema says of it."""
+    """Return a member's value with its description in the schema."""
     return cast(Value, strawberry.enum_value(value, description=description))
 
 
-@strawberry.enum(description="What a profile allows its holders to do.")
+@strawberry.enum(description="A permission that a profile grants to its callers.")
 class Permission(Enum):
-    """A permission, by the word that the command line and the database use."""
+    """The values are the names that the command line and the database use."""
 
     PROCESS_READ = _described(
-        "process:read", description="See processes, their parts and their executions."
+        "process:read", description="Read processes, their parts, and their executions."
     )
     PROCESS_WRITE = _described(
-        "process:write", description="Create, change and delete processes and espaces."
+        "process:write", description="Create, update, and delete processes and espaces."
     )
     PROCESS_EXECUTE = _described("process:execute", description="Execute processes.")
     ADMIN = _described(
-        "admin", description="Everything, including sources, profiles and every process."
+        "admin", description="Full access, including sources, profiles, and all processes."
     )
 
 
 @strawberry.enum(description="How the actions of a process depend on its state.")
 class ProcessMode(Enum):
-    """The words are those of the legacy dialects."""
+    """The values are the words of the legacy dialects."""
 
-    SIMPLE = _described("simple", description="Runs all its actions; its state never changes.")
+    SIMPLE = _described("simple", description="Runs all of its actions. Its state never changes.")
     SWITCH = _described(
         "switch",
-        description="Runs the actions for its current state, then changes to the other state.",
+        description="Runs the actions of its current state, then switches to the other state.",
     )
 
 
-@strawberry.enum(description="One of the two states that a process can be in.")
+@strawberry.enum(description="The state of a process.")
 class ProcessState(Enum):
-    """Stored as a boolean, written as 0 and 1 by the legacy dialects."""
+    """Stored as a boolean. The legacy dialects write it as 0 or 1."""
 
     ENABLED = _described(True, description="Enabled.")
     DISABLED = _described(False, description="Disabled.")
 
 
-@strawberry.enum(description="What the type of an input means, and so how its value is checked.")
+@strawberry.enum(description="The kind of an input. Determines how its value is validated.")
 class InputKind(Enum):
-    """The known input types; any other word is a text."""
+    """The known input types. Any other type is treated as text."""
 
     TEXT = _described("text", description="Any text.")
     NUMBER = _described("number", description="A number, such as 21.5.")
-    INTEGER = _described("integer", description="A whole number.")
-    BOOLEAN = _described("boolean", description="true or false; 1 or 0.")
-    CHOICE = _described("choice", description="One of the words that the process knows.")
-    TIME = _described("time", description="A time of day: 07:30 or 07:30:00.")
-    COLOR = _described("color", description="A color: #ff8800.")
+    INTEGER = _described("integer", description="An integer.")
+    BOOLEAN = _described("boolean", description="true or false, or 1 or 0.")
+    CHOICE = _described("choice", description="An option that the process recognizes.")
+    TIME = _described("time", description="A time of day, such as 07:30 or 07:30:00.")
+    COLOR = _described("color", description="A color, such as #ff8800.")
 
 
-@strawberry.enum(description="How far an execution, or a step of one, has come.")
+@strawberry.enum(description="The status of an execution or a step.")
 class ExecutionStatus(Enum):
-    """The words are those of the /process dialect."""
+    """The values are the words of the /process dialect."""
 
-    RUNNING = _described("running", description="It has not ended yet.")
-    SUCCEEDED = _described("succeeded", description="It ended as it should.")
-    FAILED = _described("failed", description="It ended with an error.")
+    RUNNING = _described("running", description="Still running.")
+    SUCCEEDED = _described("succeeded", description="Finished without an error.")
+    FAILED = _described("failed", description="Finished with an error.")
 
 
-@strawberry.enum(description="A direction to order in.")
+@strawberry.enum(description="A sort direction.")
 class OrderDirection(Enum):
-    """Whether smaller values come first."""
+    """The values are the keywords of SQL, in lower case."""
 
-    ASC = _described("asc", description="Smaller values first.")
-    DESC = _described("desc", description="Larger values first.")
+    ASC = _described("asc", description="Ascending.")
+    DESC = _described("desc", description="Descending.")
 
 
-@strawberry.enum(description="What espaces can be ordered by.")
+@strawberry.enum(description="Fields to sort espaces by.")
 class EspaceOrderField(Enum):
-    """The values are columns of ``storage.model``."""
+    """The values are columns of ``storage.reads.model``."""
 
-    DATABASE_ID = _described("database_id", description="The id: oldest first.")
-    REFERENCE = _described("reference", description="The reference, by code point.")
-    NAME = _described("name", description="The name, by code point.")
+    DATABASE_ID = _described("database_id", description="Numeric ID, in order of creation.")
+    REFERENCE = _described("reference", description="Reference, by Unicode code point.")
+    NAME = _described("name", description="Name, by Unicode code point.")
 
 
-@strawberry.enum(description="What processes can be ordered by.")
+@strawberry.enum(description="Fields to sort processes by.")
 class ProcessOrderField(Enum):
-    """The values are columns of ``storage.model``."""
+    """The values are columns of ``storage.reads.model``."""
 
-    DATABASE_ID = _described("database_id", description="The id: oldest first.")
-    REFERENCE = _described("reference", description="The reference, by code point.")
-    NAME = _described("name", description="The name, by code point.")
+    DATABASE_ID = _described("database_id", description="Numeric ID, in order of creation.")
+    REFERENCE = _described("reference", description="Reference, by Unicode code point.")
+    NAME = _described("name", description="Name, by Unicode code point.")
 
 
-@strawberry.enum(description="What profiles can be ordered by.")
+@strawberry.enum(description="Fields to sort profiles by.")
 class ProfileOrderField(Enum):
-    """The values are columns of ``storage.model``."""
+    """The values are columns of ``storage.reads.model``."""
 
-    DATABASE_ID = _described("database_id", description="The id: oldest first.")
-    NAME = _described("name", description="The name, by code point.")
+    DATABASE_ID = _described("database_id", description="Numeric ID, in order of creation.")
+    NAME = _described("name", description="Name, by Unicode code point.")
 
 
-@strawberry.enum(description="What sources can be ordered by.")
+@strawberry.enum(description="Fields to sort sources by.")
 class SourceOrderField(Enum):
-    """The values are columns of ``storage.model``."""
+    """The values are columns of ``storage.reads.model``."""
 
-    DATABASE_ID = _described("database_id", description="The id: oldest first.")
-    NAME = _described("name", description="The name, by code point.")
+    DATABASE_ID = _described("database_id", description="Numeric ID, in order of creation.")
+    NAME = _described("name", description="Name, by Unicode code point.")
 
 
-@strawberry.enum(description="What executions can be ordered by.")
+@strawberry.enum(description="Fields to sort executions by.")
 class ExecutionOrderField(Enum):
-    """The values are columns of ``storage.model``."""
+    """The values are columns of ``storage.reads.model``."""
 
-    DATABASE_ID = _described("database_id", description="The id: in order of starting.")
+    DATABASE_ID = _described("database_id", description="Numeric ID, in order of start.")

@@ -1,6 +1,6 @@
-"""Read the opaque texts that clients send back: global ids and page cursors.
+"""Decode the opaque strings that clients send back: global ids and page cursors.
 
-PostgreSQL writes them (``storage.reads.model``, ``storage.reads.connections``).
+PostgreSQL encodes them (``storage.reads.model``, ``storage.reads.connections``).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ MAX_DATABASE_ID = 2**31 - 1
 
 
 def global_id(type_name: str, database_id: int) -> str:
-    """Return Relay's ``id`` of an object, in the form that PostgreSQL writes too."""
+    """Return the Relay ``id`` of an object, encoded as PostgreSQL encodes it."""
     return base64.b64encode(f"{type_name}:{database_id}".encode()).decode()
 
 
 def read_global_id(text: str) -> tuple[str, int]:
-    """Return the type and the database id in a global id.
+    """Return the type name and the database id that a global id encodes.
 
     Raises:
-        ValueError: it is not an id that this gateway gave out; the message can be shown.
+        ValueError: The gateway never issued this id. The message is safe to show to clients.
     """
     try:
         type_name, number = base64.b64decode(text, validate=True).decode("ascii").split(":")
@@ -50,22 +50,23 @@ def read_id_of(text: str, type_name: str) -> int:
 
 
 def read_cursor(text: str, order: str, types: tuple[type, ...]) -> list[object]:
-    """The values of the order's columns in a cursor.
+    """Return the column values that a cursor encodes.
 
     Args:
-        text: what the client sent.
-        order: the order of the page that it was sent for (``storage.pages.describe_order``).
-        types: the Python types of the order's columns.
+        text: The cursor that the client sent.
+        order: The sort order of the requested page, from
+            ``storage.reads.connections.describe_order``.
+        types: The Python types of the columns in the sort order.
 
     Raises:
-        ValueError: it is no cursor of this order; the message can be shown.
+        ValueError: The cursor does not belong to this sort order. The message is safe to show to
+            clients.
     """
     try:
-        read = orjson.loads(base64.b64decode(text, validate=True))
-        made_for, *values = read
+        cursor_order, *values = orjson.loads(base64.b64decode(text, validate=True))
     except (ValueError, TypeError, binascii.Error):
         raise ValueError(f"expected a cursor of this connection, got {shorten(text)}") from None
-    if made_for != order:
+    if cursor_order != order:
         raise ValueError("the cursor was made for another orderBy; start again without it")
     if [type(value) for value in values] != list(types) or any(
         isinstance(value, int) and abs(value) > MAX_DATABASE_ID for value in values

@@ -1,8 +1,9 @@
-"""In charge of reading JSON that a client sent: strictly, and in words that the client can act on.
+"""Parse JSON from clients strictly, and report errors that clients can act on.
 
-orjson does the reading. What it lets pass is refused here: a key that stands twice in an object
-(the last would win, so that two readers of one body could see two requests) and NUL characters,
-which PostgreSQL cannot store. The checks cost a few microseconds where there is nothing to find.
+orjson parses the body. This module also rejects two things that orjson accepts: duplicate keys in
+an object (orjson keeps the last value, so two readers of one body could see two different requests)
+and NUL characters, which PostgreSQL cannot store. On valid input the checks cost a few
+microseconds.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import orjson
 
 from resolvers.errors.catalogue import GatewayError, bad_value
 
-_STRING = (
-    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'  # possessive: a long string costs no stack to step back on
-)
+# Possessive quantifiers: the regex engine keeps no backtracking stack for a long string.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _STRINGS = re.compile(_STRING)
 _KEYS_AND_BRACKETS = re.compile(rb"(" + _STRING + rb")(\s*+:)?|[{}\[\]]")
 
@@ -27,11 +27,11 @@ _FORMS = {
 }
 """Media types that HTML forms send, and what the message calls them."""
 
-_SHOWN = 40
-"""Characters of the client's own text that a message repeats."""
+_MAX_QUOTED = 40
+"""Maximum number of characters of the client's text that a message quotes."""
 
-# What orjson calls its complaint, and what we do; {found} is the character at its place.
-_COMPLAINTS: dict[str, str] = {
+# orjson's error messages, and ours. {found} is the character at the position of the error.
+_PARSE_ERRORS: dict[str, str] = {
     "depth limit exceeded": "it is nested deeper than 1,024 levels",
     "invalid escaped sequence in string": "a string holds an unknown or broken \\ escape",
     "invalid high surrogate in string": "a string holds half of a surrogate pair",
@@ -50,82 +50,82 @@ _COMPLAINTS: dict[str, str] = {
 
 
 def loads(body: bytes, content_type: str = "") -> object:
-    """Read the JSON value in ``body``, whatever its ``Content-Type``.
+    """Parse the JSON value in ``body``, whatever its ``Content-Type``.
 
-    Objects come as dicts, arrays as lists, strings as str, numbers as int or (with a fraction, an
-    exponent, or beyond 64 bits) float.
+    Objects become dict, arrays become list, strings become str, and numbers become int. A number
+    with a fraction or an exponent, or beyond 64 bits, becomes float.
 
     Args:
         content_type: The ``Content-Type`` of the body. It only affects the message for a body that
             is not JSON: a client that sent a form is told to send JSON instead.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT`` when ``body`` is empty, not UTF-8, not JSON, nested deeper
-            than 1,024 levels, holds a number beyond a double's range, a lone surrogate, a NUL
-            character or the same key twice in one object. The message says where.
+        GatewayError: ``BAD_USER_INPUT`` if ``body`` is empty, not UTF-8, not JSON, or nested deeper
+            than 1,024 levels, or if it contains a number beyond the range of a double, a lone
+            surrogate, a NUL character, or a duplicate key. The message gives the position.
     """
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _refusal(body, error, content_type) from None
-    if not _has_just_the_keys_of(value, body):
+        raise _parse_error(body, error, content_type) from None
+    if not _has_only_keys_of(value, body):
         key, offset = _first_duplicate(body)
-        where = _place(body, offset)
-        raise bad_value((), f"the body has the duplicate key {_quoted(key)} at {where}")
+        position = _position(body, offset)
+        raise bad_value((), f"the body has the duplicate key {_quoted(key)} at {position}")
     if b"\\u0000" in body and (path := find_nul(value)) is not None:
         raise bad_value(path, "holds a NUL character (\\u0000)")
     return value
 
 
 def find_nul(value: object) -> tuple[str | int, ...] | None:
-    """The path of a string in ``value`` that holds a NUL character, or None.
+    """Return the path of a string in ``value`` that contains a NUL character, or None.
 
-    ``value`` is made of dicts, lists and scalars, nested however deep. A key that holds one is
-    reported by the path of its object.
+    ``value`` consists of dicts, lists, and scalars, nested to any depth. If a key contains NUL, the
+    path is that of its object.
     """
-    # A path is a chain of (the way to the parent, key) until it is wanted: writing each one out
-    # would cost the depth of the value for every item in it.
-    todo: list[tuple[_Way | None, object]] = [(None, value)]
-    while todo:
-        way, item = todo.pop()
+    # While searching, a path is a linked list of (parent path, key). A full path for every item
+    # would cost time proportional to its depth.
+    pending: list[tuple[_PathLink | None, object]] = [(None, value)]
+    while pending:
+        path, item = pending.pop()
         children: Iterable[tuple[str | int, object]]
         if isinstance(item, dict):
             if any("\0" in key for key in item):
-                return _path(way)
+                return _full_path(path)
             children = item.items()
         elif isinstance(item, list):
             children = enumerate(item)
         elif isinstance(item, str) and "\0" in item:
-            return _path(way)
+            return _full_path(path)
         else:
             continue
-        todo += [
-            ((way, key), child) for key, child in children if isinstance(child, (dict, list, str))
+        pending += [
+            ((path, key), child) for key, child in children if isinstance(child, (dict, list, str))
         ]
     return None
 
 
-_Way = tuple["_Way | None", str | int]
+_PathLink = tuple["_PathLink | None", str | int]
 
 
-def _path(way: _Way | None) -> tuple[str | int, ...]:
+def _full_path(path: _PathLink | None) -> tuple[str | int, ...]:
     keys = []
-    while way is not None:
-        way, key = way
+    while path is not None:
+        path, key = path
         keys.append(key)
     return tuple(reversed(keys))
 
 
-def _has_just_the_keys_of(value: object, body: bytes) -> bool:
-    """Whether the JSON text that ``value`` was read from has no keys but those of ``value``."""
+def _has_only_keys_of(value: object, body: bytes) -> bool:
+    """Return whether ``body``, the JSON text of ``value``, has only the keys of ``value``."""
     try:
-        # Most programs write JSON as orjson does. Written back, a key that stood twice is gone.
+        # Most clients serialize JSON the way orjson does. Serializing drops duplicate keys.
         if orjson.dumps(value) == body:
             return True
     except orjson.JSONEncodeError:
-        pass  # orjson reads deeper nesting than it writes
-    # Outside of strings a colon stands after each key and nowhere else. Counting is enough, as long
-    # as no colon of a string is written as an escape.
+        pass  # orjson parses deeper nesting than it serializes
+    # Outside of strings, each key is followed by one colon, and there are no other colons. So it is
+    # enough to count colons, unless a string contains an escaped one.
     keys, strings = _keys_and_strings(value)
     colons = body.count(b":")
     if b"\\u003" not in body:
@@ -134,26 +134,26 @@ def _has_just_the_keys_of(value: object, body: bytes) -> bool:
 
 
 def _keys_and_strings(value: object) -> tuple[int, list[str]]:
-    """How many keys ``value`` has, and all its strings, the keys among them."""
+    """Return the number of keys in ``value``, and all of its strings, including the keys."""
     keys = 0
     strings: list[str] = []
-    todo = [value]
-    while todo:
-        item = todo.pop()
+    pending = [value]
+    while pending:
+        item = pending.pop()
         if type(item) is str:
             strings.append(item)
         elif type(item) is dict:
             keys += len(item)
             strings += item
-            todo += item.values()
+            pending += item.values()
         elif type(item) is list:
-            todo += item
+            pending += item
     return keys, strings
 
 
 def _first_duplicate(body: bytes) -> tuple[str, int]:
-    """The first key of ``body`` that its object has already, and its offset in bytes."""
-    open_keys: list[set[str]] = []  # one set for each bracket that is open
+    """Return the first duplicate key in ``body``, and its offset in bytes."""
+    open_keys: list[set[str]] = []  # one set for each open bracket
     for token in _KEYS_AND_BRACKETS.finditer(body):
         string, colon = token.groups()
         if colon:
@@ -166,10 +166,10 @@ def _first_duplicate(body: bytes) -> tuple[str, int]:
                 open_keys.append(set())
             else:
                 open_keys.pop()
-    raise AssertionError("the keys were counted wrong")
+    raise AssertionError("the key count is wrong: there is no duplicate key")
 
 
-def _refusal(body: bytes, error: orjson.JSONDecodeError, content_type: str) -> GatewayError:
+def _parse_error(body: bytes, error: orjson.JSONDecodeError, content_type: str) -> GatewayError:
     if not body.strip():
         return bad_value((), "the body is empty; expected a JSON value")
     media_type = content_type.partition(";")[0].strip().lower()
@@ -179,20 +179,22 @@ def _refusal(body: bytes, error: orjson.JSONDecodeError, content_type: str) -> G
         return bad_value((), f"the body is {_FORMS[media_type]} ({media_type}); send JSON")
     try:
         text = body.decode()
-    except UnicodeDecodeError as flaw:
-        return bad_value((), f"the body is not valid UTF-8 at {_place(body, flaw.start)}")
+    except UnicodeDecodeError as decode_error:
+        position = _position(body, decode_error.start)
+        return bad_value((), f"the body is not valid UTF-8 at {position}")
     if text.startswith("\ufeff"):
         return bad_value((), "the body starts with a byte order mark; send it without one")
-    complaint, _, expected = error.msg.partition(", expected ")
-    found = _quoted(text[error.pos : error.pos + 1])
-    # A complaint that a later orjson words anew still gets its place.
-    words = _COMPLAINTS.get(complaint, "this is not JSON").format(expected=expected, found=found)
-    where = _place(body, len(text[: error.pos].encode()))
-    return bad_value((), f"the body is not valid JSON at {where}: {words}")
+    summary, _, expected = error.msg.partition(", expected ")
+    character = _quoted(text[error.pos : error.pos + 1])
+    # If a later version of orjson changes a message, the position is still reported.
+    template = _PARSE_ERRORS.get(summary, "this is not JSON")
+    message = template.format(expected=expected, found=character)
+    position = _position(body, len(text[: error.pos].encode()))
+    return bad_value((), f"the body is not valid JSON at {position}: {message}")
 
 
-def _place(body: bytes, offset: int) -> str:
-    """Where a byte stands, as an editor counts: lines and characters from 1."""
+def _position(body: bytes, offset: int) -> str:
+    """Return the position of a byte as editors count it: lines and characters start at 1."""
     line_start = body.rfind(b"\n", 0, offset) + 1
     line = body.count(b"\n", 0, offset) + 1
     column = len(body[line_start:offset].decode()) + 1
@@ -200,5 +202,5 @@ def _place(body: bytes, offset: int) -> str:
 
 
 def _quoted(text: str) -> str:
-    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-    return json.dumps(shown, ensure_ascii=False)
+    quoted = text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "…"
+    return json.dumps(quoted, ensure_ascii=False)

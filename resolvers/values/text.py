@@ -1,4 +1,4 @@
-"""The kinds of text that the model knows, and how a value is shown in an error message."""
+"""Define the text types of the model, and format values for error messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic_core import CoreSchema
 
 
 def shorten(value: object, limit: int = 40) -> str:
-    """A value as an error message shows it: quoted, and cut where it is long."""
+    """Format a value for an error message: quote strings, and truncate long values."""
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     if isinstance(value, str):
         text = '"' + text[1:-1] + '"'
@@ -17,10 +17,10 @@ def shorten(value: object, limit: int = 40) -> str:
 
 
 def storable(text: str) -> str:
-    """The text, if PostgreSQL can hold it (CONTRACT.md §1: no NUL, no lone surrogate).
+    """Return the text if PostgreSQL can store it: no NUL, no lone surrogate (docs/contract.md §1).
 
     Raises:
-        ValueError: it cannot; the message can be shown.
+        ValueError: PostgreSQL cannot store it. The message is safe to show to clients.
     """
     if "\0" in text:
         raise ValueError("must not contain the NUL character")
@@ -52,10 +52,10 @@ class _Storable:
 
 
 Text = Annotated[str, _Storable()]
-"""Any text that can be stored."""
+"""Any text that PostgreSQL can store."""
 ShortText = Annotated[str, StringConstraints(max_length=255), _Storable()]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), _Storable()]
-"""1 to 255 characters; blanks at its ends are kept."""
+"""1 to 255 characters. Leading and trailing whitespace is kept."""
 Reference = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255, strip_whitespace=True),
@@ -68,7 +68,7 @@ InputType = Annotated[str, StringConstraints(min_length=1, max_length=64), _Stor
 
 
 def describe(value: object) -> str:
-    """A JSON value in a few words, for error messages."""
+    """Describe a JSON value briefly, for error messages."""
     match value:
         case None:
             return "null"

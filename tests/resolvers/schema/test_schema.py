@@ -1,4 +1,4 @@
-"""The schema: described throughout, printed in ``schema.graphql``, true to ``storage.model``."""
+"""Test the schema: descriptions, the printed ``schema.graphql``, and ``storage.reads.model``."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ ORDERS = {
     if name.endswith("OrderField")
 }
 
-# What the model has for the sake of something else than an object's own field.
-NOT_SHOWN = {"Viewer": {"database_id"}}
+# Columns of the model that are not fields of the object.
+HIDDEN_COLUMNS = {"Viewer": {"database_id"}}
 
 
-def described() -> Iterator[tuple[str, object]]:
-    """Everything that can have a description, by its coordinate in the schema."""
+def schema_elements() -> Iterator[tuple[str, object]]:
+    """Yield everything that can have a description, with its schema coordinate."""
     for type_ in TYPES:
         if is_specified_scalar_type(type_):
             continue
@@ -61,25 +61,29 @@ def described() -> Iterator[tuple[str, object]]:
                     for argument, definition in field.args.items():
                         yield f"{type_.name}.{name}({argument}:)", definition
             case GraphQLInputObjectType():
-                for name, given in type_.fields.items():
-                    yield f"{type_.name}.{name}", given
+                for name, input_field in type_.fields.items():
+                    yield f"{type_.name}.{name}", input_field
             case GraphQLEnumType():
                 for name, value in type_.values.items():
                     yield f"{type_.name}.{name}", value
 
 
 def test_everything_is_described() -> None:
-    bare = [at for at, thing in described() if not getattr(thing, "description", None)]
-    assert bare == []
+    missing = [
+        coordinate
+        for coordinate, element in schema_elements()
+        if not getattr(element, "description", None)
+    ]
+    assert missing == []
 
 
 def test_descriptions_are_sentences() -> None:
-    texts = {at: str(getattr(thing, "description", None)) for at, thing in described()}
-    # Strawberry's own scalars are described in its own words.
+    # Strawberry describes its own scalars.
+    exempt = ("DateTime", "JSON")
     assert [
-        at
-        for at, text in texts.items()
-        if at not in ("DateTime", "JSON") and not text.endswith(".")
+        coordinate
+        for coordinate, element in schema_elements()
+        if coordinate not in exempt and not str(getattr(element, "description", None)).endswith(".")
     ] == []
 
 
@@ -94,13 +98,13 @@ def test_the_printed_schema_is_up_to_date() -> None:
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_objects_show_what_the_model_has(name: str) -> None:
+def test_objects_have_the_fields_of_the_model(name: str) -> None:
     type_, table = OBJECTS[name]
     assert isinstance(type_, GraphQLObjectType)
-    shown = {python_name(field): field for field in type_.fields.values()}
-    known = table.columns.keys() | table.relations.keys() | table.embedded.keys()
-    assert shown.keys() == known - NOT_SHOWN.get(name, set())
-    for column_name, field in shown.items():
+    fields = {python_name(field): field for field in type_.fields.values()}
+    expected = table.columns.keys() | table.relations.keys() | table.embedded.keys()
+    assert fields.keys() == expected - HIDDEN_COLUMNS.get(name, set())
+    for column_name, field in fields.items():
         target = get_named_type(field.type)
         if column_name in table.columns:
             column = table.columns[column_name]
@@ -116,7 +120,7 @@ def test_objects_show_what_the_model_has(name: str) -> None:
 
 
 def _fits(kind: ColumnKind, type_: GraphQLNamedType) -> bool:
-    """Whether a column of this kind can be shown as this type."""
+    """Return whether a column of this kind can have this GraphQL type."""
     match kind:
         case ColumnKind.INTEGER:
             return type_.name == "Int"
@@ -147,7 +151,7 @@ def _check_relation(table: Table, name: str, field: GraphQLField) -> None:
     assert target.name == TABLES[relation.target].type_name
 
 
-def test_every_table_is_shown() -> None:
+def test_every_table_has_an_object_type() -> None:
     assert {id(table) for _, table in OBJECTS.values()} == {id(table) for table in TABLES.values()}
     interface = SCHEMA.type_map["Node"]
     assert isinstance(interface, GraphQLInterfaceType)
@@ -156,32 +160,32 @@ def test_every_table_is_shown() -> None:
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_filters_ask_for_what_the_model_has(name: str) -> None:
+def test_filters_have_columns_and_relations_of_the_model(name: str) -> None:
     table = OBJECTS[name][1]
     filter_ = FILTERS[name]
     assert isinstance(filter_, GraphQLInputObjectType)
     for key, field in filter_.fields.items():
-        asked = get_named_type(field.type)
+        field_type = get_named_type(field.type)
         if key in ("and", "or", "not"):
-            assert asked is filter_
-        elif isinstance(asked, GraphQLInputObjectType) and asked.name in (
+            assert field_type is filter_
+        elif isinstance(field_type, GraphQLInputObjectType) and field_type.name in (
             f"{other}Where" for other in FILTERS
         ):
             relation = table.relations[_snake(key)]
-            assert asked.name == f"{TABLES[relation.target].type_name}Where"
-            # What only admins see cannot be looked through by others.
+            assert field_type.name == f"{TABLES[relation.target].type_name}Where"
+            # Otherwise callers could infer values that only admins may see.
             assert not TABLES[relation.target].admin_only
         else:
             column = table.columns[_snake(key)]
-            # A value that is not shown to everyone cannot be asked for, and any other has a type
-            # that PostgreSQL compares.
+            # Columns that some viewers cannot see are not filterable. All filterable columns have a
+            # type that PostgreSQL can compare.
             assert column.visible is None
             assert column.kind in SQL_TYPES
             assert is_non_null_type(field.type) is False
 
 
 @pytest.mark.parametrize("name", ORDERS)
-def test_orders_are_of_columns_that_cursors_hold(name: str) -> None:
+def test_sort_orders_use_columns_that_cursors_can_encode(name: str) -> None:
     table = OBJECTS[name][1]
     order = ORDERS[name]
     assert isinstance(order, GraphQLEnumType)
@@ -192,7 +196,7 @@ def test_orders_are_of_columns_that_cursors_hold(name: str) -> None:
         assert column.visible is None
 
 
-def test_every_filter_and_order_is_used() -> None:
+def test_every_filter_and_sort_order_is_used() -> None:
     used = {
         get_named_type(argument.type).name
         for type_ in TYPES
@@ -210,7 +214,7 @@ def test_every_filter_and_order_is_used() -> None:
     assert {f"{name}OrderField" for name in ORDERS} <= inner
 
 
-def test_nothing_is_required_of_who_only_reads_a_page() -> None:
+def test_only_node_and_nodes_have_required_arguments() -> None:
     query = SCHEMA.query_type
     assert query is not None
     for name, field in query.fields.items():

@@ -1,4 +1,4 @@
-"""In charge of holding resolvers.strict_json to its word: what it reads, refuses, and says."""
+"""Test strict JSON parsing: accepted values, rejected bodies, and error messages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.values.strict_json import find_nul, loads
 
-# No surrogates (not Unicode text) and no NUL: those are refused on purpose.
+# No surrogates (not Unicode text) and no NUL: the parser rejects them on purpose.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-# Text with what could confuse a reader that does not know where strings end.
+# Text that could confuse a parser that does not know where strings end.
 TRICKY = st.text(st.sampled_from('"\\:{}[],au0061 \n')) | TEXT
 SCALARS = (
     st.none()
@@ -35,7 +35,7 @@ LAYOUTS = st.fixed_dictionaries(
 )
 
 
-def refusal(body: bytes) -> GatewayError:
+def parse_error(body: bytes) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         loads(body)
     assert caught.value.kind is ErrorKind.BAD_USER_INPUT
@@ -44,26 +44,28 @@ def refusal(body: bytes) -> GatewayError:
 
 
 def escaped(key: str) -> str:
-    """The key as a JSON string in which every UTF-16 unit is an escape."""
+    """Return the key as a JSON string in which every UTF-16 unit is escaped."""
     units = key.encode("utf-16-be").hex()
     return '"' + "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4)) + '"'
 
 
 @given(VALUES, LAYOUTS)
-def test_reads_what_the_standard_library_reads(value: object, layout: dict[str, object]) -> None:
+def test_parses_the_same_values_as_the_standard_library(
+    value: object, layout: dict[str, object]
+) -> None:
     text = json.dumps(value, **layout)  # type: ignore[arg-type]
     assert loads(text.encode()) == json.loads(text) == value
 
 
 @given(st.dictionaries(TRICKY, VALUES, min_size=1), st.data())
 def test_finds_every_duplicate(value: dict[str, object], data: st.DataObject) -> None:
-    twice = data.draw(st.sampled_from(sorted(value)))
-    key = data.draw(st.sampled_from([json.dumps(twice), escaped(twice)]))
+    name = data.draw(st.sampled_from(sorted(value)))
+    key = data.draw(st.sampled_from([json.dumps(name), escaped(name)]))
     members = [f"{json.dumps(name)}: {json.dumps(item)}" for name, item in value.items()]
-    place = data.draw(st.integers(0, len(members)))
-    members.insert(place, f"{key}\n: 1")
+    index = data.draw(st.integers(0, len(members)))
+    members.insert(index, f"{key}\n: 1")
     body = '{"outer": [[], {' + ", ".join(members) + "}, {}]}"
-    assert "the body has the duplicate key " in refusal(body.encode()).message
+    assert "the body has the duplicate key " in parse_error(body.encode()).message
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_finds_every_duplicate(value: dict[str, object], data: st.DataObject) ->
         '"::"',
     ],
 )
-def test_lets_pass_what_only_looks_like_a_duplicate(body: str) -> None:
+def test_accepts_bodies_that_only_look_like_duplicates(body: str) -> None:
     assert loads(body.encode()) == json.loads(body)
 
 
@@ -123,26 +125,26 @@ def test_lets_pass_what_only_looks_like_a_duplicate(body: str) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_says_what_to_mend(body: bytes, message: str) -> None:
-    assert message in refusal(body).message
+def test_error_messages(body: bytes, message: str) -> None:
+    assert message in parse_error(body).message
 
 
-def test_reads_1024_levels() -> None:
+def test_accepts_1024_levels() -> None:
     assert loads(b"[" * 1024 + b"]" * 1024) is not None
 
 
 def test_finds_a_duplicate_below_1000_levels() -> None:
     body = b'{"a":' * 1020 + b'{"b":1,"b":2}' + b"}" * 1020
-    assert 'duplicate key "b"' in refusal(body).message
+    assert 'duplicate key "b"' in parse_error(body).message
 
 
-def test_refuses_nul_by_its_path() -> None:
-    error = refusal(rb'{"variables": {"names": ["fine", "\u0000"]}}')
+def test_reports_the_path_of_nul() -> None:
+    error = parse_error(rb'{"variables": {"names": ["fine", "\u0000"]}}')
     assert error.problems[0].path == ("variables", "names", 1)
     assert error.message == "variables.names[1]: holds a NUL character (\\u0000)"
 
 
-def test_lets_pass_an_escaped_backslash_before_u0000() -> None:
+def test_accepts_an_escaped_backslash_before_u0000() -> None:
     assert loads(rb'"\\u0000"') == "\\u0000"
 
 
@@ -161,7 +163,7 @@ def test_find_nul(value: object, path: tuple[str | int, ...] | None) -> None:
     assert find_nul(value) == path
 
 
-def test_find_nul_however_deep() -> None:
+def test_find_nul_at_any_depth() -> None:
     value: object = "\0"
     for _ in range(100_000):
         value = [value]
@@ -170,7 +172,7 @@ def test_find_nul_however_deep() -> None:
     assert len(path) == 100_000
 
 
-def test_large_bodies_are_read_quickly() -> None:
+def test_large_bodies_are_parsed_quickly() -> None:
     names = [
         {"id": i, "name": f"Scene: {i}", "comment": "Locks, then: lights"} for i in range(150_000)
     ]
