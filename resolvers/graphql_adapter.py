@@ -19,6 +19,7 @@ from graphql import (
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLField,
+    GraphQLInputObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -68,6 +69,17 @@ def permission_of(field: GraphQLField) -> Permission | None:
     """Return the permission that a root field requires; None if a valid token is enough."""
     metadata = field.extensions["strawberry-definition"].metadata
     return cast("Permission | None", metadata.get("permission"))
+
+
+def mark_one_of(schema: strawberry.Schema) -> None:
+    """Mark the input types with ``@oneOf`` for graphql-core.
+
+    Strawberry only has it printed. Without the mark, neither literals nor the problems of variables
+    are checked for it.
+    """
+    for type_ in core_schema(schema).type_map.values():
+        if isinstance(type_, GraphQLInputObjectType):
+            type_.is_one_of = type_.extensions["strawberry-definition"].is_one_of
 
 
 class MutationResolver(Protocol):
@@ -129,12 +141,11 @@ def coerce_variables(
     schema: GraphQLSchema,
     operation: OperationDefinitionNode,
     values: Mapping[str, Any],
-    max_errors: int,
-) -> dict[str, Any] | list[GraphQLError]:
-    """Coerce an operation's variables to their types; return the errors if any does not fit."""
+) -> dict[str, Any] | None:
+    """Coerce an operation's variables to their types; return None if any does not fit."""
     definitions = operation.variable_definitions or ()
-    result = get_variable_values(schema, definitions, dict(values), max_errors=max_errors)
-    return result if isinstance(result, list) else result.coerced
+    result = get_variable_values(schema, definitions, dict(values), max_errors=1)
+    return None if isinstance(result, list) else result.coerced
 
 
 class Variables:

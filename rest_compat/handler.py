@@ -14,6 +14,7 @@ from resolvers.errors.catalogue import (
     ErrorKind,
     FieldProblem,
     GatewayError,
+    ProcessInputProblem,
     bad_input,
     bad_value,
     not_found,
@@ -182,6 +183,9 @@ def _in_client_words(error: GatewayError, route: Route, body: _RequestBody) -> G
     from_path = {choice.variable for choices in route.variables.values() for choice in choices}
     problems: list[FieldProblem] = []
     for problem in error.problems:
+        if isinstance(problem, ProcessInputProblem):
+            problems.append(problem.by_reference)
+            continue
         variable, below = problem.path[:1], problem.path[1:]
         if variable and variable[0] in from_path:
             return not_found(problem.message)

@@ -29,7 +29,7 @@ class ErrorKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one value of the input, and where it stands."""
+    """A problem with one value of the input."""
 
     path: tuple[str | int, ...]
     """Keys and list indices from the top of the input to the value; empty for all of it."""
@@ -39,6 +39,25 @@ class FieldProblem:
     def __str__(self) -> str:
         place = format_path(self.path)
         return f"{place}: {self.message}" if place else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInputProblem(FieldProblem):
+    """A problem with the value of an input of a process to execute.
+
+    GraphQL shows the path of the value in the arguments. Where there are no such arguments, the
+    input's reference says what is wrong: in the legacy dialects, and in calls between processes.
+    """
+
+    reference: str
+    """Reference of the input, as the caller spelled it."""
+    detail: str
+    """What was expected and what came, without the reference."""
+
+    @property
+    def by_reference(self) -> FieldProblem:
+        """The problem located by the input's reference."""
+        return FieldProblem(("inputs", self.reference), self.detail)
 
 
 def format_path(path: Sequence[str | int]) -> str:
@@ -83,11 +102,24 @@ class GatewayError(Exception):
         return self.message
 
 
+MOST_LISTED = 20
+"""Problems that an answer lists before it says how many more there are (docs/contract.md §2)."""
+
+
+def listed(problems: Sequence[FieldProblem]) -> list[FieldProblem]:
+    """Return the problems that an answer lists.
+
+    If there are too many of them, the last item has an empty path and the message "and 9,980 more".
+    """
+    items = list(problems[:MOST_LISTED])
+    if len(problems) > MOST_LISTED:
+        items.append(FieldProblem((), f"and {len(problems) - MOST_LISTED:,} more"))
+    return items
+
+
 def bad_input(*problems: FieldProblem) -> GatewayError:
-    """The error for input that has these problems; its message names all of them."""
-    message = "; ".join(str(problem) for problem in problems[:10])
-    if len(problems) > 10:
-        message += f"; and {len(problems) - 10} more"
+    """Return the error for input that has these problems. Its message lists them."""
+    message = "; ".join(str(problem) for problem in listed(problems))
     return GatewayError(ErrorKind.BAD_USER_INPUT, message, problems=problems)
 
 

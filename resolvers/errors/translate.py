@@ -1,4 +1,4 @@
-"""In charge of turning whatever was raised into the catalogue's errors, and into GraphQL's."""
+"""Translate exceptions into errors of the catalogue, and those into GraphQL's `errors`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError
+from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, listed
 from storage.database.errors import AlreadyExistsError, DatabaseUnavailableError, StillInUseError
 
 logger = logging.getLogger(__name__)
@@ -21,17 +21,25 @@ _TAKEN = {
     "profile_name_key": "a profile with this name exists already",
     "input_process_id_reference_key": "the process has an input with this reference already",
 }
-"""What to say of each unique constraint of ``storage/migrations``."""
+"""Message for each unique constraint of ``storage/migrations``."""
 _IN_USE = {
     "process_espace_id_fkey": "the espace still has processes",
     "action_source_id_fkey": "the source is still acted on by processes",
     "action_subprocess_id_action_fkey": "the process is still run by other processes",
 }
-"""What to say of each foreign key that keeps a row from going."""
+"""Message for each foreign key that prevents deleting a row."""
+
+
+class InvalidLiteralError(GraphQLError):
+    """A validation error of a document: a literal does not fit its type."""
+
+    def __init__(self, error: GraphQLError, problem: FieldProblem) -> None:
+        super().__init__(error.message, error.nodes)
+        self.problem = problem
 
 
 def as_gateway_error(error: BaseException) -> GatewayError:
-    """The catalogue's error for anything that was raised; what is unexpected goes to the log."""
+    """Return the catalogue's error for any exception. Log an unexpected one."""
     match error:
         case GatewayError():
             return error
@@ -53,13 +61,19 @@ def as_gateway_error(error: BaseException) -> GatewayError:
 
 
 def from_graphql(error: GraphQLError) -> GatewayError:
-    """The catalogue's error behind a GraphQL error: what a resolver raised, or bad input."""
+    """Return the catalogue's error behind a GraphQL error: what a resolver raised, or bad input."""
+    if isinstance(error, InvalidLiteralError):
+        return GatewayError(
+            ErrorKind.BAD_USER_INPUT, _shortened(error.message), problems=[error.problem]
+        )
     if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
         return as_gateway_error(error.original_error)
-    message = error.message
-    if len(message) > _LONGEST_MESSAGE:  # it repeats what the client sent
-        message = f"{message[:_LONGEST_MESSAGE]}…"
-    return GatewayError(ErrorKind.BAD_USER_INPUT, message)
+    return GatewayError(ErrorKind.BAD_USER_INPUT, _shortened(error.message))
+
+
+def _shortened(message: str) -> str:
+    """Return a message of graphql-core, cut if it is long: it repeats what the client sent."""
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}…"
 
 
 def entry(
@@ -68,29 +82,28 @@ def entry(
     path: list[str | int] | None = None,
     locations: list[dict[str, int]] | None = None,
 ) -> dict[str, Any]:
-    """An item of ``errors`` in a GraphQL response.
+    """Return an item of ``errors`` in a GraphQL response.
 
-    ``extensions`` has the catalogue's ``code``; of bad input also ``problems``, each with the path
-    of the wrong value in the operation's arguments and a message.
+    ``extensions`` has the catalogue's ``code``. Bad input also has ``problems``, each with a
+    message and the path of the value in the operation's arguments.
     """
     extensions: dict[str, Any] = {"code": error.kind.name, **error.details}
     if error.problems:
-        extensions["problems"] = [_problem(problem) for problem in error.problems]
+        extensions["problems"] = [
+            {"path": list(problem.path), "message": problem.message}
+            for problem in listed(error.problems)
+        ]
     if error.retry_after is not None:
         extensions["retryAfter"] = error.retry_after
-    found: dict[str, Any] = {"message": error.message, "extensions": extensions}
+    item: dict[str, Any] = {"message": error.message, "extensions": extensions}
     if path:
-        found["path"] = path
+        item["path"] = path
     if locations:
-        found["locations"] = locations
-    return found
+        item["locations"] = locations
+    return item
 
 
 def entry_of_graphql(error: GraphQLError) -> dict[str, Any]:
-    """An item of ``errors`` for an error that graphql-core found or passed on."""
+    """Return an item of ``errors`` for an error that graphql-core reported or passed on."""
     locations = [{"line": at.line, "column": at.column} for at in error.locations or ()]
     return entry(from_graphql(error), path=error.path, locations=locations)
-
-
-def _problem(problem: FieldProblem) -> dict[str, Any]:
-    return {"path": list(problem.path), "message": problem.message}

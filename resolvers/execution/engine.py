@@ -19,9 +19,23 @@ import orjson
 from pydantic import ValidationError
 
 from resolvers.access.viewer import Viewer
-from resolvers.errors.catalogue import ErrorKind, GatewayError, not_found
-from resolvers.execution.inputs import asked_in, check_inputs, fill_in, in_turn
+from resolvers.errors.catalogue import (
+    ErrorKind,
+    GatewayError,
+    ProcessInputProblem,
+    bad_input,
+    not_found,
+)
+from resolvers.execution.inputs import (
+    SuppliedValue,
+    by_position,
+    by_reference,
+    check_inputs,
+    fill_in,
+    inputs_in,
+)
 from resolvers.execution.sources.protocol import PROCESS_KIND, ActionFailedError, Call, SourceKind
+from resolvers.values.ids import global_id
 from storage.database.database import Database
 from storage.writes.executions import (
     ActionRow,
@@ -94,30 +108,31 @@ class ExecutionEngine:
     async def execute(
         self,
         process_id: int,
-        given: Sequence[Argument],
+        inputs: Sequence[Argument],
         viewer: Viewer,
         *,
-        in_order: Sequence[str] = (),
+        values: Sequence[str] = (),
     ) -> int:
         """Run a process to its end; returns the id of the execution.
 
         A viewer who may execute a process executes with it whatever that runs.
 
         Args:
-            given: values of inputs, by their references.
-            in_order: values of the inputs that the process asks for in its state, in their order.
+            inputs: values of inputs, by their references.
+            values: values of the inputs that the process asks for in its state, in their order.
 
         Raises:
             GatewayError: ``NOT_FOUND``; ``BAD_USER_INPUT`` before anything has run;
-                ``EXECUTION_FAILED`` with the id of the execution, where an action failed.
+                ``EXECUTION_FAILED`` with the opaque id of the execution, if an action failed.
             DatabaseUnavailableError: the run could not be recorded.
         """
         run = _Run(viewer, self._limits.steps)
         async with self._program(process_id, viewer.only_profile) as program:
             if program is None:
                 raise not_found("there is no such process")
-            asked = asked_in(program.inputs, program.state)
-            outcome = await self._run(run, program, [*given, *in_turn(asked, in_order)], None)
+            positional = by_position(inputs_in(program.inputs, program.state), values)
+            supplied = [*by_reference(inputs), *positional]
+            outcome = await self._run(run, program, supplied, None)
         return outcome.execution_id
 
     @contextlib.asynccontextmanager
@@ -142,12 +157,16 @@ class ExecutionEngine:
             return await load_program(transaction, process_id, only_profile)
 
     async def _run(
-        self, run: _Run, program: Program, given: Sequence[Argument], parent_step: int | None
+        self,
+        run: _Run,
+        program: Program,
+        supplied: Sequence[SuppliedValue],
+        parent_step: int | None,
     ) -> _Outcome:
         """Run a process from its first action; raises ``EXECUTION_FAILED`` where one fails."""
         process = program.process
         state = program.state
-        values = check_inputs(program.inputs, state, given)
+        values = check_inputs(program.inputs, state, supplied)
         async with self._database.transaction() as transaction:
             execution_id = await start_execution(
                 transaction,
@@ -179,7 +198,7 @@ class ExecutionEngine:
             raise GatewayError(
                 ErrorKind.EXECUTION_FAILED,
                 f'the execution of "{process.reference}" failed: {failure}',
-                details={"execution": execution_id},
+                details={"execution": global_id("Execution", execution_id)},
             )
         return _Outcome(execution_id, results)
 
@@ -261,10 +280,19 @@ class ExecutionEngine:
                 raise ActionFailedError(f'there is no process "{action.action}"')
             run.depth += 1
             try:
-                outcome = await self._run(run, program, arguments, step_id)
+                supplied = [SuppliedValue(reference, value) for reference, value in arguments]
+                outcome = await self._run(run, program, supplied, step_id)
             except GatewayError as error:
                 if error.kind is ErrorKind.BAD_USER_INPUT:
-                    raise ActionFailedError(f"{failed}: {error.message}") from error
+                    # The caller knows nothing of this process's arguments, only of its inputs.
+                    problems = [
+                        problem.by_reference
+                        if isinstance(problem, ProcessInputProblem)
+                        else problem
+                        for problem in error.problems
+                    ]
+                    message = bad_input(*problems).message
+                    raise ActionFailedError(f"{failed}: {message}") from error
                 # What went wrong inside is on record there, for those who may see it.
                 raise ActionFailedError(failed) from error
             finally:

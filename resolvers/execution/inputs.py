@@ -1,14 +1,18 @@
-"""In charge of the values that a caller supplies: are they all there, are they what they should be,
-and where do they go in a template.
-"""
+"""Check the values of a process's inputs, and fill them into templates."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
-from resolvers.errors.catalogue import FieldProblem, bad_input, bad_value
+from resolvers.errors.catalogue import (
+    FieldProblem,
+    ProcessInputProblem,
+    bad_input,
+    bad_value,
+)
 from resolvers.values.text import shorten
 from storage.writes.executions import Argument, InputRow
 
@@ -30,77 +34,95 @@ _CHECKS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "time": (_TIME.fullmatch, "a time such as 07:30"),
     "color": (_COLOR.fullmatch, "a color such as #ff8800"),
 }
-"""What each known type takes; any other type takes any text."""
+"""Check of each known type, and what it expects. Any other type accepts any text."""
+
+
+class SuppliedValue(NamedTuple):
+    """A value that the caller supplied for an input."""
+
+    reference: str
+    value: str
+    reference_path: tuple[str | int, ...] = ("inputs",)
+    """Path of the reference in the arguments."""
+    value_path: tuple[str | int, ...] = ("inputs",)
+    """Path of the value in the arguments."""
+
+
+def by_reference(arguments: Sequence[Argument]) -> list[SuppliedValue]:
+    """Return the values of the argument ``inputs``: references and values, in any order."""
+    return [
+        SuppliedValue(reference, value, ("inputs", index, "reference"), ("inputs", index, "value"))
+        for index, (reference, value) in enumerate(arguments)
+    ]
+
+
+def by_position(inputs: Sequence[InputRow], values: Sequence[str]) -> list[SuppliedValue]:
+    """Return the values of the argument ``values``: one for each of ``inputs``, in their order.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` if there are more values than inputs.
+    """
+    if len(values) > len(inputs):
+        raise bad_value(
+            ("values", len(inputs)),
+            f"expected at most {len(inputs)} values, got {len(values)}",
+        )
+    return [
+        SuppliedValue(row.reference, value, ("values", index), ("values", index))
+        for index, (row, value) in enumerate(zip(inputs, values, strict=False))
+    ]
 
 
 def check_inputs(
-    inputs: Sequence[InputRow], state: bool | None, given: Sequence[Argument]
+    inputs: Sequence[InputRow], state: bool | None, values: Sequence[SuppliedValue]
 ) -> list[Argument]:
-    """The values to run a process with, in the order of its inputs.
+    """Return the values to run a process with, in the order of its inputs.
 
     Args:
         inputs: the process's inputs.
-        state: the state whose inputs are asked for; None for all of them (a simple process).
-        given: what the caller supplied.
+        state: the state whose inputs are required; None for all of them (a simple process).
+        values: what the caller supplied.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT`` with every input that is missing, unknown, given twice or
             not of its type.
     """
-    wrong: list[FieldProblem] = []
-    values: dict[str, str] = {}
-    known = {known.reference: known for known in inputs}
-    for reference, value in given:
-        if reference not in known:
-            wrong.append(_problem(reference, "the process has no such input"))
-        elif reference in values:
-            wrong.append(_problem(reference, "is given twice"))
+    problems: list[FieldProblem] = []
+    accepted: dict[str, str] = {}
+    types = {row.reference: row.type for row in inputs}
+    for reference, value, reference_path, value_path in values:
+        if reference not in types:
+            detail = "the process has no such input"
+            problems.append(ProcessInputProblem(reference_path, detail, reference, detail))
+        elif reference in accepted:
+            detail = "is given twice"
+            problems.append(ProcessInputProblem(reference_path, detail, reference, detail))
         else:
-            values[reference] = value
-            check, expected = _CHECKS.get(known[reference].type, (None, ""))
+            accepted[reference] = value
+            check, expected = _CHECKS.get(types[reference], (None, ""))
             if check is not None and not check(value):
-                wrong.append(_problem(reference, f"expected {expected}, got {shorten(value)}"))
-    wrong += [
-        _problem(asked.reference, "is missing")
-        for asked in asked_in(inputs, state)
-        if asked.reference not in values
-    ]
-    if wrong:
-        raise bad_input(*wrong)
-    return [
-        (asked.reference, values[asked.reference]) for asked in inputs if asked.reference in values
-    ]
+                detail = f"expected {expected}, got {shorten(value)}"
+                problems.append(ProcessInputProblem(value_path, detail, reference, detail))
+    for row in inputs_in(inputs, state):
+        if row.reference not in accepted:
+            message = f'the input "{row.reference}" is missing'
+            problems.append(ProcessInputProblem(("inputs",), message, row.reference, "is missing"))
+    if problems:
+        raise bad_input(*problems)
+    return [(row.reference, accepted[row.reference]) for row in inputs if row.reference in accepted]
 
 
-def asked_in(inputs: Sequence[InputRow], state: bool | None) -> list[InputRow]:
-    """The inputs that take part in a state; all of them where it is None."""
-    return [asked for asked in inputs if state is None or asked.enabled is state]
-
-
-def in_turn(asked: Sequence[InputRow], values: Sequence[str]) -> list[Argument]:
-    """Values that came without references, each with that of the input in its place.
-
-    Raises:
-        GatewayError: ``BAD_USER_INPUT`` where there are more of them than inputs.
-    """
-    if len(values) > len(asked):
-        raise bad_value(
-            ("values", len(asked)),
-            f"expected at most {len(asked)} values, got {len(values)}",
-        )
-    return [(known.reference, value) for known, value in zip(asked, values, strict=False)]
+def inputs_in(inputs: Sequence[InputRow], state: bool | None) -> list[InputRow]:
+    """Return the inputs that a process asks for in a state; all of them if it is None."""
+    return [row for row in inputs if state is None or row.enabled is state]
 
 
 def fill_in(template: str, values: Mapping[str, str]) -> str:
-    """A template with each ``{reference}`` replaced by that input's value.
+    """Return a template with each ``{reference}`` replaced by the value of that input.
 
-    Braces around anything else stay, so that a value can be JSON; what is filled in is not looked
-    at again.
+    Braces around anything else stay, so that a value can be JSON. Placeholders in values that are
+    filled in are not replaced.
     """
     if "{" not in template:
         return template
-    return re.sub(r"\{([^{}]+)\}", lambda found: values.get(found[1], found[0]), template)
-
-
-def _problem(reference: str, message: str) -> FieldProblem:
-    return FieldProblem(("inputs", reference), message)
+    return re.sub(r"\{([^{}]+)\}", lambda match: values.get(match[1], match[0]), template)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from graphql import ExecutionResult, GraphQLError
+from graphql import ExecutionResult, GraphQLError, Node
 
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.errors.translate import entry, entry_of_graphql
@@ -25,9 +25,14 @@ class Answer(NamedTuple):
     """Seconds that the client has to wait, if it sent too many requests."""
 
 
-def error_answer(error: GatewayError) -> Answer:
-    """Return the answer to a request that was not executed because of this error."""
-    body = orjson.dumps({"errors": [entry(error)]})
+def error_answer(error: GatewayError, nodes: Iterable[Node] = ()) -> Answer:
+    """Return the answer to a request that was not executed because of this error.
+
+    Args:
+        nodes: the parts of the document that the error is about.
+    """
+    locations = [location for node in nodes for location in _locations(node)]
+    body = orjson.dumps({"errors": [entry(error, locations=locations)]})
     return Answer((body,), error.kind, error.retry_after)
 
 
@@ -56,7 +61,7 @@ def data_answer(fields: Sequence[CompiledField], results: Sequence[bytes | Gatew
     data_is_null = False
     for field, result in zip(fields, results, strict=True):
         if isinstance(result, GatewayError):
-            errors.append(entry(result, path=[field.key], locations=_location(field)))
+            errors.append(entry(result, path=[field.key], locations=_locations(field.node)))
             data_is_null = data_is_null or field.non_null
             result = b"null"
         parts += (field.opening, result, b",")
@@ -71,6 +76,6 @@ def data_answer(fields: Sequence[CompiledField], results: Sequence[bytes | Gatew
     return Answer(tuple(parts))
 
 
-def _location(field: CompiledField) -> list[dict[str, int]]:
-    token = field.node.loc.start_token if field.node.loc else None
+def _locations(node: Node) -> list[dict[str, int]]:
+    token = node.loc.start_token if node.loc else None
     return [{"line": token.line, "column": token.column}] if token else []

@@ -20,6 +20,7 @@ from graphql import (
 
 from resolvers.errors.catalogue import bad_value
 from resolvers.graphql_adapter import is_validation_aborted
+from resolvers.operations.input_problems import VALIDATION_RULES
 from resolvers.operations.selection import walk_fields
 from resolvers.operations.variables import PlainVariable, plain_variables
 
@@ -104,7 +105,7 @@ def read_document(
         _require_readable(text)
         ast = parse(text, max_tokens=max_tokens)
         _require_short_numbers(text, ast)
-        errors = [_reworded(error) for error in validate(schema, ast)]
+        errors = [_reworded(error) for error in validate(schema, ast, VALIDATION_RULES)]
     except GraphQLError as error:
         return Document(errors=(error,))
     except RecursionError:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import orjson
-from graphql import ExecutionResult, GraphQLError
+from graphql import ExecutionResult
 
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_input, bad_value, missing_token
@@ -37,6 +37,7 @@ from resolvers.operations.answers import (
 from resolvers.operations.compile import CompiledField, CompiledQuery, OperationCompiler
 from resolvers.operations.context import RequestContext
 from resolvers.operations.documents import INTROSPECTION_FIELDS, Operation
+from resolvers.operations.input_problems import variable_problems
 from resolvers.operations.parameters import RunValues, problems
 from resolvers.operations.variables import coerce
 from storage.database.database import Database
@@ -62,10 +63,10 @@ class PreparedOperation:
     """An operation that is valid, and its variables."""
 
     operation: Operation
-    variables: Mapping[str, Any]
-    """Coerced to their types; empty if they do not fit."""
-    variable_errors: tuple[GraphQLError, ...]
-    """What is wrong with the variables; reported only to viewers with permission."""
+    variables: Mapping[str, Any] | None
+    """Coerced to their types; None if they do not fit."""
+    values: Mapping[str, Any]
+    """The variables as the client sent them."""
     public: bool
     """Whether it may run without a token."""
 
@@ -131,9 +132,7 @@ class Operations:
             request.variables,
         )
         public = self._introspection == "public" and operation.only_introspects
-        if isinstance(variables, list):
-            return PreparedOperation(operation, _NONE, tuple(variables), public)
-        return PreparedOperation(operation, variables, (), public)
+        return PreparedOperation(operation, variables, request.variables, public)
 
     # Run ---------------------------------------------------------------------------------------
 
@@ -152,13 +151,14 @@ class Operations:
             operation = prepared.operation
             if self._introspection == "off" and operation.introspects:
                 raise GatewayError(ErrorKind.FORBIDDEN, "introspection is switched off")
-            if prepared.variable_errors:
+            variables = prepared.variables
+            if variables is None:
                 self._require_permissions(operation, viewer)
-                return validation_answer(prepared.variable_errors)
+                return self._variables_answer(prepared)
             if operation.is_query:
-                return await self._query(prepared, viewer)
+                return await self._query(operation, variables, viewer)
             assert viewer is not None
-            return executed_answer(await self.mutate(operation, prepared.variables, viewer))
+            return executed_answer(await self.mutate(operation, variables, viewer))
         except GatewayError as error:
             return error_answer(error)
 
@@ -177,29 +177,40 @@ class Operations:
             for name in sorted(operation.root_names - INTROSPECTION_FIELDS):
                 viewer.require(permission_of(root.fields[name]), name)
 
+    def _variables_answer(self, prepared: PreparedOperation) -> Answer:
+        """Return the answer to variables that do not fit."""
+        definitions, problems = variable_problems(
+            self.compiler.schema,
+            prepared.operation.definition,
+            prepared.operation.fragments,
+            prepared.values,
+        )
+        return error_answer(bad_input(*problems), definitions)
+
     # Queries -----------------------------------------------------------------------------------
 
-    async def _query(self, prepared: PreparedOperation, viewer: Viewer | None) -> Answer:
+    async def _query(
+        self, operation: Operation, variables: Mapping[str, Any], viewer: Viewer | None
+    ) -> Answer:
         self.compiled += 1
         scope = _NO_ACCESS if viewer is None else viewer.reading
-        query = self.compiler.query(prepared.operation, prepared.variables, scope)
-        schema = self._introspect(query, prepared)
+        query = self.compiler.query(operation, variables, scope)
+        schema = self._introspect(query, operation, variables)
         fields = query.fields
         if len(fields) == 1:
-            return data_answer(fields, [await self._field(fields[0], prepared, schema, viewer)])
-        results = (self._field(field, prepared, schema, viewer) for field in fields)
+            return data_answer(fields, [await self._field(fields[0], variables, schema, viewer)])
+        results = (self._field(field, variables, schema, viewer) for field in fields)
         return data_answer(fields, await asyncio.gather(*results))
 
-    def _introspect(self, query: CompiledQuery, prepared: PreparedOperation) -> Mapping[str, Any]:
+    def _introspect(
+        self, query: CompiledQuery, operation: Operation, variables: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         """Return the data of the root fields that select the schema; empty if there are none."""
         if query.introspection is None:
             return _NONE
         try:
             return introspect(
-                self.compiler.schema,
-                query.introspection,
-                prepared.operation.fragments,
-                prepared.variables,
+                self.compiler.schema, query.introspection, operation.fragments, variables
             )
         except IntrospectionTooLongError:
             raise bad_value((), "the operation selects too much of the schema") from None
@@ -207,7 +218,7 @@ class Operations:
     async def _field(
         self,
         field: CompiledField,
-        prepared: PreparedOperation,
+        variables: Mapping[str, Any],
         schema: Mapping[str, Any],
         viewer: Viewer | None,
     ) -> bytes | GatewayError:
@@ -221,9 +232,10 @@ class Operations:
             if field.error is not None:
                 return field.error
             assert field.read is not None
-            values = RunValues(prepared.variables, viewer.profile_id)
+            values = RunValues(variables, viewer.profile_id)
             if field.problems:
-                raise bad_input(*dict.fromkeys((*field.problems, *problems(field.slots, values))))
+                found = (*field.problems, *problems(field.slots, values))
+                raise bad_input(*dict.fromkeys(found))
             arguments = field.read.arguments(values)
             answer = await self.database.fetch_json(field.read.statement.sql, arguments)
             return b"null" if answer is None else answer

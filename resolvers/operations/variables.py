@@ -13,7 +13,6 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from graphql import (
-    GraphQLError,
     GraphQLSchema,
     NamedTypeNode,
     NonNullTypeNode,
@@ -23,9 +22,6 @@ from graphql import (
 from resolvers.graphql_adapter import coerce_variables
 from resolvers.values.ids import MAX_DATABASE_ID
 from storage.reads.plan import VariableRef
-
-_MAX_ERRORS = 10
-"""Errors that are reported of variables that do not fit."""
 
 # Coercion --------------------------------------------------------------------------------------
 
@@ -61,8 +57,8 @@ def coerce(
     definition: OperationDefinitionNode,
     plain: Sequence[PlainVariable] | None,
     values: Mapping[str, Any],
-) -> Mapping[str, Any] | list[GraphQLError]:
-    """Coerce an operation's variables to their types; return the errors if any does not fit.
+) -> Mapping[str, Any] | None:
+    """Coerce an operation's variables to their types; return None if any does not fit.
 
     Args:
         plain: the operation's variables if all of them are of plain types.
@@ -71,7 +67,7 @@ def coerce(
     coerced = None if plain is None else _without_coercion(plain, values)
     if coerced is not None:
         return coerced
-    return coerce_variables(schema, definition, values, _MAX_ERRORS)
+    return coerce_variables(schema, definition, values)
 
 
 def _without_coercion(

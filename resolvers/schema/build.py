@@ -11,6 +11,7 @@ from graphql import GraphQLField, GraphQLResolveInfo
 from resolvers.graphql_adapter import (
     MutationResolver,
     Payload,
+    mark_one_of,
     permission_of,
     replace_mutation_resolvers,
     strawberry_info,
@@ -24,6 +25,7 @@ from resolvers.schema.types import NODE_TYPES
 def build_schema() -> strawberry.Schema:
     """Return the schema that the gateway serves; ``schema.graphql`` is its printed form."""
     schema = strawberry.Schema(Query, Mutation, types=NODE_TYPES)
+    mark_one_of(schema)
     replace_mutation_resolvers(schema, _resolver)
     return schema
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError
+from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, listed
 from rest_compat.body_model import JsonSchema
 from rest_compat.errors import ERROR_CODES, PROCESSES_MESSAGES
 
@@ -32,7 +32,10 @@ class ProcessesEnvelope:
             {
                 "code": code,
                 "message": PROCESSES_MESSAGES[code],
-                "details": [{"path": found.path, "message": found.message} for found in problems],
+                "details": [
+                    {"path": problem.path, "message": problem.message}
+                    for problem in listed(problems)
+                ],
             }
         )
 

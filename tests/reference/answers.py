@@ -13,17 +13,21 @@ from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
-    GraphQLError,
     GraphQLField,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
     InlineFragmentNode,
+    ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    ValueNode,
+    VariableNode,
     execute_sync,
     get_named_type,
     is_non_null_type,
+    type_from_ast,
 )
 from graphql.execution.values import (
     VariableValues,
@@ -33,21 +37,17 @@ from graphql.execution.values import (
 )
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
 
-from tests.reference.arguments import wrong_lookup, wrong_nodes, wrong_page
+from tests.reference.arguments import wrong_lookup, wrong_nodes, wrong_page, wrong_value
 from tests.reference.messages import (
     Error,
     Path,
     Problem,
-    of_graphql,
     of_missing_permission,
     of_operation_name,
     of_problems,
 )
 from tests.reference.model import PERMISSIONS, Rows, may
 from tests.reference.sight import Sight
-
-MOST_VARIABLE_ERRORS = 10
-"""Of the variables that do not fit, so many errors are told, and that there are more."""
 
 Composite = GraphQLObjectType | GraphQLInterfaceType
 
@@ -94,19 +94,34 @@ class Reference:
             self.schema,
             operation.variable_definitions or (),
             dict(variables),
-            max_errors=MOST_VARIABLE_ERRORS,
         )
         if isinstance(coerced, VariableValues):
             asked.variables = coerced
             return self._executed(asked, document, operation_name, variables)
-        return self._misfit(asked, coerced)
+        return self._misfit(asked, variables)
 
-    def _misfit(self, asked: _Asked, errors: Sequence[GraphQLError]) -> Expected:
+    def _misfit(self, asked: _Asked, variables: Mapping[str, Any]) -> Expected:
         """Variables that do not fit are nothing to those who might not have used them anyway."""
         forbidden = [self._forbidden(name) for name in asked.root_names]
         if any(forbidden):
             return Expected(403, {}, [[error for error in forbidden if error is not None]])
-        return Expected(400, {}, [[of_graphql(error)] for error in errors])
+        wrong: list[Problem] = []
+        locations = []
+        for definition in asked.operation.variable_definitions or ():
+            name = definition.variable.name.value
+            path = asked.first_uses.get(name, (name,))
+            type_: Any = type_from_ast(self.schema, definition.type)
+            if name not in variables:
+                missing = is_non_null_type(type_) and definition.default_value is None
+                problems = [(path, "is required")] if missing else []
+            else:
+                problems = list(wrong_value(type_, variables[name], path))
+            if problems:
+                wrong += problems
+                assert definition.loc is not None
+                token = definition.loc.start_token
+                locations.append({"line": token.line, "column": token.column})
+        return Expected(400, {}, [[of_problems(wrong) | {"locations": locations}]])
 
     def _forbidden(self, field: str) -> Error | None:
         permission, viewer = PERMISSIONS.get(field), self.sight.viewer
@@ -177,6 +192,35 @@ class _Asked:
 
     def _root_fields(self) -> Iterator[tuple[Composite, FieldNode]]:
         return self.fields(self.query, {self.query.name}, self.operation.selection_set)
+
+    @cached_property
+    def first_uses(self) -> dict[str, Path]:
+        """Where each variable is used first in the arguments, whatever @skip and @include say."""
+        found: dict[str, Path] = {}
+        self._uses(self.operation.selection_set, (), found, set())
+        return found
+
+    def _uses(
+        self, selected: SelectionSetNode, path: Path, found: dict[str, Path], spread: set[str]
+    ) -> None:
+        for selection in selected.selections:
+            inner: Path = path
+            below: SelectionSetNode | None = None
+            if isinstance(selection, FieldNode):
+                inner = (*path, _key(selection))
+                for argument in selection.arguments or ():
+                    _variables(argument.value, (*inner, argument.name.value), found)
+            for directive in selection.directives or ():
+                for argument in directive.arguments or ():
+                    where = (*inner, f"@{directive.name.value}", argument.name.value)
+                    _variables(argument.value, where, found)
+            if isinstance(selection, FieldNode | InlineFragmentNode):
+                below = selection.selection_set
+            elif (name := cast("Any", selection).name.value) not in spread:
+                spread.add(name)
+                below = self.fragments[name].selection_set
+            if below is not None:
+                self._uses(below, inner, found, spread)
 
     @cached_property
     def selected(self) -> list[tuple[Composite, FieldNode]]:
@@ -260,3 +304,16 @@ class _Asked:
 
 def _key(field: FieldNode) -> str:
     return field.alias.value if field.alias else field.name.value
+
+
+def _variables(value: ValueNode, path: Path, found: dict[str, Path]) -> None:
+    """Note the variables in an argument's value that are not used before it."""
+    match value:
+        case VariableNode():
+            found.setdefault(value.name.value, path)
+        case ListValueNode():
+            for index, item in enumerate(value.values):
+                _variables(item, (*path, index), found)
+        case ObjectValueNode():
+            for field in value.fields:
+                _variables(field.value, (*path, field.name.value), found)

@@ -1,12 +1,19 @@
-"""What is wrong with the arguments of fields: every place, and what is said of it."""
+"""Find the problems with arguments of fields and with values of variables: paths and messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from graphql import (
+    is_input_object_type,
+    is_list_type,
+    is_non_null_type,
+    is_required_input_field,
+)
+
 from tests.reference.messages import Path, Problem, not_storable, quoted
-from tests.reference.model import read_id
+from tests.reference.model import LARGEST_ID, read_id
 from tests.reference.pages import order_of, read_cursor
 
 LARGEST_PAGE = 100
@@ -76,3 +83,74 @@ def wrong_nodes(arguments: Mapping[str, Any], path: Path) -> Iterator[Problem]:
 
 def _no_id(text: str) -> str:
     return f"expected an id that this API gave out, got {quoted(text)}"
+
+
+# Values for variables ----------------------------------------------------------------------------
+
+
+def wrong_value(type_: Any, value: Any, path: Path) -> Iterator[Problem]:
+    """What of a value does not fit its type in the schema."""
+    if is_non_null_type(type_):
+        if value is None:
+            yield path, "must not be null" if isinstance(path[-1], int) else "is required"
+        else:
+            yield from wrong_value(type_.of_type, value, path)
+    elif value is None:
+        return
+    elif is_list_type(type_):
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from wrong_value(type_.of_type, item, (*path, index))
+        else:  # GraphQL makes a list of it
+            yield from wrong_value(type_.of_type, value, path)
+    elif is_input_object_type(type_):
+        yield from _wrong_object(type_, value, path)
+    elif expected := _misfit(type_, value):
+        yield path, f"expected {expected}, got {_shown(value)}"
+
+
+def _wrong_object(type_: Any, value: Any, path: Path) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        yield path, f"expected an object, got {_shown(value)}"
+        return
+    for name, field in type_.fields.items():
+        if name in value:
+            yield from wrong_value(field.type, value[name], (*path, name))
+        elif is_required_input_field(field):
+            yield (*path, name), "is required"
+    for name in value:
+        if name not in type_.fields:
+            yield (*path, name), "is not a known field"
+
+
+def _misfit(type_: Any, value: Any) -> str | None:
+    """What a scalar or an enum takes, where that is not this value."""
+    is_number = type(value) in (int, float)
+    is_whole = is_number and value == int(value)
+    match type_.name:
+        case "Int" if is_whole:
+            fits = -LARGEST_ID - 1 <= value <= LARGEST_ID
+            return None if fits else f"an integer from {-LARGEST_ID - 1} to {LARGEST_ID}"
+        case "Int":
+            return "an integer"
+        case "String":
+            return None if isinstance(value, str) else "text"
+        case "ID":
+            return None if isinstance(value, str) or is_whole else "an id"
+        case "Boolean":
+            return None if isinstance(value, bool) else "true or false"
+        case "DateTime":
+            raise NotImplementedError("no argument takes one")
+    fits = isinstance(value, str) and value in type_.values
+    return None if fits else f"one of {', '.join(type_.values)}"
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None | bool():
+            return {None: "null", True: "true", False: "false"}[value]
+        case str():
+            return quoted(value)
+        case list() | dict():
+            return "a list" if isinstance(value, list) else "an object"
+    return repr(value)

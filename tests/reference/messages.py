@@ -18,6 +18,7 @@ Error = dict[str, Any]
 
 LONGEST_MESSAGE = 1000
 LONGEST_QUOTE = 40
+MOST_LISTED = 20
 
 
 def quoted(text: str) -> str:
@@ -44,16 +45,20 @@ def place(path: Path) -> str:
     return text.removeprefix(".")
 
 
-MOST_PROBLEMS_IN_MESSAGE = 10
-
-
 def of_problems(problems: Sequence[Problem]) -> Error:
-    texts = [f"{place(path)}: {message}" if path else message for path, message in problems]
-    message = "; ".join(texts[:MOST_PROBLEMS_IN_MESSAGE])
-    if len(texts) > MOST_PROBLEMS_IN_MESSAGE:
-        message += f"; and {len(texts) - MOST_PROBLEMS_IN_MESSAGE} more"
+    """The one error for several problems, of which 20 are listed."""
+    listed = list(problems[:MOST_LISTED])
+    if len(problems) > MOST_LISTED:
+        listed.append(((), f"and {len(problems) - MOST_LISTED:,} more"))
+    return of_listed(listed)
+
+
+def of_listed(problems: Sequence[Problem]) -> Error:
+    """The one error that lists these problems."""
     return {
-        "message": message,
+        "message": "; ".join(
+            f"{place(path)}: {message}" if path else message for path, message in problems
+        ),
         "extensions": {
             "code": "BAD_USER_INPUT",
             "problems": [{"path": list(path), "message": message} for path, message in problems],

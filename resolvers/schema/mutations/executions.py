@@ -44,13 +44,13 @@ class ExecutionMutations:
             ),
         ] = UNSET,
     ) -> ExecutionPayload | None:
-        named = accept_all(InputValueModel, inputs or [], "inputs")
-        in_order = accept_texts(values or [], "values")
+        accepted_inputs = accept_all(InputValueModel, inputs or [], "inputs")
+        accepted_values = accept_texts(values or [], "values")
         process_id, context = read_id(id, "Process", "id"), info.context
         execution_id = await context.executions.execute(
             process_id,
-            [(value.reference, value.value) for value in named],
+            [(item.reference, item.value) for item in accepted_inputs],
             context.viewer,
-            in_order=in_order,
+            values=accepted_values,
         )
         return written(execution=execution_id, process=process_id)

@@ -5,8 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from resolvers.errors.catalogue import ErrorKind, FieldProblem, bad_input, format_path
+import orjson
+
+from resolvers.errors.catalogue import (
+    ErrorKind,
+    FieldProblem,
+    GatewayError,
+    bad_input,
+    format_path,
+)
+from resolvers.errors.translate import entry
 from rest_compat.errors import ERROR_CODES, PROCESSES_MESSAGES
+from rest_compat.processes.envelope import ProcessesEnvelope
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,7 +62,25 @@ def test_a_path_reads_as_a_person_would_write_it() -> None:
     assert format_path((0, "id")) == "[0].id"
 
 
-def test_a_message_with_very_many_problems_stays_short() -> None:
-    error = bad_input(*(FieldProblem(("list", place), "is wrong") for place in range(1000)))
-    assert error.message.endswith("; and 990 more")
-    assert len(error.problems) == 1000
+def many(count: int) -> GatewayError:
+    return bad_input(*(FieldProblem(("list", index), "is wrong") for index in range(count)))
+
+
+def test_at_most_20_problems_are_listed() -> None:
+    error = many(10_000)
+    assert error.message.startswith("list[0]: is wrong; list[1]: is wrong; ")
+    assert error.message.endswith("; list[19]: is wrong; and 9,980 more")
+    problems = entry(error)["extensions"]["problems"]
+    assert problems[19:] == [
+        {"path": ["list", 19], "message": "is wrong"},
+        {"path": [], "message": "and 9,980 more"},
+    ]
+    assert len(problems) == 21
+    details = orjson.loads(ProcessesEnvelope().failure(error))["details"]
+    assert details == problems
+
+
+def test_20_problems_are_listed_in_full() -> None:
+    error = many(20)
+    assert error.message.endswith("; list[19]: is wrong")
+    assert len(entry(error)["extensions"]["problems"]) == 20

@@ -60,9 +60,9 @@ async def fails(home: Home, process: str, by: str = "admin") -> tuple[str, dict[
     return error["message"], found
 
 
-async def record(home: Home, database_id: int, by: str = "admin") -> Any:
-    query = f"query($id: Int!) {{ execution(databaseId: $id) {RECORD} }}"
-    return (await home.graph.data(query, {"id": database_id}, profile=by))["execution"]
+async def record(home: Home, id_: str, by: str = "admin") -> Any:
+    query = f"query($id: ID!) {{ execution(id: $id) {RECORD} }}"
+    return (await home.graph.data(query, {"id": id_}, profile=by))["execution"]
 
 
 def results(execution: dict[str, Any]) -> list[Any]:
@@ -91,7 +91,7 @@ async def test_actions_run_in_order_and_are_on_record(home: Home) -> None:
         (3, "c"),
     ]
     assert {step["status"] for step in found["steps"]} == {"SUCCEEDED"}
-    seen = await record(home, found["databaseId"])
+    seen = await record(home, found["id"])
     assert seen["askedBy"] == "admin"
     assert seen["nested"] is False
     assert seen["process"] == {"reference": "hall"}
@@ -221,11 +221,12 @@ async def test_every_wrong_input_is_named_before_anything_runs(home: Home) -> No
         inputs=[*arguments(b="x", d="1", c="1"), *arguments(c="2")],
     )
     assert problems(error) == {
-        ("inputs", "b"): 'expected a whole number, got "x"',
-        ("inputs", "d"): "the process has no such input",
-        ("inputs", "c"): "is given twice",
-        ("inputs", "a"): "is missing",
+        ("inputs", 0, "value"): 'expected a whole number, got "x"',
+        ("inputs", 1, "reference"): "the process has no such input",
+        ("inputs", 3, "reference"): "is given twice",
+        ("inputs",): 'the input "a" is missing',
     }
+    assert error["message"].endswith('; inputs: the input "a" is missing')
     for wrong in ("a\0", "\ud800"):
         error = await home.refused(
             "executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(a=wrong)
@@ -242,8 +243,37 @@ async def test_values_in_order(home: Home) -> None:
     )
     executed = await home.do("executeProcess", id=process, values=["1", "2"])
     assert results(executed["execution"]) == [{"x": "1-2"}]
-    for values in (["1"], ["1", "2", "3"], ["1", "\0"]):
-        await home.refused("executeProcess", "BAD_USER_INPUT", id=process, values=values)
+    wrong: list[tuple[list[str], dict[tuple[str | int, ...], str]]] = [
+        (["1"], {("inputs",): 'the input "b" is missing'}),
+        (["1", "2", "3"], {("values", 2): "expected at most 2 values, got 3"}),
+        (
+            ["\0", "1", "\ud800"],
+            {
+                ("values", 0): "must not contain the NUL character",
+                ("values", 2): "must not contain a lone surrogate",
+            },
+        ),
+    ]
+    for values, expected in wrong:
+        error = await home.refused("executeProcess", "BAD_USER_INPUT", id=process, values=values)
+        assert problems(error) == expected
+
+
+async def test_a_wrong_value_in_order_is_located_by_its_index(home: Home) -> None:
+    process = await home.process(
+        "hall", inputs=[{"name": name, "type": "integer"} for name in ("a", "b")]
+    )
+    error = await home.refused(
+        "executeProcess",
+        "BAD_USER_INPUT",
+        id=process,
+        inputs=arguments(a="1"),
+        values=["2", "many"],
+    )
+    assert problems(error) == {
+        ("values", 0): "is given twice",
+        ("values", 1): 'expected a whole number, got "many"',
+    }
 
 
 async def test_what_is_not_there_is_not_executed(home: Home) -> None:
@@ -279,7 +309,7 @@ async def three_levels(home: Home) -> str:
 
 async def test_processes_nest_with_their_inputs(home: Home) -> None:
     top = await execute(home, await three_levels(home), level="7")
-    seen = await record(home, top["databaseId"])
+    seen = await record(home, top["id"])
     (step,) = seen["steps"]
     assert step["subprocess"] == {"reference": "room"}
     sub = step["subexecution"]
@@ -478,12 +508,12 @@ async def test_executions_of_a_deleted_process_stay_readable(home: Home) -> None
         "hall", actions=[echo(arguments=arguments(a="1"))], profiles=[{"name": "cleaner"}]
     )
     found = await execute(home, process, by="cleaner")
-    before = await record(home, found["databaseId"])
+    before = await record(home, found["id"])
     await home.do("deleteProcess", id=process)
     after = {**before, "process": None}
-    assert await record(home, found["databaseId"]) == after
-    assert await record(home, found["databaseId"], by="cleaner") == after
-    assert await record(home, found["databaseId"], by="other") is None
+    assert await record(home, found["id"]) == after
+    assert await record(home, found["id"], by="cleaner") == after
+    assert await record(home, found["id"], by="other") is None
 
 
 async def test_a_restricted_profile_executes_what_it_is_authorised_on(home: Home) -> None:
@@ -492,7 +522,7 @@ async def test_a_restricted_profile_executes_what_it_is_authorised_on(home: Home
     await home.refused("executeProcess", "NOT_FOUND", by="cleaner", id=process)
     await home.do("authoriseProfile", process=process, profile={"name": "cleaner"})
     found = await execute(home, process, by="cleaner")
-    assert (await record(home, found["databaseId"]))["askedBy"] == "cleaner"
+    assert (await record(home, found["id"]))["askedBy"] == "cleaner"
 
 
 async def test_a_hidden_sub_process_runs_but_shows_nothing(home: Home) -> None:
@@ -511,12 +541,12 @@ async def test_a_hidden_sub_process_runs_but_shows_nothing(home: Home) -> None:
         for name in ("opens", "fails")
     ]
     found = await execute(home, opens, by="cleaner")
-    mine = await record(home, found["databaseId"], by="cleaner")
+    mine = await record(home, found["id"], by="cleaner")
     (step,) = mine["steps"]
     assert (step["status"], step["action"]) == ("SUCCEEDED", "safe")
     assert [step[name] for name in ("result", "error", "subprocess", "subexecution")] == [None] * 4
     assert "4711" not in json.dumps([found, mine])
-    assert "4711" in json.dumps(await record(home, found["databaseId"]))
+    assert "4711" in json.dumps(await record(home, found["id"]))
     listed = await home.graph.data("{ executions { totalCount } }", profile="cleaner")
     assert listed["executions"]["totalCount"] == 1
     message, _ = await fails(home, failing, by="cleaner")

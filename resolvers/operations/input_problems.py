@@ -1,0 +1,351 @@
+"""Describe values that do not fit their GraphQL types, as problems of the operation's arguments.
+
+graphql-core finds the values; this module says where they are and what was expected, in the words
+that bad input has everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from graphql import (
+    ArgumentNode,
+    BooleanValueNode,
+    DocumentNode,
+    EnumValueNode,
+    FieldNode,
+    FloatValueNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionNode,
+    StringValueNode,
+    ValidationContext,
+    ValueNode,
+    ValuesOfCorrectTypeRule,
+    VariableDefinitionNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_input_object_type,
+    is_list_type,
+    is_non_null_type,
+    is_required_input_field,
+    specified_rules,
+    type_from_ast,
+)
+from graphql.language import VisitorAction
+from graphql.utilities import validate_input_literal, validate_input_value
+
+from resolvers.errors.catalogue import FieldProblem
+from resolvers.errors.translate import InvalidLiteralError
+from resolvers.values.text import describe
+
+Path: TypeAlias = tuple[str | int, ...]
+Fragments: TypeAlias = Mapping[str, FragmentDefinitionNode]
+
+_MOST_COUNTED = 10_000
+"""Problems after which checking stops: a body of 1 MB could have half a million."""
+
+_SCALARS = {
+    "Int": "an integer",
+    "Float": "a number",
+    "String": "text",
+    "ID": "an id",
+    "Boolean": "true or false",
+    "DateTime": "a date and time such as 2024-02-29T12:00:00Z",
+}
+
+
+class _Word(str):
+    """A literal that is shown without quotes: an enum value, or a variable."""
+
+    __slots__ = ()
+
+
+class _TooManyError(Exception):
+    """There are as many problems as are counted."""
+
+
+# Variables -------------------------------------------------------------------------------------
+
+
+def variable_problems(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Fragments,
+    values: Mapping[str, Any],
+) -> tuple[list[VariableDefinitionNode], list[FieldProblem]]:
+    """Return the variables whose values do not fit, and all problems with them.
+
+    The path of a problem begins with the argument that the variable is first used for, or with the
+    variable's own name if it is not used.
+
+    Args:
+        operation: an operation of a valid document.
+        values: the values as the client sent them, by variable name.
+    """
+    paths = _variable_paths(operation, fragments)
+    definitions: list[VariableDefinitionNode] = []
+    problems: list[FieldProblem] = []
+    for definition in operation.variable_definitions or ():
+        name = definition.variable.name.value
+        path = paths.get(name, (name,))
+        count = len(problems)
+        type_: Any = type_from_ast(schema, definition.type)
+        if name in values:
+            _collect_value_problems(type_, values[name], path, problems)
+        elif is_non_null_type(type_) and definition.default_value is None:
+            problems.append(FieldProblem(path, "is required"))
+        if len(problems) > count:
+            definitions.append(definition)
+    return definitions, problems
+
+
+def _collect_value_problems(
+    type_: GraphQLInputType, value: Any, path: Path, problems: list[FieldProblem]
+) -> None:
+    """Append the problems with a value to ``problems``, until there are too many."""
+    reasons = _Reasons(type_, value, path)
+
+    def on_error(_: GraphQLError, inner: Sequence[str | int]) -> None:
+        problems.append(reasons.next_at(tuple(inner)))
+        if len(problems) >= _MOST_COUNTED:
+            raise _TooManyError
+
+    try:
+        validate_input_value(value, type_, on_error, hide_suggestions=True)
+    except _TooManyError:
+        return
+
+
+def _variable_paths(operation: OperationDefinitionNode, fragments: Fragments) -> dict[str, Path]:
+    """Return the path of the first use of each variable."""
+    paths: dict[str, Path] = {}
+    for argument_path, argument in _arguments(operation, fragments):
+        pending: list[tuple[Path, ValueNode]] = [(argument_path, argument.value)]
+        while pending:
+            path, node = pending.pop()
+            if isinstance(node, VariableNode):
+                paths.setdefault(node.name.value, path)
+            elif isinstance(node, ListValueNode):
+                items = [((*path, index), item) for index, item in enumerate(node.values)]
+                pending += reversed(items)
+            elif isinstance(node, ObjectValueNode):
+                members = [((*path, field.name.value), field.value) for field in node.fields]
+                pending += reversed(members)
+    return paths
+
+
+def _arguments(
+    operation: OperationDefinitionNode, fragments: Fragments
+) -> Iterator[tuple[Path, ArgumentNode]]:
+    """Yield every argument of an operation with its path, in document order.
+
+    A path has the response keys of the fields that lead to the argument, as the paths of the
+    planner have them, except that of a mutation's root field: the path of the error names it.
+    """
+    spread: set[str] = set()
+    is_mutation = operation.operation is OperationType.MUTATION
+    pending: list[tuple[Path | None, SelectionNode]] = [
+        (None if is_mutation else (), selection)
+        for selection in reversed(operation.selection_set.selections)
+    ]
+    while pending:
+        above, selection = pending.pop()
+        path = above or ()
+        below: Any = None
+        if isinstance(selection, FieldNode):
+            key = (selection.alias or selection.name).value
+            path = () if above is None else (*above, key)
+            yield from (
+                ((*path, argument.name.value), argument) for argument in selection.arguments or ()
+            )
+            below, above = selection.selection_set, path
+        elif isinstance(selection, InlineFragmentNode):
+            below = selection.selection_set
+        elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in spread:
+            spread.add(selection.name.value)
+            fragment = fragments.get(selection.name.value)
+            below = fragment.selection_set if fragment is not None else None
+        for directive in selection.directives or ():
+            yield from (
+                ((*path, f"@{directive.name.value}", argument.name.value), argument)
+                for argument in directive.arguments or ()
+            )
+        if below is not None:
+            pending += [(above, inner) for inner in reversed(below.selections)]
+
+
+# Literals --------------------------------------------------------------------------------------
+
+
+class LiteralValuesRule(ValuesOfCorrectTypeRule):
+    """Report literals that do not fit their types, each with its path in the arguments."""
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        self._holder: ArgumentNode | VariableDefinitionNode | None = None
+        self._paths: dict[int, Path] | None = None
+
+    def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
+        """Remember the argument that the next literals are part of."""
+        self._holder = node
+
+    def enter_variable_definition(self, node: VariableDefinitionNode, *_: Any) -> None:
+        """Remember the variable that the next literal is the default value of."""
+        self._holder = node
+
+    def is_valid_value_node(
+        self, node: ValueNode, input_type: GraphQLInputType | None
+    ) -> VisitorAction:
+        """Report the problems with one whole literal."""
+        if input_type is None:
+            return super().is_valid_value_node(node, input_type)
+        reasons: _Reasons | None = None
+
+        def on_error(error: GraphQLError, inner: Sequence[str | int]) -> None:
+            nonlocal reasons
+            if reasons is None:
+                reasons = _Reasons(input_type, _plain(node), self._path())
+            self.report_error(InvalidLiteralError(error, reasons.next_at(tuple(inner))))
+
+        validate_input_literal(node, input_type, on_error)
+        return super().is_valid_value_node(node, None)
+
+    def _path(self) -> Path:
+        """Return the path of the argument, or the name of the variable, that has the literal."""
+        if isinstance(self._holder, VariableDefinitionNode):
+            return (self._holder.variable.name.value,)
+        if self._holder is None:
+            return ()
+        if self._paths is None:
+            self._paths = _argument_paths(self.context.document)
+        return self._paths.get(id(self._holder), (self._holder.name.value,))
+
+
+VALIDATION_RULES = tuple(
+    LiteralValuesRule if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules
+)
+"""The rules of GraphQL, of which one says where the wrong literals are."""
+
+
+def _argument_paths(document: DocumentNode) -> dict[int, Path]:
+    """Return the path of every argument of every operation, by the identity of its node."""
+    fragments = {
+        definition.name.value: definition
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
+    paths: dict[int, Path] = {}
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode):
+            for path, argument in _arguments(definition, fragments):
+                paths.setdefault(id(argument), path)
+    return paths
+
+
+def _plain(node: ValueNode) -> Any:
+    """Return the value of a literal, for messages."""
+    match node:
+        case NullValueNode():
+            return None
+        case ObjectValueNode():
+            return {field.name.value: _plain(field.value) for field in node.fields}
+        case ListValueNode():
+            return [_plain(item) for item in node.values]
+        case StringValueNode() | BooleanValueNode():
+            return node.value
+        case IntValueNode():
+            return int(node.value)
+        case FloatValueNode():
+            return float(node.value)
+        case EnumValueNode():
+            return _Word(node.value)
+        case VariableNode():
+            return _Word(f"${node.name.value}")
+    raise TypeError(f"unknown literal {node.kind}")
+
+
+# Words -----------------------------------------------------------------------------------------
+
+
+class _Reasons:
+    """Words for the errors that graphql-core reports about one value, in its order."""
+
+    def __init__(self, type_: GraphQLInputType, value: Any, path: Path) -> None:
+        self._type = type_
+        self._value = value
+        self._path = path
+        self._pending: dict[Path, Iterator[tuple[Path, str]]] = {}
+
+    def next_at(self, inner: Path) -> FieldProblem:
+        """Return the problem behind the next error that is reported at a path in the value."""
+        if inner not in self._pending:
+            self._pending[inner] = self._at(inner)
+        below, message = next(self._pending[inner])
+        return FieldProblem((*self._path, *inner, *below), message)
+
+    def _at(self, inner: Path) -> Iterator[tuple[Path, str]]:
+        type_, value = self._type, self._value
+        for part in inner:
+            type_, value = _type_below(type_, part), value[part]
+        named: Any = get_named_type(type_)
+        if value is None:
+            is_item = bool(inner) and isinstance(inner[-1], int)
+            required = is_non_null_type(type_) and not is_item
+            yield (), "is required" if required else "must not be null"
+        elif is_input_object_type(named) and isinstance(value, dict):
+            yield from _object_reasons(named, value)
+        while True:
+            shown = str(value) if isinstance(value, _Word) else describe(value)
+            yield (), f"expected {_expected(named, value)}, got {shown}"
+
+
+def _object_reasons(
+    type_: GraphQLInputObjectType, value: Mapping[str, Any]
+) -> Iterator[tuple[Path, str]]:
+    """Yield the problems with the fields of an object, but not with their values."""
+    for name, field in type_.fields.items():
+        if name not in value and is_required_input_field(field):
+            yield (name,), "is required"
+    for name in value:
+        if name not in type_.fields:
+            yield (name,), "is not a known field"
+    if type_.is_one_of:
+        yield (), f"expected exactly one of {', '.join(type_.fields)}"
+
+
+def _type_below(type_: GraphQLInputType, part: str | int) -> Any:
+    """Return the type of a list's item, or of an object's field."""
+    inner: Any = get_nullable_type(type_)
+    if isinstance(part, int):
+        return inner.of_type
+    # A list may be given as its only item.
+    while is_list_type(inner):
+        inner = get_nullable_type(inner.of_type)
+    return inner.fields[part].type
+
+
+def _expected(type_: Any, value: Any) -> str:
+    """Return what a named type expects instead of a value."""
+    if isinstance(type_, GraphQLEnumType):
+        return f"one of {', '.join(type_.values)}"
+    if isinstance(type_, GraphQLInputObjectType):
+        return "an object"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if type_.name == "Int" and is_number and value == value // 1:
+        return "an integer from -2147483648 to 2147483647"
+    return _SCALARS.get(type_.name, f"a value of type {type_.name}")
