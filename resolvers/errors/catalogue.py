@@ -27,6 +27,10 @@ class ErrorKind(Enum):
     INTERNAL = "anything else"
 
 
+_LONGEST_KEY = 255
+"""Characters of a key in a message, as many as a reference has. An unknown key can be any text."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
     """A problem with one value of the input."""
@@ -61,13 +65,14 @@ class ProcessInputProblem(FieldProblem):
 
 
 def format_path(path: Sequence[str | int]) -> str:
-    """Write a path as a person would: ``actions[2].arguments[0].value``."""
+    """Return a path as text: ``actions[2].arguments[0].value``. Very long keys are cut."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            key = part if len(part) <= _LONGEST_KEY else f"{part[: _LONGEST_KEY - 1]}…"
+            text += f".{key}" if text else key
     return text
 
 

@@ -1,6 +1,4 @@
-"""In charge of checking input: the kinds of value that the model knows, and what is said of a wrong
-one. Bodies of both dialects and inputs of GraphQL are pydantic models made of these kinds.
-"""
+"""Validate input against pydantic models, and describe the problems in the product's own words."""
 
 from __future__ import annotations
 
@@ -17,34 +15,39 @@ from resolvers.values.text import describe
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validate(model: type[Model], value: object, at: Sequence[str | int] = ()) -> Model:
-    """Check ``value`` against ``model``.
+def validate(model: type[Model], value: object, path: Sequence[str | int] = ()) -> Model:
+    """Return ``value`` as an instance of ``model``.
 
     Args:
-        at: where the value stands in the request, put before each problem's path.
+        path: path of the value in the request, which begins the path of each problem.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT`` with every problem and its place.
+        GatewayError: ``BAD_USER_INPUT`` with every problem and its path.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise bad_input(*problems(error, at)) from None
+        raise bad_input(*problems(error, path)) from None
 
 
-def problems(error: ValidationError, at: Sequence[str | int] = ()) -> list[FieldProblem]:
-    """What pydantic found, in this project's words."""
-    found: dict[tuple[str | int, ...], FieldProblem] = {}
+def problems(error: ValidationError, path: Sequence[str | int] = ()) -> list[FieldProblem]:
+    """Return the problems that pydantic found, one for each path.
+
+    Args:
+        path: path of the validated value in the request.
+    """
+    by_path: dict[tuple[str | int, ...], FieldProblem] = {}
     for details in error.errors(include_url=False):
-        # Places that pydantic adds for the members of a union are no part of the input.
-        place = (*at, *(part for part in details["loc"] if not str(part).startswith("union:")))
-        found.setdefault(place, FieldProblem(place, _message(details)))
-    return list(found.values())
+        # pydantic adds parts for the members of a union, which are not part of the input.
+        inner = (part for part in details["loc"] if not str(part).startswith("union:"))
+        full = (*path, *inner)
+        by_path.setdefault(full, FieldProblem(full, _message(details)))
+    return list(by_path.values())
 
 
 def _message(details: ErrorDetails) -> str:
-    """What was expected and what came."""
-    context, given = details.get("ctx", {}), details["input"]
+    """Return what was expected and what came."""
+    context, value = details.get("ctx", {}), details["input"]
     match details["type"]:
         case "missing":
             return "is required"
@@ -55,13 +58,13 @@ def _message(details: ErrorDetails) -> str:
         case "string_too_short":
             return "must not be empty"
         case "string_too_long":
-            return f"expected at most {context['max_length']:,} characters, got {len(given):,}"
+            return f"expected at most {context['max_length']:,} characters, got {len(value):,}"
         case "string_pattern_mismatch":
             return "must not contain the NUL character"
         case "database_id":
-            if given is None:
+            if value is None:
                 return "is required"
-            return f"expected a whole number from 1 to {MAX_DATABASE_ID}, got {describe(given)}"
+            return f"expected a whole number from 1 to {MAX_DATABASE_ID}, got {describe(value)}"
         case "string_unicode":
             return "must not contain a lone surrogate"
         case "too_long":
@@ -79,4 +82,4 @@ def _message(details: ErrorDetails) -> str:
     }.get(details["type"])
     if expected is None:
         return details["msg"][:1].lower() + details["msg"][1:]
-    return f"expected {expected}, got {describe(given)}"
+    return f"expected {expected}, got {describe(value)}"

@@ -151,6 +151,11 @@ async def test_prcs_010_names_every_wrong_place(api: Api) -> None:
         (["processes", 3, "comment"], "expected text, got a list"),
         (["processes", 4], "expected an object, got 7"),
     ]
+    details = await api.details(1001, "PUT", "/processes", {"processes": [7] * 10_000})
+    assert details[19:] == [
+        (["processes", 19], "expected an object, got 7"),
+        ([], "and 9,980 more"),
+    ]
 
 
 async def test_prcs_011_needs_a_list(api: Api) -> None:

@@ -62,6 +62,11 @@ def test_a_path_reads_as_a_person_would_write_it() -> None:
     assert format_path((0, "id")) == "[0].id"
 
 
+def test_a_path_repeats_no_more_of_a_key_than_a_reference_has() -> None:
+    assert format_path(("inputs", "r" * 255)) == f"inputs.{'r' * 255}"
+    assert format_path(("inputs", "r" * 256)) == f"inputs.{'r' * 254}…"
+
+
 def many(count: int) -> GatewayError:
     return bad_input(*(FieldProblem(("list", index), "is wrong") for index in range(count)))
 
