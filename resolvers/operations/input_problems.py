@@ -304,7 +304,7 @@ class _Reasons:
             type_, value = _type_below(type_, part), value[part]
         named: Any = get_named_type(type_)
         if value is None:
-            is_item = bool(inner) and isinstance(inner[-1], int)
+            is_item = any(isinstance(part, int) for part in (*self._path, *inner)[-1:])
             required = is_non_null_type(type_) and not is_item
             yield (), "is required" if required else "must not be null"
         elif is_input_object_type(named) and isinstance(value, dict):
