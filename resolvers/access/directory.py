@@ -1,4 +1,4 @@
-"""In charge of who asks and what they may do: permissions, viewers, and the profiles in memory."""
+"""Keep profiles and revoked tokens in memory, and follow their changes in the database."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from storage.writes.access import ACCESS_CHANNEL, load_profiles, load_revocation
 logger = logging.getLogger(__name__)
 
 _LISTEN_RETRY = 30.0
-"""Seconds after which listening is tried again where it failed."""
+"""Seconds to wait after a failed attempt to listen before the next one."""
 
 
 class AccessDirectory:
-    """Profiles and revoked tokens in memory, so that judging a token asks no database.
+    """An in-memory copy of profiles and revoked tokens, so that authentication needs no query.
 
-    Every change of them in the database is notified; until a notification could have been missed
-    (the listening connection was cut) the copy is current. After that it is read anew for each
-    request until listening works again.
+    The database sends a notification on every change. While the listening connection is alive, the
+    copy is current. If the connection is lost, notifications may be missed, so the copy is reloaded
+    for each request until listening works again.
     """
 
     def __init__(self, database: Database) -> None:
@@ -36,11 +36,15 @@ class AccessDirectory:
         self._stale = True
         self._listener: Listener | None = None
         self._listen_after = 0.0
-        self._reading: asyncio.Task[None] | None = None
+        self._reload: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to listen and read for the first time; raises ``DatabaseUnavailableError``."""
-        await self._read_once()
+        """Start listening, and load the profiles and revocations.
+
+        Raises:
+            DatabaseUnavailableError: The database cannot be reached.
+        """
+        await self._reload_once()
 
     async def close(self) -> None:
         """Stop listening."""
@@ -48,30 +52,35 @@ class AccessDirectory:
             await self._listener.close()
 
     async def viewer(self, profile_id: int, token_id: str) -> Viewer:
-        """The viewer that a token speaks for.
+        """Return the viewer that a token identifies.
+
+        Args:
+            profile_id: The profile that the token was issued for.
+            token_id: The id of the token, as stored when the token is revoked.
 
         Raises:
-            GatewayError: ``UNAUTHENTICATED`` where the token was revoked or its profile is gone.
-            DatabaseUnavailableError: that cannot be told now.
+            GatewayError: ``UNAUTHENTICATED`` if the token was revoked or its profile was deleted.
+            DatabaseUnavailableError: The copy is stale and the database cannot be reached.
         """
         if not self._listening:
-            await self._read_once()
+            await self._reload_once()
         while self._stale:
-            await self._read_once()
+            await self._reload_once()
         if token_id in self._revoked:
             raise GatewayError(ErrorKind.UNAUTHENTICATED, "the token was revoked")
         viewer = self._profiles.get(profile_id)
         if viewer is None:
             raise GatewayError(
-                ErrorKind.UNAUTHENTICATED, "the profile that the token was made for is gone"
+                ErrorKind.UNAUTHENTICATED,
+                "the profile that the token was issued for no longer exists",
             )
         return viewer
 
     def changed(self) -> None:
-        """Read anew before the next token is judged.
+        """Mark the copy as stale, so that it is reloaded before the next token is checked.
 
-        What this process has written is told here at once; other processes hear of it a moment
-        after it is committed.
+        Call this after a write in this process. Other processes are notified shortly after the
+        transaction commits.
         """
         self._stale = True
 
@@ -79,19 +88,20 @@ class AccessDirectory:
     def _listening(self) -> bool:
         return self._listener is not None and self._listener.alive
 
-    async def _read_once(self) -> None:
-        """Read anew, or wait for the reading that is under way: when the database hangs, a
-        thousand requests wait for one answer together, not for a thousand in turn.
-        """
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
-        await asyncio.shield(self._reading)
+    async def _reload_once(self) -> None:
+        """Reload the copy, or wait for the reload in progress.
 
-    async def _read(self) -> None:
+        If the database hangs, concurrent requests share one reload instead of queueing one each.
+        """
+        if self._reload is None or self._reload.done():
+            self._reload = asyncio.create_task(self._load())
+        await asyncio.shield(self._reload)
+
+    async def _load(self) -> None:
         if not self._listening:
             self._stale = True
             await self._listen()
-        # Before reading: a change while reading has to lead to another reading.
+        # Reset before loading: a change that happens during the load must cause another one.
         self._stale = False
         try:
             async with self._database.transaction() as transaction:
@@ -104,19 +114,19 @@ class AccessDirectory:
             profile.id: Viewer(
                 profile.id,
                 profile.name,
-                frozenset(Permission(word) for word in profile.permissions),
+                frozenset(Permission(value) for value in profile.permissions),
                 profile.built_in,
             )
             for profile in profiles
         }
 
     async def _listen(self) -> None:
-        """Listen again, unless that failed a moment ago."""
+        """Start listening, unless an attempt failed within the last ``_LISTEN_RETRY`` seconds."""
         if time.monotonic() < self._listen_after:
             return
         try:
             self._listener = await self._database.listen(ACCESS_CHANNEL, self.changed)
         except DatabaseUnavailableError:
-            # Poolers in transaction mode never pass notifications on.
+            # Connection poolers in transaction mode do not forward notifications.
             self._listen_after = time.monotonic() + _LISTEN_RETRY
-            logger.warning("changes of profiles are not heard; reading them for each request")
+            logger.warning("cannot listen for changes of profiles; reloading them for each request")

@@ -1,4 +1,4 @@
-"""In charge of who asks and what they may do: permissions, viewers, and the profiles in memory."""
+"""Define the viewer: the authenticated caller of a request, with its permissions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.reads.plan import Scope, Visibility
 
 @dataclass(frozen=True)
 class Viewer:
-    """Whoever a request is made for: a profile and what it may do."""
+    """The authenticated caller of a request: a profile and its permissions."""
 
     profile_id: int
     profile_name: str
@@ -20,11 +20,19 @@ class Viewer:
     built_in: bool
 
     def may(self, permission: Permission) -> bool:
-        """Whether the viewer has the permission; an admin has all."""
+        """Return whether the viewer has the permission. Admins have all permissions."""
         return permission in self.permissions or Permission.ADMIN in self.permissions
 
     def require(self, permission: Permission | None, what: str) -> None:
-        """Raise ``FORBIDDEN`` unless the viewer may do ``what``."""
+        """Check that the viewer has a permission.
+
+        Args:
+            permission: The required permission, or None if none is required.
+            what: The operation that requires it, for the error message.
+
+        Raises:
+            GatewayError: ``FORBIDDEN`` if the viewer does not have the permission.
+        """
         if permission is not None and not self.may(permission):
             raise forbidden(
                 f"{what} needs the permission {permission.value},"
@@ -33,16 +41,16 @@ class Viewer:
 
     @property
     def sees_all(self) -> bool:
-        """Whether every process exists for this viewer, or only those it is authorised on."""
+        """Whether the viewer sees every process, or only those its profile is authorized on."""
         return self.built_in or Permission.ADMIN in self.permissions
 
     @property
     def only_profile(self) -> int | None:
-        """The profile whose authorisations limit what the viewer sees; None for no limit."""
+        """The profile whose authorizations limit what the viewer sees, or None for no limit."""
         return None if self.sees_all else self.profile_id
 
     def scope(self, permission: Permission) -> Scope:
-        """What statements that run on this permission may show to the viewer."""
+        """Return what statements that require this permission may show to the viewer."""
         if not self.may(permission):
             processes = Visibility.NONE
         else:
@@ -51,5 +59,5 @@ class Viewer:
 
     @cached_property
     def reading(self) -> Scope:
-        """What reads may show to the viewer."""
+        """What read statements may show to the viewer."""
         return self.scope(Permission.PROCESS_READ)

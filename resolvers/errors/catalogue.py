@@ -1,4 +1,4 @@
-"""The error catalogue: everything that can go wrong, one entry each.
+"""Define the error catalogue: every kind of error.
 
 An entry's name is GraphQL's ``extensions.code``. HTTP statuses and the codes of the legacy dialects
 are in ``rest_compat.errors``. ``docs/errors.md`` lists exactly these entries; a test holds them
@@ -13,18 +13,18 @@ from enum import Enum
 
 
 class ErrorKind(Enum):
-    """One entry of the catalogue; its value says what happened, for documentation."""
+    """An entry of the catalogue. Its value says what happened, for the documentation."""
 
-    BAD_USER_INPUT = "bad input (shape, type, range, broken JSON)"
-    NOT_FOUND = "no such thing, or not visible to the caller"
-    CONFLICT = "exists already, or still in use"
-    DATABASE_UNAVAILABLE = "database out of reach, or it failed"
+    BAD_USER_INPUT = "invalid input (shape, type, range, malformed JSON)"
+    NOT_FOUND = "object does not exist, or is not visible to the caller"
+    CONFLICT = "object already exists, or is still in use"
+    DATABASE_UNAVAILABLE = "database unreachable, or it failed"
     TOKEN_EXPIRED = "token expired"  # noqa: S105 - a description
-    UNAUTHENTICATED = "no token, or one that is not valid"
-    FORBIDDEN = "the caller may not do that"
+    UNAUTHENTICATED = "token missing or invalid"
+    FORBIDDEN = "caller lacks the required permission"
     RATE_LIMITED = "too many requests"
     EXECUTION_FAILED = "an action of an execution failed"
-    INTERNAL = "anything else"
+    INTERNAL = "any other error"
 
 
 _LONGEST_KEY = 255
@@ -33,16 +33,16 @@ _LONGEST_KEY = 255
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """A problem with one value of the input."""
+    """A problem with one value of the input, and the path to that value."""
 
     path: tuple[str | int, ...]
-    """Keys and list indices from the top of the input to the value; empty for all of it."""
+    """Keys and list indices from the root of the input to the value. Empty for the root itself."""
     message: str
-    """What was expected and what came, without the place."""
+    """What was expected and what was received, without the path."""
 
     def __str__(self) -> str:
-        place = format_path(self.path)
-        return f"{place}: {self.message}" if place else self.message
+        path = format_path(self.path)
+        return f"{path}: {self.message}" if path else self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ def format_path(path: Sequence[str | int]) -> str:
 
 
 class GatewayError(Exception):
-    """A failure that the caller is told about, in the words of the API that it used.
+    """An error that is reported to the caller in the format of the called API.
 
-    ``message`` tells the caller what to mend. It never holds SQL, a stack trace, a host, a file
-    path or a secret: what only an operator may know goes to the log, as the exception's cause.
+    ``message`` tells the caller what to fix. It never contains SQL, a stack trace, a host, a file
+    path, or a secret. Details for operators are logged as the exception's cause.
     """
 
     kind: ErrorKind
@@ -101,7 +101,7 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         """Whole seconds to wait before trying again; only of ``RATE_LIMITED``."""
         self.details = details or {}
-        """More facts for GraphQL's ``extensions``, such as the id of a failed execution."""
+        """Additional members of GraphQL's ``extensions``, such as the id of a failed execution."""
 
     def __str__(self) -> str:
         return self.message
@@ -123,35 +123,35 @@ def listed(problems: Sequence[FieldProblem]) -> list[FieldProblem]:
 
 
 def bad_input(*problems: FieldProblem) -> GatewayError:
-    """Return the error for input that has these problems. Its message lists them."""
+    """Return the error for input with these problems. Its message lists them."""
     message = "; ".join(str(problem) for problem in listed(problems))
     return GatewayError(ErrorKind.BAD_USER_INPUT, message, problems=problems)
 
 
 def bad_value(path: Sequence[str | int], message: str) -> GatewayError:
-    """The error for one wrong value at ``path``."""
+    """Return the error for one invalid value at ``path``."""
     return bad_input(FieldProblem(tuple(path), message))
 
 
 def not_found(message: str, path: Sequence[str | int] = ()) -> GatewayError:
-    """The error for a thing that does not exist, or that the caller may not know of."""
+    """Return the error for an object that does not exist or is not visible to the caller."""
     problems = [FieldProblem(tuple(path), message)] if path else []
     return GatewayError(ErrorKind.NOT_FOUND, message, problems=problems)
 
 
 def conflict(message: str, path: Sequence[str | int] = ()) -> GatewayError:
-    """The error for a thing that exists already or is still in use."""
+    """Return the error for an object that already exists or is still in use."""
     problems = [FieldProblem(tuple(path), message)] if path else []
     return GatewayError(ErrorKind.CONFLICT, message, problems=problems)
 
 
 def missing_token() -> GatewayError:
-    """The error for a request that needs a token and has none."""
+    """Return the error for a request that needs a token and has none."""
     return GatewayError(
         ErrorKind.UNAUTHENTICATED, "there is no token; send it as 'Authorization: Bearer <token>'"
     )
 
 
 def forbidden(message: str) -> GatewayError:
-    """The error for a caller who lacks a permission; the message names the permission."""
+    """Return the error for a missing permission. ``message`` names the permission."""
     return GatewayError(ErrorKind.FORBIDDEN, message)

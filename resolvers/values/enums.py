@@ -74,7 +74,7 @@ class ExecutionStatus(Enum):
 
 @strawberry.enum(description="A sort direction.")
 class OrderDirection(Enum):
-    """The values are the keywords of SQL, in lower case."""
+    """The values are the SQL keywords in lower case."""
 
     ASC = _described("asc", description="Ascending.")
     DESC = _described("desc", description="Descending.")

@@ -1,4 +1,4 @@
-"""Who may do what: every root field for every kind of caller, and what makes a token worthless."""
+"""Test access: permissions of every root field, introspection, and token revocation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.resolvers.home import until
 
 READ, WRITE, EXECUTE, ADMIN = "PROCESS_READ", "PROCESS_WRITE", "PROCESS_EXECUTE", "ADMIN"
 
-NEEDS: dict[str, dict[str, str | None]] = {
+REQUIRED: dict[str, dict[str, str | None]] = {
     "query": {
         "viewer": None,
         "node": None,
@@ -72,7 +72,7 @@ NEEDS: dict[str, dict[str, str | None]] = {
         "executeProcess": EXECUTE,
     },
 }
-"""What each root field asks of its callers: a new one has to be listed to pass."""
+"""The permission that each root field requires. New root fields must be added here."""
 
 PROFILES: dict[str, set[str]] = {
     "admin": {READ, WRITE, EXECUTE, ADMIN},
@@ -81,7 +81,8 @@ PROFILES: dict[str, set[str]] = {
     "cleaner": {READ, EXECUTE},
     "stranger": set(),
 }
-"""The last two are made by the tests, and so see only what they are authorised on."""
+"""Permissions by profile. The tests create the last two, which see only the processes that they are
+authorized on."""
 
 
 @cache
@@ -94,7 +95,7 @@ def roots() -> dict[str, GraphQLObjectType]:
 
 
 def sample(type_: Any) -> Any:
-    """A value of an input type: the least that its shape allows."""
+    """Return a minimal value of an input type."""
     match type_:
         case GraphQLNonNull():
             return sample(type_.of_type)
@@ -113,22 +114,27 @@ def _required(type_: Any) -> bool:
     return isinstance(type_, GraphQLNonNull)
 
 
-def call(kind: str, name: str, *, wrong: bool = False) -> tuple[str, dict[str, Any]]:
-    """An operation that asks for a root field, with the arguments that it has to have.
+def call(kind: str, name: str, *, invalid: bool = False) -> tuple[str, dict[str, Any]]:
+    """Return an operation that selects a root field, and its variables.
 
-    ``wrong`` gives every argument, each a value that none of them can have.
+    Args:
+        invalid: Pass all arguments, each with a value that no argument accepts. By default, pass
+            valid values for the required arguments only.
     """
     field = roots()[kind].fields[name]
-    given = {key: arg.type for key, arg in field.args.items() if wrong or _required(arg.type)}
-    declared = ", ".join(f"${key}: {type_}" for key, type_ in given.items())
-    passed = ", ".join(f"{key}: ${key}" for key in given)
-    selected = "" if is_leaf_type(get_named_type(field.type)) else " { __typename }"
+    types = {key: arg.type for key, arg in field.args.items() if invalid or _required(arg.type)}
+    declarations = ", ".join(f"${key}: {type_}" for key, type_ in types.items())
+    arguments = ", ".join(f"{key}: ${key}" for key in types)
+    selection = "" if is_leaf_type(get_named_type(field.type)) else " { __typename }"
     text = (
-        f"{kind}({declared}) {{ {name}({passed}){selected} }}"
-        if given
-        else f"{kind} {{ {name}{selected} }}"
+        f"{kind}({declarations}) {{ {name}({arguments}){selection} }}"
+        if types
+        else f"{kind} {{ {name}{selection} }}"
     )
-    return text, {key: [[[{"wrong": 1.5}]]] if wrong else sample(t) for key, t in given.items()}
+    variables = {
+        key: [[[{"invalid": 1.5}]]] if invalid else sample(type_) for key, type_ in types.items()
+    }
+    return text, variables
 
 
 async def add_profiles(graph: Graph) -> None:
@@ -148,28 +154,28 @@ def codes(response: dict[str, Any]) -> set[str]:
 
 def test_every_root_field_is_listed() -> None:
     assert {kind: set(type_.fields) for kind, type_ in roots().items()} == {
-        kind: set(fields) for kind, fields in NEEDS.items()
+        kind: set(fields) for kind, fields in REQUIRED.items()
     }
 
 
-async def test_every_root_field_asks_for_its_permission(graph: Graph) -> None:
+async def test_every_root_field_checks_its_permission(graph: Graph) -> None:
     await add_profiles(graph)
     for profile, permissions in PROFILES.items():
-        for kind, fields in NEEDS.items():
-            for name, needed in fields.items():
-                found = codes(await graph.ask(*call(kind, name), profile=profile))
-                refused = needed is not None and needed not in permissions
-                assert found == {"FORBIDDEN"} if refused else "FORBIDDEN" not in found, (
+        for kind, fields in REQUIRED.items():
+            for name, required in fields.items():
+                errors = codes(await graph.ask(*call(kind, name), profile=profile))
+                forbidden = required is not None and required not in permissions
+                assert errors == {"FORBIDDEN"} if forbidden else "FORBIDDEN" not in errors, (
                     profile,
                     name,
-                    found,
+                    errors,
                 )
-                assert found <= {"FORBIDDEN", "BAD_USER_INPUT", "NOT_FOUND", "CONFLICT"}
+                assert errors <= {"FORBIDDEN", "BAD_USER_INPUT", "NOT_FOUND", "CONFLICT"}
 
 
 async def test_no_root_field_answers_without_a_token(gateway: Gateway) -> None:
     before = gateway.database.statements
-    for kind, fields in NEEDS.items():
+    for kind, fields in REQUIRED.items():
         for name in fields:
             query, variables = call(kind, name)
             body = {"query": query, "variables": variables}
@@ -179,20 +185,20 @@ async def test_no_root_field_answers_without_a_token(gateway: Gateway) -> None:
     assert gateway.database.statements == before
 
 
-async def test_permission_is_judged_before_shape(graph: Graph) -> None:
+async def test_permission_is_checked_before_shape(graph: Graph) -> None:
     await add_profiles(graph)
-    for kind, fields in NEEDS.items():
-        for name, needed in fields.items():
-            query, variables = call(kind, name, wrong=True)
-            if needed is not None:
-                found = codes(await graph.ask(query, variables, profile="stranger"))
-                assert found == {"FORBIDDEN"}, name
+    for kind, fields in REQUIRED.items():
+        for name, required in fields.items():
+            query, variables = call(kind, name, invalid=True)
+            if required is not None:
+                errors = codes(await graph.ask(query, variables, profile="stranger"))
+                assert errors == {"FORBIDDEN"}, name
             if variables:
-                found = codes(await graph.ask(query, variables, profile="admin"))
-                assert found == {"BAD_USER_INPUT"}, name
+                errors = codes(await graph.ask(query, variables, profile="admin"))
+                assert errors == {"BAD_USER_INPUT"}, name
 
 
-async def test_the_token_is_judged_before_shape(gateway: Gateway) -> None:
+async def test_the_token_is_checked_before_shape(gateway: Gateway) -> None:
     for body in (b"{", b"", b"null", b'{"query": 1}', b'{"query": "{"}', b'{"query": "{ a }"}'):
         for headers in ({}, {"Authorization": "Bearer x"}):
             reply = await gateway.call("POST", "/graphql", body, profile=None, headers=headers)
@@ -204,7 +210,7 @@ async def test_the_token_is_judged_before_shape(gateway: Gateway) -> None:
     assert (reply.status, codes(reply.json)) == (401, {"UNAUTHENTICATED"})
 
 
-async def test_a_field_that_is_refused_leaves_the_others_alone(graph: Graph) -> None:
+async def test_a_forbidden_field_does_not_affect_other_fields(graph: Graph) -> None:
     answer = await graph.ask("{ sources { totalCount } processes { totalCount } }", profile="guest")
     assert answer["data"] == {"sources": None, "processes": {"totalCount": 0}}
     (error,) = answer["errors"]
@@ -224,22 +230,22 @@ INTROSPECTIONS = [
 
 
 @pytest.mark.parametrize(
-    ("setting", "without", "with_token"),
+    ("setting", "without_token", "with_token"),
     [
         ("public", (200, set()), (200, set())),
         ("token", (401, {"UNAUTHENTICATED"}), (200, set())),
         ("off", (401, {"UNAUTHENTICATED"}), (403, {"FORBIDDEN"})),
     ],
 )
-async def test_who_may_see_the_schema(
-    start_gateway: StartGateway, setting: str, without: Any, with_token: Any
+async def test_who_may_introspect_the_schema(
+    start_gateway: StartGateway, setting: str, without_token: Any, with_token: Any
 ) -> None:
     async with start_gateway(introspection=setting) as gateway:
         for query in INTROSPECTIONS:
-            for profile, expected in ((None, without), ("guest", with_token)):
+            for profile, expected in ((None, without_token), ("guest", with_token)):
                 reply = await gateway.call("POST", "/graphql", {"query": query}, profile=profile)
                 assert (reply.status, codes(reply.json)) == expected
-        # To ask for something else as well needs a token all the same.
+        # Any other field in the same operation still requires a token.
         both = {"query": "{ __schema { queryType { name } } viewer { seesAll } }"}
         reply = await gateway.call("POST", "/graphql", both, profile=None)
         assert (reply.status, codes(reply.json)) == (401, {"UNAUTHENTICATED"})
@@ -259,13 +265,15 @@ async def ask(gateway: Gateway, token: str, query: str = "{ viewer { seesAll } }
     return await gateway.call("POST", "/graphql", {"query": query}, profile=None, headers=headers)
 
 
-def refused(gateway: Gateway, token: str) -> Callable[[], Awaitable[bool]]:
-    async def found() -> bool:
+def rejected(gateway: Gateway, token: str) -> Callable[[], Awaitable[bool]]:
+    """Return a condition for ``until``: whether the gateway rejects the token."""
+
+    async def condition() -> bool:
         reply = await ask(gateway, token)
         assert reply.status in (200, 401)
         return reply.status == 401 and codes(reply.json) == {"UNAUTHENTICATED"}
 
-    return found
+    return condition
 
 
 async def revoke(gateway: Gateway, token: str) -> None:
@@ -276,24 +284,24 @@ async def revoke(gateway: Gateway, token: str) -> None:
         )
 
 
-async def test_a_revoked_token_is_worthless_within_a_second(gateway: Gateway) -> None:
+async def test_a_revoked_token_is_rejected_within_a_second(gateway: Gateway) -> None:
     one, other = await gateway.token("guest"), await gateway.token("guest")
     assert (await ask(gateway, one)).status == 200
     await revoke(gateway, one)
-    await until(refused(gateway, one), 1)
+    await until(rejected(gateway, one), 1)
     assert (await ask(gateway, other)).status == 200
     assert "the token was revoked" in (await ask(gateway, one)).json["errors"][0]["message"]
     await revoke(gateway, one)
 
 
-async def test_a_revocation_is_forgotten_once_the_token_has_expired(gateway: Gateway) -> None:
+async def test_a_revocation_is_deleted_after_the_token_expires(gateway: Gateway) -> None:
     async with gateway.database.transaction() as transaction:
         await revoke_token(transaction, "old", datetime.now(UTC) - timedelta(seconds=1))
         await revoke_token(transaction, "new", datetime.now(UTC) + timedelta(hours=1))
     assert await gateway.run("SELECT token_id FROM revoked_token") == [{"token_id": "new"}]
 
 
-async def test_the_tokens_of_a_deleted_profile_are_worthless(gateway: Gateway) -> None:
+async def test_the_tokens_of_a_deleted_profile_are_rejected(gateway: Gateway) -> None:
     await add_profiles(gateway)
     token = await gateway.token("cleaner")
     assert (await ask(gateway, token)).status == 200
@@ -302,10 +310,10 @@ async def test_the_tokens_of_a_deleted_profile_are_worthless(gateway: Gateway) -
         "mutation($id: ID!) { deleteProfile(id: $id) { deletedId } }",
         {"id": global_id("Profile", row["id"])},
     )
-    await until(refused(gateway, token), 1)
+    await until(rejected(gateway, token), 1)
 
 
-async def test_changed_permissions_are_those_of_the_next_request(gateway: Gateway) -> None:
+async def test_changed_permissions_apply_to_the_next_request(gateway: Gateway) -> None:
     await add_profiles(gateway)
     token = await gateway.token("cleaner")
     (row,) = await gateway.run("SELECT id FROM profile WHERE name = 'cleaner'")
@@ -318,10 +326,10 @@ async def test_changed_permissions_are_those_of_the_next_request(gateway: Gatewa
         )
 
     async def answers(query: str, expected: set[str]) -> None:
-        async def found() -> bool:
+        async def condition() -> bool:
             return codes((await ask(gateway, token, query)).json) == expected
 
-        await until(found, 1)
+        await until(condition, 1)
 
     processes, sources = "{ processes { totalCount } }", "{ sources { totalCount } }"
     await answers(processes, set())
@@ -334,11 +342,11 @@ async def test_changed_permissions_are_those_of_the_next_request(gateway: Gatewa
     await answers(sources, {"FORBIDDEN"})
 
 
-async def test_bad_tokens_cost_no_database_work(gateway: Gateway) -> None:
+async def test_invalid_tokens_cause_no_statements(gateway: Gateway) -> None:
     good = await gateway.token("guest")
     header, payload, signature = good.split(".")
     expired = await gateway.token("guest", timedelta(seconds=-5))
-    bad = {
+    invalid = {
         "": "UNAUTHENTICATED",
         "x": "UNAUTHENTICATED",
         "a.b.c": "UNAUTHENTICATED",
@@ -349,33 +357,35 @@ async def test_bad_tokens_cost_no_database_work(gateway: Gateway) -> None:
     }
     before = gateway.database.statements
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(4):  # every connection that there is
+        for _ in range(4):  # every connection of the pool
             await stack.enter_async_context(gateway.database.transaction())
-        for token, code in bad.items():
+        for token, code in invalid.items():
             async with asyncio.timeout(1):
                 reply = await ask(gateway, token)
             assert (reply.status, codes(reply.json)) == (401, {code})
-        # A good one costs none either: its profile is in memory.
+        # A valid token causes none either: its profile is in memory.
         assert (await ask(gateway, good, "{ __typename }")).status == 200
     assert gateway.database.statements == before
 
 
-async def test_revocations_hold_although_the_listening_connection_was_cut(gateway: Gateway) -> None:
+async def test_revocations_take_effect_after_the_listening_connection_is_lost(
+    gateway: Gateway,
+) -> None:
     for _ in range(2):
         token = await gateway.token("guest")
         assert (await ask(gateway, token)).status == 200
-        cut = await gateway.run(
+        terminated = await gateway.run(
             "SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity"
             " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
         )
-        assert cut == [{"done": True}]
+        assert terminated == [{"done": True}]
         await revoke(gateway, token)
-        await until(refused(gateway, token), 1)
-        # Listening goes on: the next one is heard of as well.
+        await until(rejected(gateway, token), 1)
+        # Listening resumes: the next revocation is noticed as well.
         another = await gateway.token("guest")
         assert (await ask(gateway, another)).status == 200
         before = gateway.database.statements
         assert (await ask(gateway, another, "{ __typename }")).status == 200
         assert gateway.database.statements == before
         await revoke(gateway, another)
-        await until(refused(gateway, another), 1)
+        await until(rejected(gateway, another), 1)

@@ -1,4 +1,4 @@
-"""The error catalogue and its documentation are the same table."""
+"""Test that the error catalogue and ``docs/errors.md`` match, and the format of messages."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from rest_compat.processes.envelope import ProcessesEnvelope
 ROOT = Path(__file__).parents[3]
 
 
-def documented() -> dict[str, tuple[str, ...]]:
-    """The rows of the table in docs/errors.md, by GraphQL code."""
+def documented_errors() -> dict[str, tuple[str, ...]]:
+    """Return the rows of the table in docs/errors.md, by GraphQL code."""
     rows = {}
     for line in (ROOT / "docs" / "errors.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -31,8 +31,8 @@ def documented() -> dict[str, tuple[str, ...]]:
     return rows
 
 
-def test_every_error_is_documented_as_it_is() -> None:
-    rows = documented()
+def test_every_error_is_documented() -> None:
+    rows = documented_errors()
     assert set(rows) - {"extensions.code"} >= {kind.name for kind in ErrorKind}
     for kind in ErrorKind:
         codes = ERROR_CODES[kind]
@@ -47,9 +47,9 @@ def test_every_error_is_documented_as_it_is() -> None:
         ]
 
 
-def test_nothing_is_documented_that_does_not_exist() -> None:
+def test_every_documented_error_exists() -> None:
     names = {kind.name for kind in ErrorKind}
-    assert {name for name in documented() if name.isupper()} == names
+    assert {name for name in documented_errors() if name.isupper()} == names
 
 
 def test_the_process_dialect_has_a_code_for_each_error() -> None:
@@ -57,7 +57,7 @@ def test_the_process_dialect_has_a_code_for_each_error() -> None:
     assert len(set(codes)) == len(codes)
 
 
-def test_a_path_reads_as_a_person_would_write_it() -> None:
+def test_format_path() -> None:
     assert format_path(("actions", 2, "arguments", 0, "value")) == "actions[2].arguments[0].value"
     assert format_path((0, "id")) == "[0].id"
 
