@@ -1,7 +1,7 @@
-"""In charge of running a process: its actions in order, their results, its state, and the record.
+"""Execute a process: run its actions in order, record each step, and update its state.
 
-No transaction stays open while an action runs. Each step is recorded as it starts and as it ends,
-so what a run has done is on record even if the gateway dies in the middle of it.
+No transaction stays open while an action runs. The start and the end of each step are recorded, so
+the record of an execution survives a crash of the gateway.
 """
 
 from __future__ import annotations
@@ -52,23 +52,24 @@ from storage.writes.executions import (
 logger = logging.getLogger(__name__)
 
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
-"""Characters that a source may send and the database cannot hold."""
+"""Characters that a source may return and PostgreSQL cannot store."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionLimits:
-    """How long and how far one execution may go."""
+    """Limits of one execution."""
 
     steps: int = 1000
-    """Steps that it may have, those of sub-processes included."""
+    """Maximum number of steps, including the steps of nested executions."""
     seconds: float = 60.0
+    """Maximum duration, including nested executions."""
     depth: int = 50
-    """Processes that may run below each other. Their results nest as deep."""
+    """Maximum nesting depth of processes, and so of their results."""
 
 
 @dataclass(slots=True)
 class _Run:
-    """What the executions under one request share."""
+    """State shared by an execution and its nested executions."""
 
     viewer: Viewer
     steps_left: int
@@ -77,21 +78,23 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of one run."""
+    """The result of a successful execution."""
 
     execution_id: int
     results: list[Any]
 
 
 class _FailedError(Exception):
-    """A run ended early; the message says where and why."""
+    """An execution failed. The message says at which action and why."""
 
 
 class ExecutionEngine:
-    """Runs processes on behalf of viewers.
+    """Executes processes on behalf of viewers.
 
     Args:
-        kinds: the kinds of source that actions can act on, by name.
+        database: The database that processes are loaded from and executions are recorded in.
+        kinds: The source kinds that actions can use, by name.
+        limits: The limits of each execution.
     """
 
     def __init__(
@@ -100,8 +103,8 @@ class ExecutionEngine:
         self._database = database
         self.kinds = kinds
         self._limits = limits
-        # One lock a switch, for as long as anyone holds it or waits for it.
-        self._switches: weakref.WeakValueDictionary[int, asyncio.Lock] = (
+        # One lock for each switch, kept only while an execution holds it or waits for it.
+        self._switch_locks: weakref.WeakValueDictionary[int, asyncio.Lock] = (
             weakref.WeakValueDictionary()
         )
 
@@ -113,18 +116,23 @@ class ExecutionEngine:
         *,
         values: Sequence[str] = (),
     ) -> int:
-        """Run a process to its end; returns the id of the execution.
+        """Execute a process, and return the id of the execution when it has finished.
 
-        A viewer who may execute a process executes with it whatever that runs.
+        A viewer who may execute a process also executes all processes that its actions run.
 
         Args:
-            inputs: values of inputs, by their references.
-            values: values of the inputs that the process asks for in its state, in their order.
+            process_id: The process to execute.
+            inputs: Input values, each with the reference of its input.
+            viewer: The caller.
+            values: Values of the inputs that the process requires in its current state, in the
+                order of those inputs.
 
         Raises:
-            GatewayError: ``NOT_FOUND``; ``BAD_USER_INPUT`` before anything has run;
-                ``EXECUTION_FAILED`` with the opaque id of the execution, if an action failed.
-            DatabaseUnavailableError: the run could not be recorded.
+            GatewayError: ``NOT_FOUND`` if the process does not exist or is not visible to the
+                viewer. ``BAD_USER_INPUT`` if the input values are invalid; in this case no action
+                has run. ``EXECUTION_FAILED`` with the opaque id of the execution if an action
+                failed.
+            DatabaseUnavailableError: The execution could not be recorded.
         """
         run = _Run(viewer, self._limits.steps)
         async with self._program(process_id, viewer.only_profile) as program:
@@ -139,16 +147,18 @@ class ExecutionEngine:
     async def _program(
         self, process_id: int, only_profile: int | None
     ) -> AsyncIterator[Program | None]:
-        """A process to run. Runs of one switch wait for each other, so that each starts in the
-        state that the one before it left.
+        """Load a process, and hold its lock if it is a switch.
+
+        Executions of a switch run one after another, so that each starts in the state that the
+        previous one left.
         """
         program = await self._load(process_id, only_profile)
         if program is None or program.process.mode != "switch":
             yield program
             return
-        lock = self._switches.get(process_id)
+        lock = self._switch_locks.get(process_id)
         if lock is None:
-            lock = self._switches[process_id] = asyncio.Lock()
+            lock = self._switch_locks[process_id] = asyncio.Lock()
         async with lock:
             yield await self._load(process_id, only_profile)
 
@@ -163,7 +173,15 @@ class ExecutionEngine:
         supplied: Sequence[SuppliedValue],
         parent_step: int | None,
     ) -> _Outcome:
-        """Run a process from its first action; raises ``EXECUTION_FAILED`` where one fails."""
+        """Execute a loaded process, and record the execution.
+
+        Args:
+            parent_step: The step that started this execution, or None if it is not nested.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT`` if ``supplied`` does not fit the inputs of the process.
+                ``EXECUTION_FAILED`` if an action failed or a limit was exceeded.
+        """
         process = program.process
         state = program.state
         values = check_inputs(program.inputs, state, supplied)
@@ -177,20 +195,20 @@ class ExecutionEngine:
                 parent_step_id=parent_step,
             )
         actions = [a for a in program.actions if state is None or a.enabled is state]
-        # The limit of time is that of the whole run; what is nested ends with it.
+        # The time limit applies to the outermost execution, and ends nested ones with it.
         seconds = self._limits.seconds if parent_step is None else None
         results: list[Any] = []
         failure: str | None = None
         try:
             async with asyncio.timeout(seconds):
-                answers = self._results(run, execution_id, actions, dict(values))
-                results = [result async for result in answers]
+                step_results = self._results(run, execution_id, actions, dict(values))
+                results = [result async for result in step_results]
         except _FailedError as error:
             failure = str(error)
         except TimeoutError:
             failure = f"it took longer than {self._limits.seconds:g} s"
         except asyncio.CancelledError:
-            # The caller went away or the gateway stops: what is on record has to end as well.
+            # The caller disconnected or the gateway is shutting down. Record the end anyway.
             await asyncio.shield(self._finish(program, execution_id, "it was interrupted"))
             raise
         failure = await self._finish(program, execution_id, failure)
@@ -203,7 +221,11 @@ class ExecutionEngine:
         return _Outcome(execution_id, results)
 
     async def _finish(self, program: Program, execution_id: int, failure: str | None) -> str | None:
-        """Record the end of a run, and flip the state of a switch; returns what failed, if any."""
+        """Record the end of an execution, and flip the state of a switch that succeeded.
+
+        Returns:
+            ``failure``, or the reason why the state could not be flipped. None on success.
+        """
         process = program.process
         enabled = process.enabled
         async with self._database.transaction() as transaction:
@@ -222,7 +244,7 @@ class ExecutionEngine:
         actions: Sequence[ActionRow],
         values: Mapping[str, str],
     ) -> AsyncIterator[Any]:
-        """Run the actions in order; what each of them answered."""
+        """Run the actions in order, and yield the result of each."""
         for position, action in enumerate(actions, start=1):
             run.steps_left -= 1
             if run.steps_left < 0:
@@ -231,11 +253,11 @@ class ExecutionEngine:
             async with self._database.transaction() as transaction:
                 step_id = await start_step(transaction, execution_id, position, action, arguments)
             result: Any = None
-            answer: bytes | None = None
+            result_json: bytes | None = None
             failure: str | None = None
             try:
                 result = await self._run_action(run, step_id, action, arguments)
-                answer = _as_json(result)
+                result_json = _as_json(result)
             except ActionFailedError as error:
                 failure = _NOT_STORABLE.sub("\ufffd", str(error))
             except asyncio.CancelledError:
@@ -243,8 +265,8 @@ class ExecutionEngine:
                 raise
             except Exception:
                 logger.exception("source kind %s failed", action.source_kind)
-                failure = "the source failed in a way that it should not"
-            await self._finish_step(step_id, answer, failure)
+                failure = "the source raised an unexpected error"
+            await self._finish_step(step_id, result_json, failure)
             if failure is not None:
                 raise _FailedError(f'action {position} ("{action.source_name}") failed: {failure}')
             yield result
@@ -270,11 +292,11 @@ class ExecutionEngine:
     async def _run_process(
         self, run: _Run, step_id: int, action: ActionRow, arguments: Sequence[Argument]
     ) -> Any:
-        """Run the process that an action calls, its arguments being that process's inputs."""
+        """Execute the process that an action runs. The action's arguments are its input values."""
         assert action.subprocess_id is not None
         if run.depth >= self._limits.depth:
             raise ActionFailedError(f"it is nested deeper than {self._limits.depth} processes")
-        failed = f'the process "{action.action}" failed'
+        message = f'the process "{action.action}" failed'
         async with self._program(action.subprocess_id, None) as program:
             if program is None:
                 raise ActionFailedError(f'there is no process "{action.action}"')
@@ -291,18 +313,22 @@ class ExecutionEngine:
                         else problem
                         for problem in error.problems
                     ]
-                    message = bad_input(*problems).message
-                    raise ActionFailedError(f"{failed}: {message}") from error
-                # What went wrong inside is on record there, for those who may see it.
-                raise ActionFailedError(failed) from error
+                    reasons = bad_input(*problems).message
+                    raise ActionFailedError(f"{message}: {reasons}") from error
+                # The nested execution records the cause, for callers who may see that process.
+                raise ActionFailedError(message) from error
             finally:
                 run.depth -= 1
         return {"execution": outcome.execution_id, "results": outcome.results}
 
 
 def _as_json(result: Any) -> bytes:
-    """A source's answer as it is stored; raises ``ActionFailedError``."""
+    """Serialize the result of a source for storage.
+
+    Raises:
+        ActionFailedError: The result is not a JSON value.
+    """
     try:
         return orjson.dumps(result)
     except TypeError:
-        raise ActionFailedError("the source answered with what is not JSON") from None
+        raise ActionFailedError("the source returned a value that is not JSON") from None

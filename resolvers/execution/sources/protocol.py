@@ -1,9 +1,10 @@
-"""In charge of the kinds of source: what each does with an action.
+"""Define the protocol that source kinds implement.
 
-A kind is a class with a ``name``, a pydantic model of its settings and a ``run``. A new kind of
-this project is a module beside this one, listed in ``BUILT_IN``; other packages add theirs through
-the entry point group ``process_gateway.sources``. What belongs to the run itself (inputs,
-interpolation, order, recording) is ``engine``'s.
+A source kind is a class with a ``name``, a pydantic model of its ``settings``, and a ``run``
+method. To add a kind to this project, write a module in this folder and list the class in
+``registry.BUILT_IN``. Other packages add kinds through the entry point group
+``process_gateway.sources``. ``resolvers.execution.engine`` handles input values, interpolation,
+order, and recording; a kind only runs the action.
 """
 
 from __future__ import annotations
@@ -15,42 +16,42 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, SecretStr
 
 PROCESS_KIND = "process"
-"""The kind of the one source that runs other processes; the engine does that itself."""
+"""The kind of the built-in source that runs other processes. The engine implements it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An action about to be run."""
+    """An action to run."""
 
     action: str
     arguments: Sequence[tuple[str, str]]
-    """References and values, inputs filled in, in order."""
+    """References and values in order, with input values substituted."""
     settings: BaseModel
-    """The source's settings, an instance of the kind's model."""
+    """The settings of the source, as an instance of the kind's model."""
 
 
 class ActionFailedError(Exception):
-    """The source could not do it; the message is shown to whoever asked."""
+    """The source could not run the action. The message is shown to the caller."""
 
 
 class SourceKind(Protocol):
-    """A kind of source."""
+    """A source kind."""
 
     name: ClassVar[str]
     settings: ClassVar[type[BaseModel]]
-    """Model of its settings; fields of type ``SecretStr`` are stored apart and never shown."""
+    """Model of the settings. ``SecretStr`` fields are stored separately and never returned."""
 
     async def run(self, call: Call) -> Any:
-        """Do the action; returns a JSON value.
+        """Run an action, and return its result, a JSON value.
 
         Raises:
-            ActionFailedError: it could not be done.
+            ActionFailedError: The action failed.
         """
         ...
 
 
 def secret_names(settings: type[BaseModel]) -> set[str]:
-    """The settings of a kind that no API may show."""
+    """Return the names of the secret settings, which no API may return."""
     return {
         name
         for name, info in settings.model_fields.items()

@@ -1,9 +1,6 @@
-"""In charge of the kinds of source: what each does with an action.
+"""List the source kinds that are available: the built-in ones and those of installed packages.
 
-A kind is a class with a ``name``, a pydantic model of its settings and a ``run``. A new kind of
-this project is a module beside this one, listed in ``BUILT_IN``; other packages add theirs through
-the entry point group ``process_gateway.sources``. What belongs to the run itself (inputs,
-interpolation, order, recording) is ``engine``'s.
+``resolvers.execution.sources.protocol`` describes how to add a kind.
 """
 
 from __future__ import annotations
@@ -15,13 +12,17 @@ from resolvers.execution.sources.echo import EchoKind
 from resolvers.execution.sources.protocol import SourceKind
 
 ENTRY_POINTS = "process_gateway.sources"
-
+"""The entry point group through which other packages add source kinds."""
 
 BUILT_IN: tuple[type[SourceKind], ...] = (EchoKind,)
+"""The source kinds of this project, except ``process``, which the engine implements."""
 
 
 def installed_kinds() -> dict[str, SourceKind]:
-    """The kinds of this gateway and of the packages installed beside it, by name."""
+    """Return the built-in kinds and those of installed packages, by name.
+
+    A built-in kind takes precedence over a kind of the same name from a package.
+    """
     kinds: dict[str, SourceKind] = {kind.name: kind() for kind in BUILT_IN}
     for point in entry_points(group=ENTRY_POINTS):
         kind = point.load()()
@@ -30,5 +31,5 @@ def installed_kinds() -> dict[str, SourceKind]:
 
 
 def known_kinds(kinds: Mapping[str, SourceKind]) -> str:
-    """The kinds that a source can be created of, for messages."""
+    """Format the names of the kinds for error messages."""
     return ", ".join(sorted(kinds))

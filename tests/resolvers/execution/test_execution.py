@@ -374,9 +374,9 @@ async def test_a_failure_three_levels_down(home: Home) -> None:
     ("action", "expected"),
     [
         ("fail", "the bulb is broken\ufffd\ufffd"),
-        ("break", "the source failed in a way that it should not"),
-        ("set", "the source answered with what is not JSON"),
-        ("surrogate", "the source answered with what is not JSON"),
+        ("break", "the source raised an unexpected error"),
+        ("set", "the source returned a value that is not JSON"),
+        ("surrogate", "the source returned a value that is not JSON"),
     ],
 )
 async def test_a_source_that_fails(home: Home, action: str, expected: str) -> None:
