@@ -1,5 +1,8 @@
-"""The whole answer to a GraphQL request: what is refused, and what graphql-core's executor makes of
-the rest.
+"""Compute the expected response to a GraphQL query in plain Python.
+
+This package implements visibility, filters, sort orders, pages, cursors, and errors a second time,
+as directly as possible and without the SQL or the planner of the product. graphql-core's executor
+resolves the operation field by field over plain objects.
 """
 
 from __future__ import annotations
@@ -54,22 +57,23 @@ Composite = GraphQLObjectType | GraphQLInterfaceType
 
 @dataclass(frozen=True)
 class Expected:
-    """What a request should be answered with."""
+    """The expected response to a request."""
 
     status: int
     body: Mapping[str, Any]
-    """All but the errors."""
+    """The response without ``errors``."""
     errors: Sequence[Sequence[Error]] = ()
-    """Each of the errors, in every form that it may have: where several values are wrong, whichever
-    is found first is named."""
+    """For each error, all forms that it may have. If several values are invalid, the response may
+    name any one of them."""
 
 
 class Reference:
-    """Answers the queries of one viewer.
+    """Computes the expected responses for one viewer.
 
     Args:
-        rows: every row of every table.
-        profile_id: the viewer's profile.
+        schema: The schema of the API.
+        rows: All rows of all tables.
+        profile_id: The profile of the viewer.
     """
 
     def __init__(self, schema: GraphQLSchema, rows: Rows, profile_id: int) -> None:
@@ -79,37 +83,40 @@ class Reference:
     def answer(
         self, document: DocumentNode, variables: Mapping[str, Any], operation_name: str | None
     ) -> Expected:
-        """What a request with a valid document of queries should be answered with."""
-        named = {
+        """Return the expected response to a request with a valid document of queries."""
+        operations = {
             definition.name.value if definition.name else None: definition
             for definition in document.definitions
             if isinstance(definition, OperationDefinitionNode)
         }
-        if operation_name not in named and (operation_name is not None or len(named) > 1):
-            known = [name for name in named if name is not None]
+        if operation_name not in operations and (operation_name is not None or len(operations) > 1):
+            known = [name for name in operations if name is not None]
             return Expected(400, {}, [[of_operation_name(known)]])
-        operation = next(iter(named.values())) if operation_name is None else named[operation_name]
-        asked = _Asked(self.schema, document, operation)
+        if operation_name is None:
+            definition = next(iter(operations.values()))
+        else:
+            definition = operations[operation_name]
+        operation = _Operation(self.schema, document, definition)
         coerced = get_variable_values(
             self.schema,
-            operation.variable_definitions or (),
+            definition.variable_definitions or (),
             dict(variables),
         )
         if isinstance(coerced, VariableValues):
-            asked.variables = coerced
-            return self._executed(asked, document, operation_name, variables)
-        return self._misfit(asked, variables)
+            operation.variables = coerced
+            return self._executed(operation, document, operation_name, variables)
+        return self._invalid_variables(operation, variables)
 
-    def _misfit(self, asked: _Asked, variables: Mapping[str, Any]) -> Expected:
-        """Variables that do not fit are nothing to those who might not have used them anyway."""
-        forbidden = [self._forbidden(name) for name in asked.root_names]
+    def _invalid_variables(self, operation: _Operation, variables: Mapping[str, Any]) -> Expected:
+        """Return the expected response to invalid variables. Missing permissions come first."""
+        forbidden = [self._forbidden(name) for name in operation.root_names]
         if any(forbidden):
             return Expected(403, {}, [[error for error in forbidden if error is not None]])
         wrong: list[Problem] = []
         locations = []
-        for definition in asked.operation.variable_definitions or ():
+        for definition in operation.node.variable_definitions or ():
             name = definition.variable.name.value
-            path = asked.first_uses.get(name, (name,))
+            path = operation.first_uses.get(name, (name,))
             type_: Any = type_from_ast(self.schema, definition.type)
             if name not in variables:
                 missing = is_non_null_type(type_) and definition.default_value is None
@@ -131,24 +138,27 @@ class Reference:
 
     def _executed(
         self,
-        asked: _Asked,
+        operation: _Operation,
         document: DocumentNode,
         operation_name: str | None,
         variables: Mapping[str, Any],
     ) -> Expected:
         errors: dict[str, list[Error]] = {}
-        for key, field in asked.roots.items():
+        for key, field in operation.roots.items():
             forbidden = self._forbidden(field.name.value)
-            problems = list(dict.fromkeys(asked.wrong(key)))
+            problems = list(dict.fromkeys(operation.problems(key)))
             if forbidden or problems:
                 assert field.loc is not None
                 token = field.loc.start_token
-                at = {"path": [key], "locations": [{"line": token.line, "column": token.column}]}
-                errors[key] = [(forbidden or of_problems(problems)) | at]
+                location = {"line": token.line, "column": token.column}
+                members = {"path": [key], "locations": [location]}
+                errors[key] = [(forbidden or of_problems(problems)) | members]
         data = None
-        if not any(is_non_null_type(asked.definition(asked.roots[key]).type) for key in errors):
+        if not any(
+            is_non_null_type(operation.definition(operation.roots[key]).type) for key in errors
+        ):
 
-            def unless_refused(value: Any, info: Any, **arguments: Any) -> Any:
+            def null_on_error(value: Any, info: Any, **arguments: Any) -> Any:
                 if info.path.key in errors:
                     return None
                 return value(info, **arguments) if callable(value) else value
@@ -156,7 +166,7 @@ class Reference:
             result = execute_sync(
                 self.schema,
                 document,
-                {name: partial(unless_refused, value) for name, value in self.sight.root.items()},
+                {name: partial(null_on_error, value) for name, value in self.sight.root.items()},
                 variable_values=dict(variables),
                 operation_name=operation_name,
             )
@@ -165,14 +175,14 @@ class Reference:
         return Expected(200, {"data": data}, list(errors.values()))
 
 
-class _Asked:
-    """An operation: its root fields, and all that is wrong below each of them."""
+class _Operation:
+    """An operation: its root fields, and the problems with the arguments of each."""
 
     def __init__(
-        self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode
+        self, schema: GraphQLSchema, document: DocumentNode, node: OperationDefinitionNode
     ) -> None:
         self.schema = schema
-        self.operation = operation
+        self.node = node
         self.fragments = {
             definition.name.value: definition
             for definition in document.definitions
@@ -182,22 +192,22 @@ class _Asked:
         assert query is not None
         self.query = query
         self.variables: VariableValues | None = None
-        """Coerced; while they are not, every selection is included."""
+        """The coerced variables. While this is None, @skip and @include are ignored."""
 
     @property
     def root_names(self) -> set[str]:
-        """The names of the root fields, whatever @skip and @include say."""
+        """The names of the root fields, regardless of @skip and @include."""
         assert self.variables is None
         return {field.name.value for _, field in self._root_fields()}
 
     def _root_fields(self) -> Iterator[tuple[Composite, FieldNode]]:
-        return self.fields(self.query, {self.query.name}, self.operation.selection_set)
+        return self.fields(self.query, {self.query.name}, self.node.selection_set)
 
     @cached_property
     def first_uses(self) -> dict[str, Path]:
         """Where each variable is used first in the arguments, whatever @skip and @include say."""
         found: dict[str, Path] = {}
-        self._uses(self.operation.selection_set, (), found, set())
+        self._uses(self.node.selection_set, (), found, set())
         return found
 
     def _uses(
@@ -229,11 +239,11 @@ class _Asked:
 
     @cached_property
     def roots(self) -> dict[str, FieldNode]:
-        """The first field of each key, in order."""
-        found: dict[str, FieldNode] = {}
+        """The first field of each response key, in order."""
+        fields: dict[str, FieldNode] = {}
         for _, field in self.selected:
-            found.setdefault(_key(field), field)
-        return {key: field for key, field in found.items() if field.name.value != "__typename"}
+            fields.setdefault(_key(field), field)
+        return {key: field for key, field in fields.items() if field.name.value != "__typename"}
 
     def definition(self, root: FieldNode) -> GraphQLField:
         field: GraphQLField = self.query.fields[root.name.value]
@@ -242,10 +252,10 @@ class _Asked:
     def fields(
         self, type_: Composite, possible: set[str], selection_set: SelectionSetNode
     ) -> Iterator[tuple[Composite, FieldNode]]:
-        """The fields selected, each with the type that it is selected of.
+        """Yield the selected fields, each with the type that it is selected on.
 
         Args:
-            possible: the names of the object types that objects can have here.
+            possible: The names of the possible object types.
         """
         for selection in selection_set.selections:
             if not self.included(selection):
@@ -261,9 +271,9 @@ class _Asked:
             narrowed: Any = type_
             if inner.type_condition is not None:
                 narrowed = self.schema.type_map[inner.type_condition.name.value]
-            left = possible & self.object_types(narrowed)
-            if left:
-                yield from self.fields(narrowed, left, inner.selection_set)
+            remaining = possible & self.object_types(narrowed)
+            if remaining:
+                yield from self.fields(narrowed, remaining, inner.selection_set)
 
     def object_types(self, type_: Composite) -> set[str]:
         if isinstance(type_, GraphQLInterfaceType):
@@ -277,16 +287,16 @@ class _Asked:
         include = get_directive_values(GraphQLIncludeDirective, node, self.variables)
         return not (skip and skip["if"]) and bool(include is None or include["if"])
 
-    def wrong(self, key: str) -> Iterator[Problem]:
-        """What is wrong with the arguments of a root field, and of all below it."""
+    def problems(self, key: str) -> Iterator[Problem]:
+        """Yield the problems with the arguments of a root field and of all fields below it."""
         for type_, field in self.selected:
             if _key(field) == key:
-                yield from self._wrong(type_, field, ())
+                yield from self._problems(type_, field, ())
 
-    def _wrong(self, type_: Composite, field: FieldNode, above: Path) -> Iterator[Problem]:
+    def _problems(self, type_: Composite, field: FieldNode, parent: Path) -> Iterator[Problem]:
         if field.name.value == "__typename":
             return
-        definition, path = type_.fields[field.name.value], (*above, _key(field))
+        definition, path = type_.fields[field.name.value], (*parent, _key(field))
         arguments = get_argument_values(definition, field, self.variables)
         target: Any = get_named_type(definition.type)
         if "first" in definition.args:
@@ -299,7 +309,7 @@ class _Asked:
         if field.selection_set is not None:
             inner = self.fields(target, self.object_types(target), field.selection_set)
             for inner_type, selected in inner:
-                yield from self._wrong(inner_type, selected, path)
+                yield from self._problems(inner_type, selected, path)
 
 
 def _key(field: FieldNode) -> str:

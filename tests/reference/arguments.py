@@ -37,7 +37,7 @@ def wrong_page(type_name: str, arguments: Mapping[str, Any], path: Path) -> Iter
 
 
 def wrong_where(where: Any, path: Path) -> Iterator[Problem]:
-    """The operands of a filter that no database can hold."""
+    """Yield the operands of a filter that PostgreSQL cannot store."""
     for key, value in (where or {}).items():
         if isinstance(value, Mapping):
             yield from wrong_where(value, (*path, key))

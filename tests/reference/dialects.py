@@ -1,6 +1,4 @@
-"""The whole answers of both dialects to those who read: CONTRACT.md, sections 2 to 5, made in plain
-Python of plain rows.
-"""
+"""Compute the expected responses of both dialects to read requests (docs/contract.md §2 to §5)."""
 
 from __future__ import annotations
 
@@ -27,9 +25,9 @@ ROUTES = {
     "/processes": ("GET", "PUT"),
     "/processes/{id}": ("PUT",),
 }
-"""Every path of both dialects, and its methods."""
+"""All paths of both dialects, with their methods."""
 
-# What each kind of error is called by /process, by /processes, and by HTTP.
+# Each kind of error: the code of /process, the code and message of /processes, the HTTP status.
 INVALID = ("invalid", 1001, "Incorrect data", 400)
 NOT_FOUND = ("not_found", 1005, "Resource with this id is not exists", 404)
 EXPIRED = ("token_expired", 2002, "Access token expired", 401)
@@ -41,12 +39,12 @@ TOKENS = {
     "nonsense": (UNAUTHENTICATED, "this is not a token of this gateway"),
     "expired": (EXPIRED, "the token has expired; ask for a new one"),
 }
-"""What is said of each kind of token that is not good."""
+"""The error for each kind of invalid token."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request should be answered with."""
+    """The expected response to a request."""
 
     status: int
     body: Any
@@ -54,13 +52,13 @@ class Answer:
 
 
 class Matched(NamedTuple):
-    """What a path means."""
+    """The route that a path matches."""
 
     route: str | None
     methods: list[str]
-    """Those that the path takes."""
+    """The methods that the path allows."""
     value: str
-    """The first of what stands for the route's variable parts, decoded."""
+    """The first path parameter, decoded. Empty if the route has none."""
 
 
 def matched(path: str) -> Matched:
@@ -77,49 +75,51 @@ def matched(path: str) -> Matched:
 
 
 def _with_head(methods: Iterable[str]) -> list[str]:
-    """HEAD works wherever GET does."""
+    """Add HEAD to routes with GET."""
     return ", ".join(methods).replace("GET", "GET, HEAD").split(", ")
 
 
 def answer(sight: Sight, method: str, path: str, token: str = "good") -> Answer:
-    """What a request to read is answered with.
+    """Return the expected response to a read request.
 
     Args:
-        path: as it is sent: percent-encoded.
-        token: "good", or what is wrong with it.
+        sight: The data that the viewer sees.
+        method: The HTTP method.
+        path: The percent-encoded path.
+        token: "good" for a valid token, or one of ``TOKENS``.
     """
     route, methods, text = matched(path)
     if route is None:
-        return _refused(path, NOT_FOUND, "there is no such path in this API")
+        return _error_response(path, NOT_FOUND, "there is no such path in this API")
     if method not in methods:
         message = f"this path does not take {quoted(method)}, only {', '.join(methods)}"
-        refused = _refused(path, INVALID, message)
-        return Answer(405, refused.body, {**refused.headers, "Allow": ", ".join(methods)})
+        response = _error_response(path, INVALID, message)
+        return Answer(405, response.body, {**response.headers, "Allow": ", ".join(methods)})
     if token in TOKENS:
-        return _refused(path, *TOKENS[token])
-    needed = PERMISSIONS["processes"]
-    if route != "/espaces" and not may(sight.viewer, needed):
-        message = not_allowed(f"GET {route}", needed, sight.viewer["name"])
-        return _refused(path, FORBIDDEN, message)
+        return _error_response(path, *TOKENS[token])
+    permission = PERMISSIONS["processes"]
+    if route != "/espaces" and not may(sight.viewer, permission):
+        message = not_allowed(f"GET {route}", permission, sight.viewer["name"])
+        return _error_response(path, FORBIDDEN, message)
     match route:
         case "/espaces":
-            return _done([_espace(row) for row in sight.all("Espace")])
+            return _success([_espace(row) for row in sight.all("Espace")])
         case "/process":
-            return _done([_whole(sight, row) for row in sight.all("Process")])
+            return _success([_process(sight, row) for row in sight.all("Process")])
         case "/processes":
-            listed = [_listed(row) for row in sight.all("Process")]
-            return Answer(200, {"processes": listed}, _HEADERS)
-    # An id is of ASCII digits alone, and of no more than the largest one has.
+            rows = [_listed_process(row) for row in sight.all("Process")]
+            return Answer(200, {"processes": rows}, _HEADERS)
+    # An id consists of ASCII digits, at most as many as the largest id has.
     number = int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else 0
-    found = [row for row in sight.all("Process") if row["id"] == number <= LARGEST_ID]
-    if not found:
+    matches = [row for row in sight.all("Process") if row["id"] == number <= LARGEST_ID]
+    if not matches:
         message = f"there is nothing at this path for idProcess {quoted(text)}"
-        return _refused(path, NOT_FOUND, message)
-    return _done(_whole(sight, found[0]))
+        return _error_response(path, NOT_FOUND, message)
+    return _success(_process(sight, matches[0]))
 
 
 def _decoded(part: str) -> str:
-    """Part of a path as text; empty where nothing can have it as its name."""
+    """Decode a part of a path. Empty if it is not a valid name."""
     try:
         text = unquote_to_bytes(part).decode()
     except ValueError:
@@ -135,32 +135,32 @@ _HEADERS = {
 }
 
 
-def _done(data: Any) -> Answer:
+def _success(data: Any) -> Answer:
     return Answer(200, {"error": False, "code": "ok", "message": "", "data": data}, _HEADERS)
 
 
-def _refused(path: str, kind: tuple[str, int, str, int], message: str) -> Answer:
-    word, number, fixed, status = kind
-    body: dict[str, Any] = {"error": True, "code": word, "message": message}
+def _error_response(path: str, kind: tuple[str, int, str, int], message: str) -> Answer:
+    process_code, processes_code, fixed_message, status = kind
+    body: dict[str, Any] = {"error": True, "code": process_code, "message": message}
     if path.split("/")[1] == "processes":
         details = [{"path": [], "message": message}]
-        body = {"code": number, "message": fixed, "details": details}
+        body = {"code": processes_code, "message": fixed_message, "details": details}
     headers = _HEADERS | ({"WWW-Authenticate": "Bearer"} if status == 401 else {})
     return Answer(status, body, headers)
 
 
-# Things ------------------------------------------------------------------------------------------
+# Bodies ------------------------------------------------------------------------------------------
 
 
 def _espace(row: Row) -> Any:
     return {key: row[key] for key in ("id", "reference", "name", "description", "icon")}
 
 
-def _listed(process: Row) -> Any:
+def _listed_process(process: Row) -> Any:
     return {"id": process["id"], "name": process["name"], "comment": process["description"]}
 
 
-def _whole(sight: Sight, process: Row) -> Any:
+def _process(sight: Sight, process: Row) -> Any:
     espaces = sight.related("Process", "espace", process)
     return {
         "id": process["id"],
@@ -185,13 +185,13 @@ def _whole(sight: Sight, process: Row) -> Any:
         ],
         "inputs": [
             {
-                "id": given["id"],
-                "reference": given["reference"],
-                "name": given["name"],
-                "type": given["type"],
-                "enable": int(given["enabled"]),
+                "id": input_["id"],
+                "reference": input_["reference"],
+                "name": input_["name"],
+                "type": input_["type"],
+                "enable": int(input_["enabled"]),
             }
-            for given in sight.related("Process", "inputs", process)
+            for input_ in sight.related("Process", "inputs", process)
         ],
         "profiles": [
             {"id": profile["id"], "name": profile["name"]}

@@ -1,6 +1,4 @@
-"""What is said of what is wrong: the texts of ``docs/errors.md`` and of the product's own tests,
-written a second time.
-"""
+"""Build the expected errors, with the messages of ``docs/errors.md`` and of the product's tests."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from graphql import GraphQLError
 
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str]
-"""Where a value is wrong, and what was expected of it."""
+"""The path of an invalid value, and the message."""
 
 Error = dict[str, Any]
 """An item of ``errors``."""
@@ -22,14 +20,14 @@ MOST_LISTED = 20
 
 
 def quoted(text: str) -> str:
-    """A text as messages repeat it: in quotes, what cannot be printed escaped, and cut."""
+    """Quote a string as messages do: escape non-printable characters, and truncate it."""
     shown = repr(text) if text.isprintable() else ascii(text)
     shown = f'"{shown[1:-1]}"'
     return shown if len(shown) <= LONGEST_QUOTE else shown[: LONGEST_QUOTE - 1] + "…"
 
 
 def not_storable(value: object) -> str | None:
-    """Why the database cannot hold a value; None where it can."""
+    """Return why PostgreSQL cannot store a value, or None if it can."""
     if not isinstance(value, str):
         return None
     if "\0" in value:
@@ -40,7 +38,7 @@ def not_storable(value: object) -> str | None:
 
 
 def place(path: Path) -> str:
-    """A path as people write it: ``nodes.ids[2]``."""
+    """Format a path for people: ``nodes.ids[2]``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
@@ -78,7 +76,7 @@ def of_missing_permission(field: str, permission: str, profile: str) -> Error:
 
 
 def of_graphql(error: GraphQLError) -> Error:
-    """What graphql-core found, which repeats what the client sent."""
+    """Return the error for one that graphql-core reported. Its message quotes the client's text."""
     message = error.message
     if len(message) > LONGEST_MESSAGE:
         message = message[:LONGEST_MESSAGE] + "…"

@@ -1,4 +1,4 @@
-"""What the rows say, whoever looks: the names of things, and how their values are shown."""
+"""Describe the model independently of any viewer: tables, relations, and the format of values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]
-"""The rows of each table, by its name."""
+"""The rows of each table, by table name."""
 
 LARGEST_ID = 2**31 - 1
 KINDS = ("number", "integer", "boolean", "choice", "time", "color")
@@ -24,7 +24,7 @@ TABLES = {
     "Execution": "execution",
     "ExecutionStep": "execution_step",
 }
-"""The table of each type."""
+"""The table of each object type."""
 
 RELATIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Espace": {"processes": ("page", "Process")},
@@ -57,7 +57,7 @@ RELATIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Viewer": {"profile": ("one", "Profile")},
 }
-"""Of each field that leads to rows: one, many or pages of them, and their type."""
+"""The relations of each type, with their cardinality (one, many, or a page) and target type."""
 
 ROOT_PAGES = {
     "espaces": "Espace",
@@ -66,7 +66,7 @@ ROOT_PAGES = {
     "sources": "Source",
     "executions": "Execution",
 }
-"""The connections at the root, and the type of what they list."""
+"""The root connections, and the type of their nodes."""
 
 PERMISSIONS = {
     "processes": "process:read",
@@ -76,7 +76,7 @@ PERMISSIONS = {
     "sources": "admin",
     "source": "admin",
 }
-"""The fields at the root that need a permission."""
+"""The root fields that require a permission."""
 
 
 def global_id(type_name: str, number: int) -> str:
@@ -84,7 +84,7 @@ def global_id(type_name: str, number: int) -> str:
 
 
 def read_id(text: str) -> tuple[str, int] | None:
-    """The type and the number in an id; None where it is none."""
+    """Return the type and the number that an id encodes, or None if it is invalid."""
     try:
         type_name, digits = base64.b64decode(text, validate=True).decode("ascii").split(":")
     except ValueError:

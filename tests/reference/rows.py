@@ -1,4 +1,4 @@
-"""Databases written as plain rows: what the tests of reads put in, and what they compare with."""
+"""Insert and select plain rows, for the tests and the reference implementation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from storage.database.database import Database
 
 Row = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]
-"""The rows of each table, by its name."""
+"""The rows of each table, by table name."""
 
-# Parents first.
+# Referenced tables come first.
 TABLES = (
     "espace",
     "process",
@@ -27,30 +27,30 @@ TABLES = (
 
 
 async def insert(database: Database, rows: Rows) -> None:
-    """Insert the rows, ids included; a column that a row leaves out has its default."""
+    """Insert rows with their ids. Columns that a row omits get their default."""
     async with database.transaction() as transaction:
         for table in TABLES:
-            alike: dict[tuple[str, ...], list[Row]] = {}
+            by_columns: dict[tuple[str, ...], list[Row]] = {}
             for row in rows.get(table, ()):
-                # An execution and the step that it ran as refer to each other: that comes below.
-                alike.setdefault(tuple(row.keys() - {"parent_step_id"}), []).append(row)
-            for columns, found in alike.items():
+                # Executions and steps refer to each other, so parent_step_id is set below.
+                by_columns.setdefault(tuple(row.keys() - {"parent_step_id"}), []).append(row)
+            for columns, group in by_columns.items():
                 names = ", ".join(columns)
                 await transaction.fetch(
                     f"INSERT INTO {table} ({names})"
                     f" SELECT {names} FROM json_populate_recordset(NULL::{table}, $1)",
-                    json.dumps(found).encode(),
+                    json.dumps(group).encode(),
                 )
         await transaction.fetch(
-            "UPDATE execution SET parent_step_id = given.parent_step_id"
-            " FROM json_populate_recordset(NULL::execution, $1) AS given"
-            " WHERE given.id = execution.id",
+            "UPDATE execution SET parent_step_id = new.parent_step_id"
+            " FROM json_populate_recordset(NULL::execution, $1) AS new"
+            " WHERE new.id = execution.id",
             json.dumps(rows.get("execution", [])).encode(),
         )
 
 
 async def select(database: Database) -> Rows:
-    """Every row of every table, each table in one order."""
+    """Return all rows of all tables, in a deterministic order."""
     async with database.transaction() as transaction:
         return {
             table: [

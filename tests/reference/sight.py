@@ -1,6 +1,4 @@
-"""What one viewer sees of a database: rows, filters, pages, and objects that graphql-core's own
-executor walks.
-"""
+"""Compute what one viewer sees, as rows and as objects for graphql-core's executor."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ from tests.reference.model import (
     time,
     word,
 )
-from tests.reference.pages import compare, cursor_of, order_of, place_of, read_cursor
+from tests.reference.pages import compare, cursor_of, order_of, read_cursor, sort_key
 
 Where = Mapping[str, Any]
 
@@ -32,11 +30,11 @@ DEFAULT_PAGE = 20
 
 
 class Sight:
-    """What one viewer sees of a database.
+    """The data that one viewer sees.
 
     Args:
-        rows: every row of every table.
-        profile_id: the viewer's profile.
+        rows: All rows of all tables.
+        profile_id: The profile of the viewer.
     """
 
     def __init__(self, rows: Rows, profile_id: int) -> None:
@@ -51,7 +49,7 @@ class Sight:
         self._scalars: dict[tuple[str, int], dict[str, Any]] = {}
 
     def knows(self, process_id: int | None) -> bool:
-        """Whether the process with this id exists to the viewer."""
+        """Return whether the viewer can see the process with this id."""
         if process_id is None or not self.may_read:
             return False
         return sees_all(self.viewer) or process_id in self.authorised
@@ -75,7 +73,7 @@ class Sight:
                 return True
 
     def all(self, type_name: str) -> list[Row]:
-        """Every row of the type that the viewer sees, by id."""
+        """Return all rows of the type that the viewer can see, ordered by id."""
         return [
             row
             for _, row in sorted(self.by_id[TABLES[type_name]].items())
@@ -85,7 +83,7 @@ class Sight:
     # Fields ------------------------------------------------------------------------------------
 
     def scalars(self, type_name: str, row: Row) -> dict[str, Any]:
-        """The fields of an object that lead to no other rows."""
+        """Return the fields of an object that are not relations."""
         key = (type_name, row["id"])
         if key not in self._scalars:
             self._scalars[key] = self._scalars_of(type_name, row)
@@ -151,7 +149,7 @@ class Sight:
                     "finishedAt": time(row["finished_at"]),
                 }
             case "ExecutionStep":
-                shown = row["source_name"] != "process" or (
+                visible = row["source_name"] != "process" or (
                     sees_all(self.viewer) or self.knows(row["subprocess_id"])
                 )
                 return ids | {
@@ -160,111 +158,111 @@ class Sight:
                     "action": row["action"],
                     "arguments": row["arguments"],
                     "status": word(row["status"]),
-                    "result": row["result"] if shown else None,
-                    "error": row["error"] if shown else None,
+                    "result": row["result"] if visible else None,
+                    "error": row["error"] if visible else None,
                     "startedAt": time(row["started_at"]),
                     "finishedAt": time(row["finished_at"]),
                 }
         raise ValueError(type_name)
 
     def related(self, type_name: str, name: str, row: Row) -> list[Row]:
-        """The rows that a field leads to, in order, as far as the viewer sees them."""
+        """Return the rows of a relation that the viewer can see, in order."""
         key = (type_name, name, row["id"])
         if key not in self._related:
             target = RELATIONS[type_name][name][1]
             self._related[key] = [
                 other
-                for other in self._reached(f"{type_name}.{name}", row)
+                for other in self._all_related(f"{type_name}.{name}", row)
                 if self.sees(target, other)
             ]
         return self._related[key]
 
-    def _reached(self, coordinate: str, row: Row) -> Iterable[Row]:
+    def _all_related(self, coordinate: str, row: Row) -> Iterable[Row]:
         match coordinate:
             case "Viewer.profile":
                 return [row]
             case "Espace.processes":
-                return self._having("process", espace_id=row["id"])
+                return self._rows_with("process", espace_id=row["id"])
             case "Process.espace":
-                return self._one("espace", row["espace_id"])
+                return self._row_by_id("espace", row["espace_id"])
             case "Process.actions":
-                return self._having("action", "position", process_id=row["id"])
+                return self._rows_with("action", "position", process_id=row["id"])
             case "Process.inputs":
-                return self._having("input", "position", process_id=row["id"])
+                return self._rows_with("input", "position", process_id=row["id"])
             case "Process.profiles":
-                granted = self._having("authorisation", None, process_id=row["id"])
-                return self._among("profile", {grant["profile_id"] for grant in granted})
+                granted = self._rows_with("authorisation", None, process_id=row["id"])
+                return self._rows_by_id("profile", {grant["profile_id"] for grant in granted})
             case "Process.subprocesses":
-                actions = self._having("action", "position", process_id=row["id"])
+                actions = self._rows_with("action", "position", process_id=row["id"])
                 called = dict.fromkeys(action["subprocess_id"] for action in actions)
                 return [self.by_id["process"][id_] for id_ in called if id_ is not None]
             case "Process.usedBy":
-                calls = self._having("action", subprocess_id=row["id"])
-                return self._among("process", {call["process_id"] for call in calls})
+                calls = self._rows_with("action", subprocess_id=row["id"])
+                return self._rows_by_id("process", {call["process_id"] for call in calls})
             case "Process.executions":
-                return self._having("execution", process_id=row["id"])
+                return self._rows_with("execution", process_id=row["id"])
             case "Profile.processes":
-                granted = self._having("authorisation", None, profile_id=row["id"])
-                return self._among("process", {grant["process_id"] for grant in granted})
+                granted = self._rows_with("authorisation", None, profile_id=row["id"])
+                return self._rows_by_id("process", {grant["process_id"] for grant in granted})
             case "Source.processes":
-                actions = self._having("action", source_id=row["id"])
-                return self._among("process", {action["process_id"] for action in actions})
+                actions = self._rows_with("action", source_id=row["id"])
+                return self._rows_by_id("process", {action["process_id"] for action in actions})
             case "Action.source":
-                return self._one("source", row["source_id"])
+                return self._row_by_id("source", row["source_id"])
             case "Action.process" | "Input.process" | "Execution.process":
-                return self._one("process", row["process_id"])
+                return self._row_by_id("process", row["process_id"])
             case "Action.subprocess" | "ExecutionStep.subprocess":
-                return self._one("process", row["subprocess_id"])
+                return self._row_by_id("process", row["subprocess_id"])
             case "Execution.steps":
-                return self._having("execution_step", "position", execution_id=row["id"])
+                return self._rows_with("execution_step", "position", execution_id=row["id"])
             case "Execution.parentStep":
-                return self._one("execution_step", row["parent_step_id"])
+                return self._row_by_id("execution_step", row["parent_step_id"])
             case "ExecutionStep.execution":
-                return self._one("execution", row["execution_id"])
+                return self._row_by_id("execution", row["execution_id"])
             case "ExecutionStep.subexecution":
-                return self._having("execution", parent_step_id=row["id"])
+                return self._rows_with("execution", parent_step_id=row["id"])
         raise ValueError(coordinate)
 
-    def _having(self, table: str, order: str | None = "id", **values: object) -> list[Row]:
-        found = [
+    def _rows_with(self, table: str, order: str | None = "id", **values: object) -> list[Row]:
+        rows = [
             row
             for row in self.rows[table]
             if all(row[column] == value for column, value in values.items())
         ]
-        return found if order is None else sorted(found, key=lambda row: row[order])
+        return rows if order is None else sorted(rows, key=lambda row: row[order])
 
-    def _among(self, table: str, ids: set[int]) -> list[Row]:
+    def _rows_by_id(self, table: str, ids: set[int]) -> list[Row]:
         return [self.by_id[table][id_] for id_ in sorted(ids)]
 
-    def _one(self, table: str, id_: int | None) -> list[Row]:
+    def _row_by_id(self, table: str, id_: int | None) -> list[Row]:
         return [] if id_ is None else [self.by_id[table][id_]]
 
     # Filters -----------------------------------------------------------------------------------
 
-    def holds(self, type_name: str, row: Row, where: Where | None) -> bool:
+    def matches(self, type_name: str, row: Row, where: Where | None) -> bool:
         return all(
-            self._condition_holds(type_name, row, key, value)
+            self._condition_matches(type_name, row, key, value)
             for key, value in (where or {}).items()
             if value is not None
         )
 
-    def _condition_holds(self, type_name: str, row: Row, key: str, value: Any) -> bool:
+    def _condition_matches(self, type_name: str, row: Row, key: str, value: Any) -> bool:
         match key:
             case "and":
-                return all(self.holds(type_name, row, part) for part in value)
+                return all(self.matches(type_name, row, part) for part in value)
             case "or":
-                return any(self.holds(type_name, row, part) for part in value)
+                return any(self.matches(type_name, row, part) for part in value)
             case "not":
-                return not self.holds(type_name, row, value)
+                return not self.matches(type_name, row, value)
         if key in RELATIONS[type_name]:
             target = RELATIONS[type_name][key][1]
             others = self.related(type_name, key, row)
-            return any(self.holds(target, other, value) for other in others)
-        shown = self.scalars(type_name, row)[key]
+            return any(self.matches(target, other, value) for other in others)
+        actual = self.scalars(type_name, row)[key]
         if not isinstance(value, Mapping):
-            return bool(shown == value)
+            return bool(actual == value)
         return all(
-            _compares(shown, operator, operand)
+            _compares(actual, operator, operand)
             for operator, operand in value.items()
             if operand is not None
         )
@@ -272,25 +270,25 @@ class Sight:
     # Objects for the executor ------------------------------------------------------------------
 
     def object(self, type_name: str, row: Row) -> dict[str, Any]:
-        """What graphql-core's default resolvers read: values, and functions of arguments."""
-        shown: dict[str, Any] = {"__typename": type_name}
+        """Return an object for graphql-core's default resolvers: values and resolver functions."""
+        fields: dict[str, Any] = {"__typename": type_name}
         if type_name == "Viewer":
             profile = self.scalars("Profile", row)
-            shown |= {name: profile[name] for name in ("permissions", "seesAll")}
+            fields |= {name: profile[name] for name in ("permissions", "seesAll")}
         else:
-            shown |= self.scalars(type_name, row)
-        for name, (how, target) in RELATIONS[type_name].items():
+            fields |= self.scalars(type_name, row)
+        for name, (kind, target) in RELATIONS[type_name].items():
             resolve: Callable[..., Any] = {
                 "one": self._resolve_one,
                 "many": self._resolve_many,
                 "page": self._resolve_page,
-            }[how]
-            shown[name] = partial(resolve, type_name, name, row, target)
-        return shown
+            }[kind]
+            fields[name] = partial(resolve, type_name, name, row, target)
+        return fields
 
     def _resolve_one(self, type_name: str, name: str, row: Row, target: str, _: Any) -> Any:
-        found = self.related(type_name, name, row)
-        return self.object(target, found[0]) if found else None
+        rows = self.related(type_name, name, row)
+        return self.object(target, rows[0]) if rows else None
 
     def _resolve_many(self, type_name: str, name: str, row: Row, target: str, _: Any) -> Any:
         return [self.object(target, other) for other in self.related(type_name, name, row)]
@@ -304,40 +302,45 @@ class Sight:
         self, type_name: str, rows: Sequence[Row], arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
         order = order_of(type_name, arguments.get("orderBy"))
-        rows = [row for row in rows if self.holds(type_name, row, arguments.get("where"))]
-        for column, downward in reversed(order):
-            rows = sorted(rows, key=lambda row: place_of(row, ((column, False),)), reverse=downward)
+        rows = [row for row in rows if self.matches(type_name, row, arguments.get("where"))]
+        for column, descending in reversed(order):
+            rows = sorted(
+                rows, key=lambda row: sort_key(row, ((column, False),)), reverse=descending
+            )
         after, before = (
             read_cursor(arguments[name], order) if arguments.get(name) is not None else None
             for name in ("after", "before")
         )
 
         def beyond(bound: Sequence[Any] | None, side: int) -> list[Row]:
-            """The rows at a bound and on this side of it (-1: before, 1: after)."""
+            """Return the row at a cursor and the rows on one side of it (-1: before, 1: after)."""
             if bound is None:
                 return []
-            return [row for row in rows if compare(place_of(row, order), bound, order) != -side]
+            return [row for row in rows if compare(sort_key(row, order), bound, order) != -side]
 
-        # What a bound leaves out lies beyond the page, as does what the size cuts off.
-        left_out_before, left_out_after = beyond(after, -1), beyond(before, 1)
-        left = [row for row in rows if row not in left_out_before and row not in left_out_after]
+        # Rows that a cursor excludes lie beyond the page, like rows that the page size cuts off.
+        excluded_before, excluded_after = beyond(after, -1), beyond(before, 1)
+        remaining = [
+            row for row in rows if row not in excluded_before and row not in excluded_after
+        ]
         first, last = arguments.get("first"), arguments.get("last")
         if last is None:
             size = DEFAULT_PAGE if first is None else first
-            shown, cut_before, cut_after = left[:size], [], left[size:]
+            selected, cut_before, cut_after = remaining[:size], [], remaining[size:]
         else:
-            start = max(0, len(left) - last)
-            shown, cut_before, cut_after = left[start:], left[:start], []
+            start = max(0, len(remaining) - last)
+            selected, cut_before, cut_after = remaining[start:], remaining[:start], []
         edges = [
-            {"cursor": cursor_of(row, order), "node": self.object(type_name, row)} for row in shown
+            {"cursor": cursor_of(row, order), "node": self.object(type_name, row)}
+            for row in selected
         ]
         return {
             "edges": edges,
             "nodes": [edge["node"] for edge in edges],
             "totalCount": len(rows),
             "pageInfo": {
-                "hasNextPage": bool(left_out_after or cut_after),
-                "hasPreviousPage": bool(left_out_before or cut_before),
+                "hasNextPage": bool(excluded_after or cut_after),
+                "hasPreviousPage": bool(excluded_before or cut_before),
                 "startCursor": edges[0]["cursor"] if edges else None,
                 "endCursor": edges[-1]["cursor"] if edges else None,
             },
@@ -347,25 +350,26 @@ class Sight:
 
     @cached_property
     def root(self) -> dict[str, Any]:
-        """The object that queries start from."""
+        """The root object of queries."""
 
         def page(type_name: str, _: Any, **arguments: Any) -> Any:
             return self.page(type_name, self.all(type_name), arguments)
 
         def lookup(type_name: str, _: Any, **arguments: Any) -> Any:
-            ((name, wanted),) = ((n, v) for n, v in arguments.items() if v is not None)
+            ((name, key),) = ((n, v) for n, v in arguments.items() if v is not None)
+            if name == "id":  # in its canonical form
+                key = global_id(*cast("tuple[str, int]", read_id(key)))
             for row in self.all(type_name):
-                if self.scalars(type_name, row)[name] == (
-                    wanted if name != "id" else global_id(*cast("tuple[str, int]", read_id(wanted)))
-                ):
+                if self.scalars(type_name, row)[name] == key:
                     return self.object(type_name, row)
             return None
 
         def node(_: Any, id: str) -> Any:  # noqa: A002 the argument's name in the schema
             type_name, number = cast("tuple[str, int]", read_id(id))
             row = self.by_id.get(TABLES.get(type_name, ""), {}).get(number)
-            seen = row is not None and self.sees(type_name, row)
-            return self.object(type_name, row) if row is not None and seen else None
+            if row is None or not self.sees(type_name, row):
+                return None
+            return self.object(type_name, row)
 
         return {
             "viewer": self.object("Viewer", self.viewer),

@@ -1,4 +1,4 @@
-"""Random databases for the proof: small, and full of what could be mistaken for something else."""
+"""Generate random databases for the property tests: small, and full of ties and edge cases."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 from tests.reference.rows import Row, Rows
 
 PROFILES = ("admin", "occupant", "keeper", "lodger", "stranger", "clerk", "janitor")
-"""Every kind of viewer: two that see all from the start; three that see what they are authorised
-on, which is much, little and nothing; one that may not read; an admin that came later."""
+"""One profile for each kind of viewer: two built-in profiles that see everything; three that are
+authorized on many processes, few, and none; one without the permission to read; and an admin that
+is not built in."""
 
-# Few, so that there are ties; and such that cut, escaped, folded or mis-sorted texts show.
+# Few names, so that there are ties. They reveal truncation, escaping, case folding, and wrong
+# collation.
 NAMES = (
     "a",
     "b",
@@ -56,23 +58,23 @@ JSON: tuple[Any, ...] = (
 
 
 def random_rows(seed: int) -> Rows:
-    """The rows of a random database, without those that every database has from the start."""
+    """Return the rows of a random database, without the built-in rows."""
     return _World(random.Random(seed), seed).rows
 
 
 class _World:
-    """A database being made up."""
+    """A random database under construction."""
 
     def __init__(self, chance: random.Random, seed: int) -> None:
         self.chance = chance
-        # The first database is empty; in the second one, processes are nested as deep as can be.
+        # The first database is empty. In the second, processes are nested as deep as possible.
         size = 0 if seed == 0 else chance.randint(1, 9)
         self.espaces = self._ids(size and chance.randint(0, 4))
         self.processes = self._ids(size)
         self.sources = [1, 2, *(id_ + 2 for id_ in self._ids(chance.randint(0, 3)))]
         self.references = {
-            id_: f"{chance.choice(NAMES)[:240].strip() or 'r'}{place}"
-            for place, id_ in enumerate(self.processes)
+            id_: f"{chance.choice(NAMES)[:240].strip() or 'r'}{index}"
+            for index, id_ in enumerate(self.processes)
         }
         self.deep = seed == 1
         self.steps: list[Row] = []
@@ -100,11 +102,11 @@ class _World:
         }
 
     def _ids(self, count: int) -> list[int]:
-        """So many ids, in an order of their own."""
+        """Return distinct ids in random order."""
         return self.chance.sample(range(1, 3 * count + 2), count)
 
     def _positions(self, *counts: int) -> list[int]:
-        """One of so many positions, from 1 without a gap, in another order than that of the ids."""
+        """Choose one of the counts, and return the positions from 1 to it, shuffled."""
         count = self.chance.choice(counts)
         return self.chance.sample(range(1, count + 1), count)
 
@@ -161,9 +163,9 @@ class _World:
 
     def _actions(self) -> list[Row]:
         rows: list[Row] = []
-        for place, process in enumerate(self.processes):
-            # A process runs only those that come before it, so there are no cycles.
-            callable_ = self.processes[:place]
+        for index, process in enumerate(self.processes):
+            # A process runs only earlier ones, so there are no cycles.
+            callable_ = self.processes[:index]
             for position in self._positions(1, 1, 2, 3, 4):
                 called = None
                 if callable_ and (self.deep or self.chance.random() < 0.6):
@@ -201,13 +203,13 @@ class _World:
         return rows
 
     def _executions(self, count: int) -> list[Row]:
-        """Executions and their steps; some ran as a step of an earlier one."""
+        """Return executions, and add their steps. Some executions are nested in earlier ones."""
         rows: list[Row] = []
-        free: list[int] = []
+        free_steps: list[int] = []
         for id_ in range(1, count + 1):
             process = self.chance.choice((None, *self.processes))
             profile = self.chance.choice((None, 1, 2, 4, 4, 5, 6))
-            parent = free.pop() if free and self.chance.random() < 0.5 else None
+            parent = free_steps.pop() if free_steps and self.chance.random() < 0.5 else None
             status = self.chance.choice(("running", "succeeded", "failed"))
             rows.append(
                 {
@@ -227,18 +229,18 @@ class _World:
                 }
             )
             for position in self._positions(0, 1, 2, 3, 4):
-                free.append(len(self.steps) + 1)
-                self.steps.append(self._step(free[-1], id_, position))
+                free_steps.append(len(self.steps) + 1)
+                self.steps.append(self._step(free_steps[-1], id_, position))
         return rows
 
     def _step(self, id_: int, execution: int, position: int) -> Row:
         status = self.chance.choice(("running", "succeeded", "failed"))
-        runs = self.chance.random() < 0.6
+        runs_process = self.chance.random() < 0.6
         return {
             "id": id_,
             "execution_id": execution,
             "position": position,
-            "source_name": "process" if runs else self.chance.choice(("echo", "gone")),
+            "source_name": "process" if runs_process else self.chance.choice(("echo", "gone")),
             "action": self.chance.choice(NAMES),
             "arguments": self._arguments(),
             "status": status,
@@ -246,5 +248,5 @@ class _World:
             "error": self._text() if status == "failed" else None,
             "started_at": self._time(),
             "finished_at": None if status == "running" else self._time(),
-            "subprocess_id": self.chance.choice((None, *self.processes)) if runs else None,
+            "subprocess_id": self.chance.choice((None, *self.processes)) if runs_process else None,
         }
