@@ -1,6 +1,7 @@
-"""What tests run against: a real PostgreSQL for the session, a database of its own for each test,
-and on it the pipeline (``graph``) or a whole gateway behind a real port (``gateway``). The proofs
-share random databases (``worlds``).
+"""Fixtures for all tests: a real PostgreSQL server per session, and a database per test.
+
+On the database of the test, ``graph`` opens the pipeline without HTTP, and ``gateway`` starts a
+gateway on a real port. The property tests share random databases (``worlds``).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The address of a PostgreSQL server, without a database's name."""
+    """Start a PostgreSQL server for the session, and yield its URL."""
     with tempfile.TemporaryDirectory(prefix="gateway-tests-") as folder:
         server = EmbeddedPostgres.start(Path(folder))
         try:
@@ -50,7 +51,7 @@ def postgres() -> Iterator[str]:
 
 
 def in_database(url: str, name: str) -> str:
-    """The address of another database of the same server."""
+    """Return the URL of another database on the same server."""
     address, _, parameters = url.partition("?")
     return f"{address.rpartition('/')[0]}/{name}?{parameters}"
 
@@ -65,8 +66,8 @@ async def _run(url: str, statement: str) -> None:
 
 @pytest.fixture(scope="session")
 async def template(postgres: str) -> str:
-    """A migrated, otherwise empty database that every test gets a copy of."""
-    # Nothing here has to survive a power cut, and every test makes and drops a database.
+    """Create a migrated, otherwise empty database that is copied for each test."""
+    # Durability does not matter here, and each test creates and drops a database.
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
         await _run(postgres, f"ALTER SYSTEM SET {setting} = off")
     await _run(postgres, "SELECT pg_reload_conf()")
@@ -79,7 +80,7 @@ async def template(postgres: str) -> str:
 
 @contextlib.asynccontextmanager
 async def database_copy(postgres: str, template: str) -> AsyncIterator[str]:
-    """The address of a new database, gone at the end."""
+    """Create a copy of the template, yield its URL, and drop it at the end."""
     name = f"test_{next(_numbers)}"
     await _run(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
@@ -90,27 +91,27 @@ async def database_copy(postgres: str, template: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
-    """The address of a migrated database of the test's own."""
+    """Create a migrated database for the test, and yield its URL."""
     async with database_copy(postgres, template) as url:
         yield url
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """A connection pool to the test's own database."""
+    """Open a connection pool to the database of the test."""
     opened = await Database.connect(database_url, pool_max=4)
     yield opened
     await opened.close()
 
 
 def body_of(answer: Answer | Response) -> bytes:
-    """The body of an answer, in one piece."""
+    """Return the body of an answer in one piece."""
     return b"".join(answer.parts)
 
 
 @dataclass
 class Graph:
-    """The pipeline, without HTTP."""
+    """Runs GraphQL operations in the pipeline, without HTTP."""
 
     services: Services
 
@@ -119,7 +120,7 @@ class Graph:
         return self.services.database
 
     async def viewer(self, profile: str) -> Viewer:
-        """The viewer that a token for this profile would speak for."""
+        """Return the viewer that a token for this profile would identify."""
         async with self.database.transaction() as transaction:
             profile_id = await transaction.fetch_value(
                 "SELECT id FROM profile WHERE name = $1", profile
@@ -135,7 +136,7 @@ class Graph:
         profile: str | None = "admin",
         operation: str | None = None,
     ) -> Answer:
-        """The answer to an operation as it would go out."""
+        """Run an operation, and return the answer."""
         viewer = await self.viewer(profile) if profile is not None else None
         request = GraphQLRequest(query, operation, variables or {})
         return await self.services.operations.answer(request, viewer)
@@ -143,16 +144,16 @@ class Graph:
     async def ask(
         self, query: str, variables: dict[str, Any] | None = None, *, profile: str | None = "admin"
     ) -> dict[str, Any]:
-        """The whole response, parsed."""
-        parsed: dict[str, Any] = json.loads(
+        """Run an operation, and return the parsed response."""
+        response: dict[str, Any] = json.loads(
             body_of(await self.answer(query, variables, profile=profile))
         )
-        return parsed
+        return response
 
     async def data(
         self, query: str, variables: dict[str, Any] | None = None, *, profile: str = "admin"
     ) -> dict[str, Any]:
-        """The data of a response that has no errors."""
+        """Run an operation that succeeds, and return its ``data``."""
         response = await self.ask(query, variables, profile=profile)
         assert "errors" not in response, response["errors"]
         data: dict[str, Any] = response["data"]
@@ -165,33 +166,33 @@ class Graph:
         *,
         profile: str | None = "admin",
     ) -> dict[str, Any]:
-        """The one error of a response."""
+        """Run an operation that fails with one error, and return the error."""
         response = await self.ask(query, variables, profile=profile)
+        error: dict[str, Any]
         (error,) = response["errors"]
-        found: dict[str, Any] = error
-        return found
+        return error
 
     async def run(self, statement: str, *args: object) -> Any:
-        """Rows straight from the database, as dicts."""
+        """Run an SQL statement, and return its rows as dicts."""
         async with self.database.transaction() as transaction:
             return [dict(row) for row in await transaction.fetch(statement, *args)]
 
 
 def settings_for_tests(**values: Any) -> Settings:
-    """Settings that read nothing from outside, with these values."""
+    """Return settings with these values, independent of the environment."""
     return Settings.model_validate({"token_secret": SECRET, "port": 0, **values})
 
 
 @pytest.fixture
 async def graph(database: Database) -> AsyncIterator[Graph]:
-    """The pipeline on the test's own, empty database."""
+    """Open the pipeline on the empty database of the test."""
     async with open_services(settings_for_tests(), database) as services:
         yield Graph(services)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back over HTTP."""
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -203,7 +204,7 @@ class Reply:
 
 
 class Gateway(Graph):
-    """A gateway behind a real port."""
+    """A gateway that listens on a real port."""
 
     def __init__(self, services: Services, url: str, client: aiohttp.ClientSession) -> None:
         super().__init__(services)
@@ -211,7 +212,7 @@ class Gateway(Graph):
         self._client = client
 
     async def token(self, profile: str = "admin", ttl: timedelta = timedelta(hours=1)) -> str:
-        """A token for a profile."""
+        """Issue a token for a profile."""
         viewer = await self.viewer(profile)
         return self.services.keys.issue(viewer.profile_id, profile, ttl)
 
@@ -225,19 +226,20 @@ class Gateway(Graph):
         headers: dict[str, str] | None = None,
         encoded: bool = False,
     ) -> Reply:
-        """Send a request.
+        """Send an HTTP request.
 
         Args:
-            body: sent as it is where it is bytes, else as JSON.
-            encoded: whether the path is as it is to be sent.
+            body: Sent unchanged if it is bytes, otherwise as JSON.
+            profile: The profile to issue a token for, or None to send no token.
+            encoded: Whether ``path`` is already percent-encoded.
         """
-        sent = dict(headers or {})
+        headers = dict(headers or {})
         if profile is not None:
-            sent.setdefault("Authorization", await self.token(profile))
+            headers.setdefault("Authorization", await self.token(profile))
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         url = URL(f"{self.url}{path}", encoded=encoded)
         async with self._client.request(
-            method, url, data=data, headers=sent, allow_redirects=False
+            method, url, data=data, headers=headers, allow_redirects=False
         ) as response:
             return Reply(response.status, dict(response.headers), await response.read())
 
@@ -247,7 +249,7 @@ StartGateway = Callable[..., contextlib.AbstractAsyncContextManager[Gateway]]
 
 @contextlib.asynccontextmanager
 async def running_gateway(database: Database, **values: Any) -> AsyncIterator[Gateway]:
-    """A gateway with these settings on a free port of this machine."""
+    """Start a gateway with these settings on a free local port."""
     async with open_services(settings_for_tests(**values), database) as services:
         runner = web.ServerRunner(create_server(services))
         await runner.setup()
@@ -262,27 +264,27 @@ async def running_gateway(database: Database, **values: Any) -> AsyncIterator[Ga
 
 @pytest.fixture(scope="session")
 async def worlds(postgres: str, template: str) -> AsyncIterator[Worlds]:
-    """The random databases of the proofs, which leave them as they are; the first is empty."""
+    """Create the random databases that property tests read. The first one is empty."""
     async with database_copy(postgres, template) as url, contextlib.AsyncExitStack() as stack:
-        maker = await Database.connect(url)
-        stack.push_async_callback(maker.close)
-        found = []
+        connection = await Database.connect(url)
+        stack.push_async_callback(connection.close)
+        opened = []
         for number in range(WORLDS):
-            database = await random_database(maker, number)
+            database = await random_database(connection, number)
             stack.push_async_callback(database.close)
             started = running_gateway(database, max_query_tokens=100_000, operation_cache_size=10)
-            found.append(await World.of(number, await stack.enter_async_context(started)))
-        yield Worlds(found)
+            opened.append(await World.of(number, await stack.enter_async_context(started)))
+        yield Worlds(opened)
 
 
 @pytest.fixture
 async def gateway(database: Database) -> AsyncIterator[Gateway]:
-    """A gateway on the test's own, empty database."""
+    """Start a gateway on the empty database of the test."""
     async with running_gateway(database) as started:
         yield started
 
 
 @pytest.fixture
 def start_gateway(database: Database) -> StartGateway:
-    """Starts gateways with other settings on the test's own database."""
+    """Return a function that starts a gateway with other settings on the database of the test."""
     return lambda **values: running_gateway(database, **values)

@@ -1,7 +1,6 @@
-"""What the proofs have in common: how many examples they take, and the random databases that they
-ask.
+"""Configure the property tests ("proofs"): the number of examples, the seed, and random databases.
 
-``make prove EXAMPLES=20000`` takes more examples; ``SEED=…`` takes the same again.
+``make prove EXAMPLES=20000`` runs more examples. ``SEED=…`` repeats the examples of an earlier run.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ if TYPE_CHECKING:
 EXAMPLES = int(os.environ.get("EXAMPLES", "2000"))
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 AGAIN = f"make prove EXAMPLES={EXAMPLES} SEED={SEED}"
-"""What to type to see a failure again."""
+"""The command that reproduces a failure."""
 WORLDS = 20
 
 _EMPTY = """
 TRUNCATE espace, process, action, input, authorisation, execution, execution_step;
 DELETE FROM profile WHERE NOT built_in;
 DELETE FROM source WHERE NOT built_in;
--- The rows to come bring ids of their own, all below these.
+-- The inserted rows have explicit ids, all below these.
 SELECT setval(pg_get_serial_sequence(t, 'id'), 1000) FROM unnest('{process, action}'::text[]) AS t;
 """
 
@@ -44,29 +43,29 @@ Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 def proof(*phases: Phase, one_in: int = 1) -> Callable[[Test], Test]:
-    """Makes a test a proof, for which ``EXAMPLES`` and ``SEED`` hold.
+    """Turn a Hypothesis test into a proof that honors ``EXAMPLES`` and ``SEED``.
 
     Args:
-        phases: those that Hypothesis takes.
-        one_in: of so many examples it takes one.
+        phases: The phases that Hypothesis runs.
+        one_in: Divide the number of examples by this.
     """
     count = max(1, EXAMPLES // one_in)
 
     def decorate(test: Test) -> Test:
-        governed = settings(
+        configured = settings(
             max_examples=count,
             deadline=None,
             database=None,
             report_multiple_bugs=False,
             phases=phases,
-            # Operations of the real schema take many choices; none of these is a fault of a test.
+            # Operations of the real schema need many choices, which trips these checks.
             suppress_health_check=[
                 HealthCheck.too_slow,
                 HealthCheck.data_too_large,
                 HealthCheck.large_base_example,
             ],
         )(seed(SEED)(test))
-        marked: Test = pytest.mark.timeout(max(300, count))(governed)
+        marked: Test = pytest.mark.timeout(max(300, count))(configured)
         return marked
 
     return decorate
@@ -74,7 +73,7 @@ def proof(*phases: Phase, one_in: int = 1) -> Callable[[Test], Test]:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A random database: in plain rows, and in PostgreSQL behind a gateway."""
+    """A random database: its plain rows, and a gateway that serves it from PostgreSQL."""
 
     number: int
     rows: Rows
@@ -84,7 +83,7 @@ class World:
 
     @classmethod
     async def of(cls, number: int, gateway: Gateway) -> World:
-        """The world that is in the gateway's database."""
+        """Read the database of the gateway, and issue a token for each profile."""
         rows = await select(gateway.database)
         names: Sequence[str] = [profile["name"] for profile in rows["profile"]]
         return cls(
@@ -97,45 +96,46 @@ class World:
 
 
 class Worlds(tuple[World, ...]):
-    """All of them."""
+    """All random databases."""
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        """A failure says which one it was in; the rows of all are too many to show."""
+        """Print no rows: there are too many, and a failure names its database."""
         printer.text("Worlds")
 
 
 def read_json(text: bytes) -> Any:
-    """A JSON value, in which no key may stand twice in one object."""
+    """Parse a JSON value, and assert that it has no duplicate keys."""
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        read = dict(pairs)
-        assert len(read) == len(pairs), f"a key stands twice: {pairs}"
-        return read
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        assert len(members) == len(pairs), f"duplicate key: {pairs}"
+        return members
 
-    return json.loads(text, object_pairs_hook=once)
+    return json.loads(text, object_pairs_hook=unique)
 
 
 def written(value: object, *, in_order: bool = True) -> str:
-    """A value as canonical JSON.
+    """Serialize a value as canonical JSON.
 
     Args:
-        in_order: whether the order of keys counts.
+        in_order: Whether to keep the order of keys. Otherwise they are sorted.
     """
     return json.dumps(value, ensure_ascii=False, sort_keys=not in_order)
 
 
-async def random_database(maker: Database, number: int) -> Database:
-    """A random database, in a schema of its own, which takes much less time than a database.
+async def random_database(connection: Database, number: int) -> Database:
+    """Create a random database in an SQL schema, which is much faster than in a separate database.
 
     Args:
-        maker: connected to where the schemas are made.
+        connection: A connection pool to the database that contains the schemas.
+        number: The number of the random database.
     """
-    async with maker.transaction() as transaction:
+    async with connection.transaction() as transaction:
         await transaction.script(f"CREATE SCHEMA world_{number}")
     database = await Database.connect(
-        f"{maker.url}&search_path=world_{number}&synchronous_commit=off",
+        f"{connection.url}&search_path=world_{number}&synchronous_commit=off",
         pool_max=2,
-        statement_cache_size=0,  # few statements come a second time
+        statement_cache_size=0,  # few statements are run twice
     )
     await migrate(database)
     await fill(database, number)
@@ -143,8 +143,8 @@ async def random_database(maker: Database, number: int) -> Database:
 
 
 async def fill(database: Database, number: int) -> None:
-    """Put the rows of a random database in the place of those that are there."""
+    """Replace all rows with those of a random database."""
     async with database.transaction() as transaction:
         await transaction.script(_EMPTY)
-    # The first two are what they are; the others are others each time.
+    # The first two databases are the same in every run. The others depend on the seed.
     await insert(database, random_rows(number if number < 2 else SEED + number))

@@ -1,4 +1,4 @@
-"""What the tests of reads share: one home for all of them, since none of them changes it."""
+"""Fixtures for the read tests: one database for all of them, because none of them changes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.resolvers.operations.home import ROWS
 
 @contextlib.asynccontextmanager
 async def graph_on_copy(postgres: str, template: str) -> AsyncIterator[Graph]:
-    """The pipeline on a database of its own."""
+    """Open the pipeline on a new database."""
     async with database_copy(postgres, template) as url:
         database = await Database.connect(url, pool_max=4)
         try:
@@ -28,7 +28,7 @@ async def graph_on_copy(postgres: str, template: str) -> AsyncIterator[Graph]:
 
 @pytest.fixture(scope="session")
 async def home(postgres: str, template: str) -> AsyncIterator[Graph]:
-    """The pipeline on the home of ``tests.resolvers.operations.home``; to be read only."""
+    """Open the pipeline on the rows of ``tests.resolvers.operations.home``. Read-only."""
     async with graph_on_copy(postgres, template) as graph:
         await insert(graph.database, ROWS)
         yield graph

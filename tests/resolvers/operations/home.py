@@ -1,19 +1,19 @@
-"""The home that the tests of reads look at: small, and awkward in every way that it can be."""
+"""Define the rows that the read tests query: a small home with many edge cases."""
 
 from __future__ import annotations
 
 from tests.reference.rows import Row, Rows
 
 ADMIN, OCCUPANT, GUEST, CLEANER, CLERK, JANITOR, LODGER = range(1, 8)
-"""Profiles; the first three are there from the start."""
+"""Profile ids. The first three profiles are built in."""
 PROCESS, ECHO, LAMPS, SIREN = range(1, 5)
-"""Sources; the first two are there from the start."""
+"""Source ids. The first two sources are built in."""
 
 ASTRAL = "\U0001f3e0 maison"
-"""A name with a character beyond the basic plane: by UTF-16 units it would sort before U+FF21."""
+"""A name with a supplementary character. By UTF-16 code units it would sort before U+FF21."""
 WIDE = "\uff21larm"
 
-# Names hold what LIKE would take for wildcards, ties, and characters of one to four bytes.
+# The names include LIKE wildcards, ties, and characters of one to four bytes.
 _PROCESSES: list[tuple[int, str, str, int | None, Row]] = [
     (1, "leave", "Leave home", 1, {"description": "All off, then lock."}),
     (2, "lights-off", "Lights off", 1, {"description": "100% dark"}),
@@ -33,7 +33,7 @@ PROCESSES: list[Row] = [
     for id_, reference, name, espace, more in _PROCESSES
 ]
 
-# What runs what: 1 -> 2, 3, 2 again; 2 -> 4; 3 -> 4; 5 -> 1.
+# Process calls: 1 -> 2, 3, 2 again; 2 -> 4; 3 -> 4; 5 -> 1.
 _ACTIONS: list[tuple[int, int, int, str, bool, int | None]] = [
     # process, position, source, action, enabled, subprocess
     (1, 1, PROCESS, "lights-off", True, 2),
@@ -134,8 +134,8 @@ ROWS: Rows = {
             "enabled": enabled,
             "subprocess_id": subprocess,
             "arguments": [
-                {"reference": str(place), "value": f"{{input}} {ASTRAL}"}
-                for place in range(position - 1)
+                {"reference": str(index), "value": f"{{input}} {ASTRAL}"}
+                for index in range(position - 1)
             ],
         }
         for number, (process, position, source, action, enabled, subprocess) in enumerate(
@@ -163,17 +163,17 @@ ROWS: Rows = {
     ],
     "authorisation": [
         {"process_id": process, "profile_id": profile}
-        # The cleaner sees 1 and 2 but neither 3 nor 4, which these run.
+        # The cleaner sees 1 and 2, but not 3 and 4, which these run.
         for profile, processes in ((CLEANER, (1, 2, 5, 9, 10)), (CLERK, (1, 2)), (OCCUPANT, (1,)))
         for process in processes
     ],
     "execution": [
-        # The occupant ran 1, which ran 2 and 3.
+        # The occupant executed 1, which ran 2 and 3.
         _execution(1, 1, OCCUPANT, "failed", error="no"),
         _execution(2, 2, OCCUPANT, "succeeded", parent_step_id=1),
         _execution(3, 3, OCCUPANT, "failed", parent_step_id=2, error="jammed"),
         _execution(4, 2, CLEANER, "succeeded"),
-        # Of processes that are deleted by now, the last one also of a deleted profile.
+        # Executions of deleted processes. The last one was requested by a deleted profile.
         _execution(5, None, CLEANER, "succeeded"),
         _execution(6, None, ADMIN, "running"),
         _execution(7, None, None, "succeeded"),

@@ -1,8 +1,8 @@
-"""Writes operations for the proof: what hypothesis-graphql drew, made sensible and then awkward.
+"""Generate operations for the proof from documents that hypothesis-graphql draws.
 
-hypothesis-graphql gives every field every argument and knows no fragments, aliases, directives or
-variables. Here the arguments get values that mean something in the database at hand, and the rest
-is worked in.
+hypothesis-graphql passes every argument to every field, and generates no fragments, aliases,
+directives, or variables. This module replaces argument values with values from the database, and
+adds the missing features.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ from tests.resolvers.operations.misfits import misfit
 Composite = GraphQLObjectType | GraphQLInterfaceType
 
 CHOICES = {"where": 0.3, "orderBy": 0.6}
-"""How often a connection has these arguments. Many filters let little through, and there are many
-connections below each other."""
-DEEPEST = 8
-"""How many selections an operation has inside each other, at most."""
+"""The probability that a connection has an argument. Connections are nested, and many filters would
+leave few rows."""
+MAX_DEPTH = 8
+"""Maximum depth of nested selections."""
 
 
 @dataclass(frozen=True)
 class Twists:
-    """Which kinds of awkwardness an operation may have: some have none, and most have a few."""
+    """The features that an operation may use. Some operations use none, and most use a few."""
 
     aliases: bool
     fragments: bool
@@ -80,18 +80,18 @@ class Twists:
     typenames: bool
     repeats: bool
     growth: int
-    """How many more fields than hypothesis-graphql drew, at most."""
+    """Maximum number of fields to add to those that hypothesis-graphql drew."""
     mistakes: bool
-    """Arguments that are to be refused."""
+    """Invalid arguments."""
     misfits: bool
-    """Variables whose values are not of their types."""
+    """Variables whose values do not match their types."""
     names: bool
-    """Names of operations, one of which is asked for."""
+    """Named operations, with an operation name in the request."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A document of queries, the one that is asked for, and the values of its variables."""
+    """A document of queries, the name of the one to run, and the values of its variables."""
 
     document: DocumentNode
     name: str | None
@@ -105,7 +105,7 @@ class Operation:
 def write(
     schema: GraphQLSchema, drawn: DocumentNode, rows: Rows, twists: Twists, chance: random.Random
 ) -> Operation:
-    """The operation that these choices make of what hypothesis-graphql drew."""
+    """Generate an operation from a drawn document."""
     return _Writer(schema, rows, twists, chance).write(drawn)
 
 
@@ -119,7 +119,7 @@ class _Writer:
     values: dict[str, Any] = field(default_factory=dict)
     fragments: list[FragmentDefinitionNode] = field(default_factory=list)
     aliases: int = 0
-    room: int = 0
+    remaining_fields: int = 0
     misfitting: bool = False
 
     def write(self, drawn: DocumentNode) -> Operation:
@@ -127,24 +127,26 @@ class _Writer:
         assert isinstance(operation, OperationDefinitionNode)
         query = self.schema.query_type
         assert query is not None
-        self.room = self.twists.growth
+        self.remaining_fields = self.twists.growth
         self.misfitting = self.happens(0.3, self.twists.misfits)
         name, others = self.names()
         selections = self.selections(query, operation.selection_set, 1)
-        written = OperationDefinitionNode(
+        query_definition = OperationDefinitionNode(
             operation=OperationType.QUERY,
             name=None if name is None else _name(name),
             selection_set=selections,
             variable_definitions=tuple(self.declared),
         )
-        definitions = (*self.fragments, written, *others)
+        definitions = (*self.fragments, query_definition, *others)
         shuffled = self.chance.sample(definitions, len(definitions))
         return Operation(
-            DocumentNode(definitions=tuple(shuffled)), self.asked(name, others), self.values
+            DocumentNode(definitions=tuple(shuffled)),
+            self.requested_name(name, others),
+            self.values,
         )
 
     def names(self) -> tuple[str | None, list[OperationDefinitionNode]]:
-        """The operation's name, if it has one, and the other operations of the document."""
+        """Choose the name of the operation, if any, and the other operations of the document."""
         if not self.happens(0.5, self.twists.names):
             return None, []
         viewer = FieldNode(name=_name("viewer"), selection_set=_selected("seesAll"))
@@ -155,8 +157,10 @@ class _Writer:
         )
         return "A", [other] if self.happens(0.5) else []
 
-    def asked(self, name: str | None, others: Sequence[OperationDefinitionNode]) -> str | None:
-        """The operation to run, sometimes one that is not there, or none of several."""
+    def requested_name(
+        self, name: str | None, others: Sequence[OperationDefinitionNode]
+    ) -> str | None:
+        """Choose the operation name of the request. Sometimes it is unknown or missing."""
         if self.happens(0.15, self.twists.names):
             return self.chance.choice(("A", "B", "C", None))
         return name if others or self.happens(0.5) else None
@@ -167,60 +171,60 @@ class _Writer:
     # Selections --------------------------------------------------------------------------------
 
     def selections(self, type_: Composite, drawn: SelectionSetNode, depth: int) -> SelectionSetNode:
-        written: list[SelectionNode] = [
+        selections: list[SelectionNode] = [
             self.field(type_, selection, depth)
             if isinstance(selection, FieldNode)
-            else self.narrowed(selection, depth)
+            else self.inline_fragment(selection, depth)
             for selection in drawn.selections
         ]
-        while self.happens(0.6, depth < DEEPEST and self.room > 0):
-            self.room -= 1
-            written.append(self.field(type_, self.grown(type_), depth))
+        while self.happens(0.6, depth < MAX_DEPTH and self.remaining_fields > 0):
+            self.remaining_fields -= 1
+            selections.append(self.field(type_, self.extra_field(type_), depth))
         if self.happens(0.2, self.twists.typenames):
-            place = self.chance.randint(0, len(written))
-            written.insert(place, FieldNode(name=_name("__typename"), directives=()))
+            index = self.chance.randint(0, len(selections))
+            selections.insert(index, FieldNode(name=_name("__typename"), directives=()))
         if self.happens(0.15, self.twists.repeats):
-            written.append(self.chance.choice(written))
+            selections.append(self.chance.choice(selections))
         if self.happens(0.25, self.twists.fragments):
-            start = self.chance.randrange(len(written))
-            end = self.chance.randint(start + 1, len(written))
-            written[start:end] = self.wrapped(type_, written[start:end])
-        return SelectionSetNode(selections=tuple(written))
+            start = self.chance.randrange(len(selections))
+            end = self.chance.randint(start + 1, len(selections))
+            selections[start:end] = self.in_fragment(type_, selections[start:end])
+        return SelectionSetNode(selections=tuple(selections))
 
-    def grown(self, type_: Composite) -> FieldNode:
-        """A field that was not drawn, mostly one that leads on; selections make more of it."""
+    def extra_field(self, type_: Composite) -> FieldNode:
+        """Return an additional field, usually one with a selection set."""
         names = [
             name
             for name in type_.fields
             if name not in ("node", "nodes") or type_ is not self.schema.query_type
         ]
-        leading = [name for name in names if _composite(type_.fields[name])]
-        name = self.chance.choice(leading if leading and self.happens(0.7) else names)
+        composite = [name for name in names if _composite(type_.fields[name])]
+        name = self.chance.choice(composite if composite and self.happens(0.7) else names)
         definition = type_.fields[name]
         return FieldNode(
             name=_name(name),
-            alias=self.alias(),  # the same field may be there already, with other arguments
-            # What they are is for ``arguments`` to say.
+            alias=self.alias(),  # the same field may be selected with other arguments
+            # ``arguments`` replaces these values.
             arguments=tuple(
                 ArgumentNode(name=_name(argument), value=NullValueNode())
                 for argument in definition.args
             ),
-            selection_set=self.leaves(definition) if _composite(definition) else None,
+            selection_set=self.scalar_fields(definition) if _composite(definition) else None,
         )
 
-    def leaves(self, definition: GraphQLField) -> SelectionSetNode:
-        """Some fields that lead nowhere."""
+    def scalar_fields(self, definition: GraphQLField) -> SelectionSetNode:
+        """Choose some scalar fields of a field's type."""
         target: Any = get_named_type(definition.type)
         names = [name for name, inner in target.fields.items() if not _composite(inner)]
         chosen = self.chance.sample(names, min(len(names), self.chance.randint(1, 6)))
         return _selected(*chosen or ["__typename"])
 
     def alias(self) -> NameNode:
-        """A new key, sometimes longer than any name in PostgreSQL, and alike as far as those go."""
+        """Return a new alias. Some are longer than PostgreSQL's names and share a prefix."""
         self.aliases += 1
         return _name("a" * self.chance.choice((1, 1, 70)) + str(self.aliases))
 
-    def narrowed(self, drawn: SelectionNode, depth: int) -> InlineFragmentNode:
+    def inline_fragment(self, drawn: SelectionNode, depth: int) -> InlineFragmentNode:
         assert isinstance(drawn, InlineFragmentNode)
         assert drawn.type_condition is not None
         type_: Any = self.schema.type_map[drawn.type_condition.name.value]
@@ -230,8 +234,8 @@ class _Writer:
             selection_set=self.selections(type_, drawn.selection_set, depth),
         )
 
-    def wrapped(self, type_: Composite, inner: list[SelectionNode]) -> list[SelectionNode]:
-        """The same selections in a fragment, inline or named, which may stand there twice."""
+    def in_fragment(self, type_: Composite, inner: list[SelectionNode]) -> list[SelectionNode]:
+        """Wrap selections in an inline fragment, or in a named one that may be spread twice."""
         selection_set = SelectionSetNode(selections=tuple(inner))
         condition = NamedTypeNode(name=_name(type_.name))
         if self.happens(0.5):
@@ -285,7 +289,7 @@ class _Writer:
         )
 
     def condition(self, directive: str) -> ValueNode:
-        # Mostly such that the selection stays.
+        # Keep the selection in most cases.
         stays = self.happens(0.7)
         value = stays is (directive == "include")
         if self.happens(0.3):
@@ -297,15 +301,15 @@ class _Writer:
     def arguments(
         self, type_: Composite, drawn: FieldNode, definition: GraphQLField
     ) -> Mapping[str, ValueNode]:
-        given = {argument.name.value: argument.value for argument in drawn.arguments or ()}
+        values = {argument.name.value: argument.value for argument in drawn.arguments or ()}
         if "first" in definition.args:
-            return self.page(definition, given)
-        if type_ is not self.schema.query_type or not given:
-            return given
+            return self.page(definition, values)
+        if type_ is not self.schema.query_type or not values:
+            return values
         mistaken = self.happens(0.1, self.twists.mistakes)
         if mistaken or self.happens(0.1):
-            # As it was drawn: as a rule of nothing, or of too many keys.
-            return given if mistaken else dict([self.chance.choice(list(given.items()))])
+            # The drawn values usually match no object. All of them together are too many keys.
+            return values if mistaken else dict([self.chance.choice(list(values.items()))])
         match drawn.name.value:
             case "node":
                 return {"id": self.real_id()}
@@ -313,15 +317,15 @@ class _Writer:
                 ids = [self.real_id() for _ in range(self.chance.randint(0, 4))]
                 return {"ids": ListValueNode(values=tuple(ids))}
             case _:
-                return self.real_key(get_named_type(definition.type).name, list(given))
+                return self.real_key(get_named_type(definition.type).name, list(values))
 
     def real_id(self) -> StringValueNode:
-        """The id of an object that exists."""
+        """Return the id of an existing object."""
         known = [(name, row["id"]) for name, table in TABLES.items() for row in self.rows[table]]
         return StringValueNode(value=global_id(*self.chance.choice(known)))
 
     def real_key(self, type_name: str, names: list[str]) -> Mapping[str, ValueNode]:
-        """One of the keys of an object that exists, if there is any."""
+        """Return one of the keys of an existing object, if there is one."""
         name, known = self.chance.choice(names), self.rows[TABLES[type_name]]
         row: Row = self.chance.choice(known) if known else {"id": 1, "name": "", "reference": ""}
         match name:
@@ -337,38 +341,38 @@ class _Writer:
     ) -> Mapping[str, ValueNode]:
         connection: Any = get_named_type(definition.type)
         type_name = get_named_type(connection.fields["nodes"].type).name
-        given: dict[str, ValueNode] = {}
+        arguments: dict[str, ValueNode] = {}
         for name, probability in CHOICES.items():
             if self.happens(probability):
                 value = drawn.get(name, NullValueNode())
                 if isinstance(value, NullValueNode) and self.happens(0.9):
                     value = self.input(definition.args[name].type)
-                given[name] = value
-        order = order_of(type_name, self.orders(given.get("orderBy")))
+                arguments[name] = value
+        order = order_of(type_name, self.orders(arguments.get("orderBy")))
         mistaken = self.happens(0.05, self.twists.mistakes)
         for name in self.chance.choice((["first"], ["first"], ["last"], ["last"], [])):
-            given[name] = _int(self.chance.choice((0, 1, 2, 2, 3, 5, 7, 100)))
+            arguments[name] = _int(self.chance.choice((0, 1, 2, 2, 3, 5, 7, 100)))
         if mistaken and self.happens(0.5):
-            given["first"] = _int(self.chance.choice((101, -1, 5)))
+            arguments["first"] = _int(self.chance.choice((101, -1, 5)))
         rows = self.rows[TABLES[type_name]]
         for name in ("after", "before"):
             if rows and self.happens(0.25):
-                place: dict[str, Any] = dict(self.chance.choice(rows))
+                row: dict[str, Any] = dict(self.chance.choice(rows))
                 if self.happens(0.2):
-                    # Of a row that is gone, between those that are there.
-                    place["id"] += self.chance.choice((-1, 1))
+                    # The cursor of a deleted row, between existing ones.
+                    row["id"] += self.chance.choice((-1, 1))
                 if mistaken:
                     other = [{"field": "DATABASE_ID", "direction": "DESC"}]
-                    text = self.chance.choice(("", "x", cursor_of(place, order_of("", other))))
+                    text = self.chance.choice(("", "x", cursor_of(row, order_of("", other))))
                 else:
-                    text = cursor_of(place, order)
-                given[name] = StringValueNode(value=text)
-        shuffled = list(given.items())
+                    text = cursor_of(row, order)
+                arguments[name] = StringValueNode(value=text)
+        shuffled = list(arguments.items())
         self.chance.shuffle(shuffled)
         return dict(shuffled)
 
     def input(self, type_: GraphQLInputType, depth: int = 0) -> ValueNode:
-        """A random value of an input type, with the texts and numbers of this database."""
+        """Return a random value of an input type, with strings and numbers of this database."""
         type_ = get_nullable_type(type_)  # type: ignore[assignment]
         match type_:
             case GraphQLList():
@@ -380,7 +384,7 @@ class _Writer:
                 return EnumValueNode(value=self.chance.choice(list(type_.values)))
             case GraphQLInputObjectType():
                 names = [name for name, part in type_.fields.items() if is_required(part)]
-                # Conditions on conditions come to an end.
+                # Limit the depth of nested filters.
                 others = [
                     name
                     for name, part in type_.fields.items()
@@ -407,18 +411,18 @@ class _Writer:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Every short text of the database."""
-        found = {
+        """All strings in the database."""
+        texts = {
             value
             for table in self.rows.values()
             for row in table
             for value in row.values()
             if isinstance(value, str)
         }
-        return sorted(found)
+        return sorted(texts)
 
     def orders(self, drawn: ValueNode | None) -> Sequence[Mapping[str, str]]:
-        """What an ``orderBy`` says."""
+        """Return the keys of an ``orderBy`` argument."""
         value = None if drawn is None else value_from_ast_untyped(drawn)
         keys = [value] if isinstance(value, dict) else value or []
         return [{"direction": "ASC"} | key for key in keys]
@@ -426,7 +430,7 @@ class _Writer:
     # Values and variables ------------------------------------------------------------------------
 
     def value(self, type_: GraphQLInputType, drawn: ValueNode) -> ValueNode:
-        """The value itself, a variable that has it, or such inside of it."""
+        """Return the value, or use variables for it or for parts of it."""
         if self.happens(0.5, self.misfitting) or self.happens(0.15, self.twists.variables):
             return self.variable(str(type_), drawn)
         bare: Any = get_nullable_type(type_)
@@ -447,12 +451,12 @@ class _Writer:
         return drawn
 
     def variable(self, type_: str, value: ValueNode) -> VariableNode:
-        """A new variable of this type and value, given or by default."""
+        """Declare a variable with this value, either in the request or as its default."""
         name = f"v{len(self.declared)}"
         plain = value_from_ast_untyped(value)
         by_default = not isinstance(value, NullValueNode) and self.happens(0.2)
         if not by_default and (type_.endswith("!") or plain is not None or self.happens(0.5)):
-            # Not given at all is another thing than null.
+            # Otherwise the variable is omitted, which differs from null.
             self.values[name] = plain
         if self.happens(0.1 if type_ == "Boolean!" else 0.4, self.misfitting):
             self.values[name] = misfit(plain, self.chance)
@@ -462,7 +466,7 @@ class _Writer:
             VariableDefinitionNode(
                 variable=VariableNode(name=_name(name)),
                 type=parse_type(type_),
-                # Nothing that is made a variable has variables in it.
+                # Values that become variables contain no variables themselves.
                 default_value=cast("Any", value) if by_default else None,
                 directives=(),
             )
@@ -479,7 +483,7 @@ def _name(value: str) -> NameNode:
 
 
 def _selected(*names: str) -> SelectionSetNode:
-    """Fields without arguments."""
+    """Select fields without arguments."""
     return SelectionSetNode(
         selections=tuple(FieldNode(name=_name(name), directives=()) for name in names)
     )

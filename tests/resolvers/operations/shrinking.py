@@ -1,4 +1,4 @@
-"""Makes an operation that shows a fault as small as it can be while it still shows it."""
+"""Shrink an operation that reveals a fault, as far as it still reveals the fault."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from graphql import (
 
 from tests.resolvers.operations.operations import Operation
 
-LONGEST = 30.0
-"""Seconds after which what is small enough by then has to do."""
+TIME_LIMIT = 30.0
+"""Seconds after which shrinking stops."""
 
 _TYPENAME = SelectionSetNode(
     selections=(FieldNode(name=NameNode(value="__typename"), directives=()),)
@@ -45,49 +45,49 @@ _TYPENAME = SelectionSetNode(
 async def smallest(
     schema: GraphQLSchema, operation: Operation, fault: Callable[[Operation], Awaitable[object]]
 ) -> Operation:
-    """The operation without all that it shows the fault without.
+    """Return the smallest operation found that still reveals the fault.
 
     Args:
-        fault: what is wrong with the answer to an operation; None where it is right.
+        fault: Returns the fault in the answer to an operation, or None if the answer is correct.
     """
-    end = time.monotonic() + LONGEST
+    end = time.monotonic() + TIME_LIMIT
     again = True
     while again:
-        again, place = False, 0
+        again, index = False, 0
         cuts = _cuts(operation.document)
-        while place < len(cuts) and time.monotonic() < end:
-            smaller = _without(operation, cuts[place])
+        while index < len(cuts) and time.monotonic() < end:
+            smaller = _without(operation, cuts[index])
             if not validate(schema, smaller.document) and await fault(smaller) is not None:
-                # Another thing has this place now.
+                # Another cut has this index now.
                 operation, again = smaller, True
                 cuts = _cuts(operation.document)
             else:
-                place += 1
+                index += 1
     return operation
 
 
 def _cuts(document: DocumentNode) -> list[int]:
-    """The numbers of the things that a document can be without: first those that are outermost."""
+    """Return the numbers of all possible cuts of a document, outermost first."""
     counted = _Cut(document)
     visit(document, counted)
     return sorted(range(len(counted.depths)), key=counted.depths.__getitem__)
 
 
 def _without(operation: Operation, number: int) -> Operation:
-    """The operation without the thing that has this number."""
+    """Apply the cut with this number to the operation."""
     document, used = _tidied(visit(operation.document, _Cut(operation.document, number)))
-    given = {name: value for name, value in operation.variables.items() if name in used}
-    return replace(operation, document=document, variables=given)
+    variables = {name: value for name, value in operation.variables.items() if name in used}
+    return replace(operation, document=document, variables=variables)
 
 
 class _Cut(Visitor):
-    """Counts what a document can be without, and takes out what has the number."""
+    """Counts the possible cuts of a document, and applies the one with the given number."""
 
     def __init__(self, document: DocumentNode, number: int | None = None) -> None:
         super().__init__()
         self.number = number
         self.depths: list[int] = []
-        """How far inside each thing is."""
+        """The depth of each cut."""
         self.fragments = {
             definition.name.value: definition.selection_set
             for definition in document.definitions
@@ -98,14 +98,14 @@ class _Cut(Visitor):
     def enter(self, node: Node, _key: Any, parent: Any, _path: Any, above: Sequence[Any]) -> Any:
         for smaller in self.smaller(node, parent):
             if len(self.depths) == self.number:
-                # What stands in its place is gone through too, and is to stay as it is.
+                # The replacement is visited too, and must stay unchanged.
                 self.number = None
                 return smaller
             self.depths.append(len(above))
         return None
 
     def smaller(self, node: Node, parent: Any) -> Iterator[Any]:
-        """What can stand in the place of a node."""
+        """Yield the possible replacements of a node."""
         match node:
             case FieldNode():
                 if len(parent) > 1:
@@ -121,17 +121,17 @@ class _Cut(Visitor):
             case DirectiveNode() | ArgumentNode() | ObjectFieldNode():
                 yield REMOVE
             case SelectionSetNode():
-                for place, selection in enumerate(node.selections):
+                for index, selection in enumerate(node.selections):
                     inner = self.inside(selection)
-                    selections = (*node.selections[:place], *inner, *node.selections[place + 1 :])
+                    selections = (*node.selections[:index], *inner, *node.selections[index + 1 :])
                     if inner:
                         yield replace(node, selections=selections)
             case ListValueNode():
-                for place in range(len(node.values)):
-                    yield replace(node, values=node.values[:place] + node.values[place + 1 :])
+                for index in range(len(node.values)):
+                    yield replace(node, values=node.values[:index] + node.values[index + 1 :])
 
     def inside(self, selection: SelectionNode) -> tuple[SelectionNode, ...]:
-        """What a fragment selects."""
+        """Return the selections of a fragment."""
         match selection:
             case InlineFragmentNode():
                 return selection.selection_set.selections
@@ -141,11 +141,11 @@ class _Cut(Visitor):
 
 
 def _tidied(document: DocumentNode) -> tuple[DocumentNode, set[str]]:
-    """The document without what nothing refers to any longer, and the variables left."""
+    """Remove unused fragments and variables. Return the document and the used variables."""
     while True:
         used = _Used()
         visit(document, used)
-        left: list[DefinitionNode] = []
+        kept: list[DefinitionNode] = []
         for definition in document.definitions:
             match definition:
                 case FragmentDefinitionNode() if definition.name.value not in used.fragments:
@@ -156,17 +156,17 @@ def _tidied(document: DocumentNode) -> tuple[DocumentNode, set[str]]:
                         for variable in definition.variable_definitions or ()
                         if variable.variable.name.value in used.variables
                     )
-                    left.append(replace(definition, variable_definitions=declared))
+                    kept.append(replace(definition, variable_definitions=declared))
                 case _:
-                    left.append(definition)
-        tidy = len(left) == len(document.definitions)
-        document = DocumentNode(definitions=tuple(left))
+                    kept.append(definition)
+        tidy = len(kept) == len(document.definitions)
+        document = DocumentNode(definitions=tuple(kept))
         if tidy:
             return document, used.variables
 
 
 class _Used(Visitor):
-    """Finds the fragments and the variables that something refers to."""
+    """Collects the fragments and the variables that are used."""
 
     def __init__(self) -> None:
         super().__init__()
