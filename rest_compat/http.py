@@ -1,4 +1,4 @@
-"""In charge of what passes between the gateway and a dialect: a request, and the response to it."""
+"""Define the requests and responses that the gateway and the dialects exchange."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 from resolvers.access.viewer import Viewer
 
 Authenticate = Callable[[], Awaitable[Viewer]]
-"""Tells who asks; raises ``GatewayError`` where the token does not."""
+"""Returns the authenticated caller. Raises ``GatewayError`` if the token is not valid."""
 
 
 class ReadBody(Protocol):
@@ -29,26 +29,26 @@ class ReadBody(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request below a dialect's mount."""
+    """A request to a path of a dialect."""
 
     method: str
     path: str
-    """As it came, percent-encoded, without the base path and the query."""
+    """The path as received: percent-encoded, without the base path and the query string."""
     query: Mapping[str, str]
     read_body: ReadBody
     content_type: str = ""
-    """The ``Content-Type`` header; the body is read as JSON whatever it says."""
+    """The ``Content-Type`` header. The body is read as JSON whatever it says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What to answer; a body is always JSON."""
+    """A response. A body is always JSON."""
 
     status: int
     parts: tuple[bytes, ...] = ()
-    """The body; none for an empty one. What the database answered is one of them as it came."""
+    """The parts of the body. JSON from the database is one of them, unchanged."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Those that say more than that it is JSON for this caller alone."""
+    """The headers besides those of every response (JSON, private)."""
 
 
 def retry_after(seconds: int | None) -> dict[str, str]:

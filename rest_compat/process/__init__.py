@@ -1,1 +1,1 @@
-"""The /process dialect: whole processes and everything that can be done to them."""
+"""Implement the /process dialect: complete processes, their parts, and executions."""

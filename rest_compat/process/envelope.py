@@ -1,4 +1,4 @@
-"""In charge of the envelope that every answer of the /process dialect comes in."""
+"""Build the envelope of the responses of the /process dialect."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from rest_compat.body_model import JsonSchema
 from rest_compat.errors import ERROR_CODES, http_status
 
 DialectStatus = Literal["http", "always-200"]
-"""Whether errors have HTTP's status, or 200 for clients that look at nothing but the envelope."""
+"""The status of errors: HTTP's, or always 200 for clients that only read the envelope."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessEnvelope:
-    """``{"error": …, "code": …, "message": …}``, and ``data`` where there is any."""
+    """``{"error": …, "code": …, "message": …}``, plus ``data`` if the route returns data."""
 
     statuses: DialectStatus = "http"
 
     def status(self, kind: ErrorKind) -> int:
-        """The HTTP status of an error."""
+        """Return the HTTP status of an error."""
         return http_status(kind) if self.statuses == "http" else 200
 
     def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
-        """The body of a success, around JSON in parts."""
+        """Return the body of a success, in parts. ``data`` is JSON in parts."""
         if data is None:
             return (b'{"error":false,"code":"ok","message":""}',)
         return b'{"error":false,"code":"ok","message":"","data":', *data, b"}"
 
     def failure(self, error: GatewayError) -> bytes:
-        """The body of an error."""
+        """Return the body of an error."""
         return orjson.dumps(
             {"error": True, "code": ERROR_CODES[error.kind].process, "message": error.message}
         )
 
     def success_schema(self, data: JsonSchema | None) -> JsonSchema:
-        """The JSON Schema of ``success``, around that of the data."""
+        """Return the JSON Schema of ``success``, which includes the schema of the data."""
         properties: JsonSchema = {
             "error": {"const": False},
             "code": {"const": "ok"},
@@ -54,11 +54,11 @@ class ProcessEnvelope:
         }
 
     def failure_schema(self) -> JsonSchema:
-        """The JSON Schema of ``failure``."""
+        """Return the JSON Schema of ``failure``."""
         properties: JsonSchema = {
             "error": {"const": True},
             "code": {"enum": [ERROR_CODES[kind].process for kind in ErrorKind]},
-            "message": {"type": "string", "description": "What to mend."},
+            "message": {"type": "string", "description": "What to correct."},
         }
         return {
             "type": "object",

@@ -1,4 +1,4 @@
-"""In charge of the routes of the /process dialect (contract: process-dialect.md)."""
+"""Define the routes of the /process dialect (docs/process-dialect.md)."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from rest_compat.process.bodies import (
 )
 from rest_compat.process.envelope import DialectStatus, ProcessEnvelope
 
-_OF_PROCESS = {"idProcess": (PathValue("process", opaque="Process"),)}
+_PROCESS_ID = {"idProcess": (PathValue("process", opaque="Process"),)}
 
 ROUTES = (
-    Route("GET", "/espaces", "Espaces", ("espaces", "nodes"), "Get all espaces"),
+    Route("GET", "/espaces", "Espaces", ("espaces", "nodes"), "List all espaces."),
     Route(
         "GET",
         "/process",
         "Processes",
         ("processes", "nodes"),
-        "Get all processes",
-        "Those that the caller may see, whole, by id.",
+        "List all processes.",
+        "Returns the processes that the caller can see, with all their parts, ordered by ID.",
     ),
     Route(
         "POST",
         "/process",
         "CreateProcess",
         ("createProcess", "process"),
-        "Insert a new process",
-        "What GET answers is accepted too, with a new reference.",
+        "Create a process.",
+        "Accepts a process as GET returns it, with a new reference.",
         body=BodyRule(ProcessBody, "process"),
         errors=frozenset({ErrorKind.CONFLICT}),
     ),
@@ -43,7 +43,7 @@ ROUTES = (
         "/process/{idProcess}",
         "Process",
         ("process",),
-        "Get one process",
+        "Retrieve a process.",
         variables={"idProcess": (PathValue("id"),)},
     ),
     Route(
@@ -51,8 +51,8 @@ ROUTES = (
         "/process/{idProcess}",
         "DeleteProcess",
         ("deleteProcess",),
-        "Delete one process",
-        "With its actions, inputs and authorisations; not while another process runs it.",
+        "Delete a process.",
+        "Also deletes its actions, inputs and authorizations. Fails while another process runs it.",
         variables={"idProcess": (PathValue("id", opaque="Process"),)},
         has_data=False,
         errors=frozenset({ErrorKind.CONFLICT}),
@@ -62,9 +62,9 @@ ROUTES = (
         "/process/{idProcess}/actions",
         "AddAction",
         ("addAction", "action"),
-        "Insert a new action into a process",
-        "It becomes the last one.",
-        variables=_OF_PROCESS,
+        "Add an action to a process.",
+        "The new action becomes the last one.",
+        variables=_PROCESS_ID,
         body=BodyRule(ActionBody, "action"),
     ),
     Route(
@@ -72,8 +72,8 @@ ROUTES = (
         "/process/{idProcess}/actions/{idAction}",
         "RemoveAction",
         ("removeAction",),
-        "Delete an action of a process",
-        variables=_OF_PROCESS | {"idAction": (PathValue("action", opaque="Action"),)},
+        "Delete an action of a process.",
+        variables=_PROCESS_ID | {"idAction": (PathValue("action", opaque="Action"),)},
         has_data=False,
     ),
     Route(
@@ -81,9 +81,9 @@ ROUTES = (
         "/process/{idProcess}/inputs",
         "AddInput",
         ("addInput", "input"),
-        "Insert a new input into a process",
-        "It becomes the last one.",
-        variables=_OF_PROCESS,
+        "Add an input to a process.",
+        "The new input becomes the last one.",
+        variables=_PROCESS_ID,
         body=BodyRule(InputBody, "input"),
         errors=frozenset({ErrorKind.CONFLICT}),
     ),
@@ -92,9 +92,9 @@ ROUTES = (
         "/process/{idProcess}/inputs/{idInput}",
         "RemoveInput",
         ("removeInput",),
-        "Delete an input of a process",
-        "By its id or its reference; a body is ignored.",
-        variables=_OF_PROCESS
+        "Delete an input of a process.",
+        "Takes the ID or the reference of the input. A body is ignored.",
+        variables=_PROCESS_ID
         | {"idInput": (PathValue("id", opaque="Input"), PathValue("reference", is_id=False))},
         has_data=False,
     ),
@@ -103,8 +103,8 @@ ROUTES = (
         "/process/{id}/execute",
         "ExecuteProcess",
         ("executeProcess", "execution"),
-        "Execute the actions of a process",
-        "Answers when all of them have ended.",
+        "Execute a process.",
+        "Runs the actions of the process. Responds when all of them have finished.",
         variables={"id": (PathValue("id", opaque="Process"),)},
         body=BodyRule(ExecuteBody, required=False),
         errors=frozenset({ErrorKind.EXECUTION_FAILED}),
@@ -114,9 +114,9 @@ ROUTES = (
         "/process/{idProcess}/profiles",
         "AuthoriseProfile",
         ("authoriseProfile",),
-        "Authorise a profile on a process",
-        "Doing so twice is fine.",
-        variables=_OF_PROCESS,
+        "Authorize a profile on a process.",
+        "Has no effect if the profile is already authorized.",
+        variables=_PROCESS_ID,
         body=BodyRule(ProfileBody),
         has_data=False,
     ),
@@ -125,9 +125,9 @@ ROUTES = (
         "/process/{idProcess}/profiles",
         "UnauthoriseProfile",
         ("unauthoriseProfile",),
-        "Take back the authorisation of a profile on a process",
-        "Of all profiles where none is named.",
-        variables=_OF_PROCESS,
+        "Remove the authorization of a profile on a process.",
+        "Removes the authorizations of all profiles if no profile is named.",
+        variables=_PROCESS_ID,
         body=BodyRule(OptionalProfileBody, required=False, in_query=("idProfile",)),
         has_data=False,
     ),
@@ -136,9 +136,9 @@ ROUTES = (
         "/process/{idProcess}/profiles/{idProfile}",
         "UnauthoriseOneProfile",
         ("unauthoriseProfile",),
-        "Take back the authorisation of one profile on a process",
-        "By its id or its name.",
-        variables=_OF_PROCESS
+        "Remove the authorization of one profile on a process.",
+        "Takes the ID or the name of the profile.",
+        variables=_PROCESS_ID
         | {
             "idProfile": (
                 PathValue("profile", key="databaseId"),
@@ -151,12 +151,12 @@ ROUTES = (
 
 
 def process_dialect(statuses: DialectStatus) -> Dialect:
-    """The dialect, with the HTTP statuses that its clients can bear."""
+    """Return the dialect, with the HTTP statuses that its clients expect."""
     return Dialect(
         name="process",
         title="The /process dialect",
-        description="Processes whole, with their actions, inputs and authorised profiles."
-        " Every answer comes in an envelope.",
+        description="Complete processes, with their actions, inputs and authorized profiles."
+        " Every response is an envelope.",
         roots=("process", "espaces"),
         document=files(__package__).joinpath("operations.graphql").read_text("utf-8"),
         routes=ROUTES,

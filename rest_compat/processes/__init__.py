@@ -1,1 +1,1 @@
-"""The /processes dialect: names and comments of processes, one or many at once."""
+"""Implement the /processes dialect: names and comments of processes, one or many at a time."""

@@ -1,4 +1,4 @@
-"""In charge of how the /processes dialect answers: bare on success, with a number on failure."""
+"""Build the responses of the /processes dialect: plain on success, a numeric code on failure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class ProcessesEnvelope:
     """``{"processes": […]}``, an empty body, or ``{"code": …, "message": …, "details": […]}``."""
 
     def status(self, kind: ErrorKind) -> int:
-        """The HTTP status of an error."""
+        """Return the HTTP status of an error."""
         codes = ERROR_CODES[kind]
         return codes.processes_status or codes.status
 
     def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
-        """The body of a success, around JSON in parts."""
+        """Return the body of a success, in parts. ``data`` is JSON in parts."""
         return () if data is None else (b'{"processes":', *data, b"}")
 
     def failure(self, error: GatewayError) -> bytes:
-        """The body of an error: the code's fixed message, and what is wrong as details."""
+        """Return the body of an error: its code, the code's fixed message, and its problems."""
         code = ERROR_CODES[error.kind].processes
         problems = error.problems or (FieldProblem((), error.message),)
         return orjson.dumps(
@@ -40,7 +40,7 @@ class ProcessesEnvelope:
         )
 
     def success_schema(self, data: JsonSchema | None) -> JsonSchema | None:
-        """The JSON Schema of ``success``, around that of the data."""
+        """Return the JSON Schema of ``success``, which includes the schema of the data."""
         if data is None:
             return None
         return {
@@ -51,16 +51,16 @@ class ProcessesEnvelope:
         }
 
     def failure_schema(self) -> JsonSchema:
-        """The JSON Schema of ``failure``."""
+        """Return the JSON Schema of ``failure``."""
         detail: JsonSchema = {
             "type": "object",
             "properties": {
                 "path": {
                     "type": "array",
                     "items": {"type": ["string", "integer"]},
-                    "description": "Keys and indices from the body's top; empty for all of it.",
+                    "description": "Keys and indices in the body. Empty for the whole body.",
                 },
-                "message": {"type": "string", "description": "What to mend."},
+                "message": {"type": "string", "description": "What to correct."},
             },
             "required": ["path", "message"],
             "additionalProperties": False,

@@ -1,4 +1,4 @@
-"""In charge of the routes of the /processes dialect (contract: processes-dialect.md)."""
+"""Define the routes of the /processes dialect (docs/processes-dialect.md)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ ROUTES = (
         "/processes",
         "Processes",
         ("processes", "nodes"),
-        "Get the parameters of all processes",
-        "Those that the caller may see, by id.",
+        "List the names and comments of all processes.",
+        "Returns the processes that the caller can see, ordered by ID.",
     ),
     Route(
         "PUT",
         "/processes",
         "UpdateProcesses",
         ("updateProcesses",),
-        "Update the parameters of all the processes given",
-        "All of them, or none where anything is wrong.",
+        "Update the names and comments of many processes.",
+        "Updates all listed processes, or none if anything in the list is invalid.",
         body=BodyRule(ProcessesBody, bulk=True),
         has_data=False,
     ),
@@ -32,8 +32,8 @@ ROUTES = (
         "/processes/{id}",
         "UpdateProcess",
         ("updateProcess",),
-        "Update the parameters of one process",
-        "At least one of name and comment; the other stays as it is.",
+        "Update the name and comment of a process.",
+        "Requires a name or a comment. An omitted one keeps its value.",
         variables={"id": (PathValue("id", opaque="Process"),)},
         body=BodyRule(ProcessChangesBody, "changes", repeats={"id": "id"}),
         has_data=False,
@@ -42,11 +42,11 @@ ROUTES = (
 
 
 def processes_dialect() -> Dialect:
-    """The dialect."""
+    """Return the dialect."""
     return Dialect(
         name="processes",
         title="The /processes dialect",
-        description="Names and comments of processes, one by one or all at once.",
+        description="The names and comments of processes, one at a time or in bulk.",
         roots=("processes",),
         document=files(__package__).joinpath("operations.graphql").read_text("utf-8"),
         routes=ROUTES,

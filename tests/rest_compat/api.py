@@ -1,4 +1,4 @@
-"""What tests of the dialects share: requests over real HTTP, and the forms of what comes back."""
+"""Send requests to both dialects over real HTTP, and check the form of the responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.reference.rows import TABLES
 
 ENVELOPE = {"error": False, "code": "ok", "message": ""}
 NOBODY = 2**31 - 1
-"""The id of nothing."""
+"""An id that no row has."""
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,26 @@ class Api:
         token: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Reply:
-        """Send a request: ``body`` as it is where it is bytes, else as JSON."""
+        """Send a request. A ``body`` of bytes is sent unchanged, any other as JSON."""
         sent = dict(headers or {})
         if token is not None:
             profile, sent["Authorization"] = None, token
         return await self.gateway.call(method, path, body, profile=profile, headers=sent)
 
-    async def ok(self, method: str, path: str, body: Any = None, **asked: Any) -> Any:
-        """The data of a success of the /process dialect; None where there is none."""
-        reply = await self.call(method, path, body, **asked)
+    async def ok(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """Call the /process dialect, which must succeed. Return the data, or None."""
+        reply = await self.call(method, path, body, **options)
         assert reply.status == 200, reply.body
         answer = reply.json
         data = answer.pop("data", None)
         assert answer == ENVELOPE
         return data
 
-    async def refused(
-        self, kind: ErrorKind, method: str, path: str, body: Any = None, **asked: Any
+    async def error(
+        self, kind: ErrorKind, method: str, path: str, body: Any = None, **options: Any
     ) -> str:
-        """The message of an error of the /process dialect, which has to be of this kind."""
-        reply = await self.call(method, path, body, **asked)
+        """Call the /process dialect, which must fail with this error. Return the message."""
+        reply = await self.call(method, path, body, **options)
         answer = reply.json
         message = answer.pop("message")
         assert answer == {"error": True, "code": ERROR_CODES[kind].process}, (answer, message)
@@ -60,27 +60,34 @@ class Api:
         assert message
         return message
 
-    async def invalid(self, method: str, path: str, body: Any = None, **asked: Any) -> str:
-        """The message of bad input to the /process dialect, which has to change nothing."""
-        before = await self.everything()
-        message = await self.refused(ErrorKind.BAD_USER_INPUT, method, path, body, **asked)
-        assert await self.everything() == before
+    async def invalid(self, method: str, path: str, body: Any = None, **options: Any) -> str:
+        """Return the message of a call that must fail as bad input and change nothing."""
+        before = await self.all_rows()
+        message = await self.error(ErrorKind.BAD_USER_INPUT, method, path, body, **options)
+        assert await self.all_rows() == before
         return message
 
-    async def missing(self, method: str, path: str, body: Any = None, **asked: Any) -> str:
-        """The message where nothing is found by the /process dialect, and nothing changed."""
-        before = await self.everything()
-        message = await self.refused(ErrorKind.NOT_FOUND, method, path, body, **asked)
-        assert await self.everything() == before
+    async def not_found(self, method: str, path: str, body: Any = None, **options: Any) -> str:
+        """Return the message of a call that must fail as not found and change nothing."""
+        before = await self.all_rows()
+        message = await self.error(ErrorKind.NOT_FOUND, method, path, body, **options)
+        assert await self.all_rows() == before
         return message
 
     async def details(
-        self, code: int, method: str, path: str, body: Any = None, *, status: int = 0, **asked: Any
+        self,
+        code: int,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        status: int = 0,
+        **options: Any,
     ) -> list[tuple[list[str | int], str]]:
-        """What the /processes dialect says is wrong; nothing may have changed by it."""
-        before = await self.everything()
-        reply = await self.call(method, path, body, **asked)
-        assert await self.everything() == before
+        """Call the /processes dialect, which must fail and change nothing. Return the details."""
+        before = await self.all_rows()
+        reply = await self.call(method, path, body, **options)
+        assert await self.all_rows() == before
         expected = {1001: 400, 1005: 404, 1006: 503, 2002: 401, 2004: 401, 3001: 403, 6001: 429}
         assert reply.status == (status or expected[code]), reply.body
         answer = reply.json
@@ -90,58 +97,58 @@ class Api:
         assert all(detail.keys() == {"path", "message"} for detail in details)
         return [(detail["path"], detail["message"]) for detail in details]
 
-    async def put(self, path: str, body: Any, **asked: Any) -> None:
-        """A PUT of the /processes dialect that has to be done."""
-        reply = await self.call("PUT", path, body, **asked)
+    async def put(self, path: str, body: Any, **options: Any) -> None:
+        """Send a PUT to the /processes dialect, which must succeed."""
+        reply = await self.call("PUT", path, body, **options)
         assert (reply.status, reply.body) == (200, b"")
 
-    async def everything(self) -> dict[str, Any]:
-        """Every row there is; token bookkeeping aside."""
+    async def all_rows(self) -> dict[str, Any]:
+        """Return every row of the model, by table."""
         return {
             table: await self.gateway.run(f"SELECT * FROM {table} AS t ORDER BY t::text")
             for table in TABLES
         }
 
-    # Things to begin with ------------------------------------------------------------------------
+    # Test data -----------------------------------------------------------------------------------
 
     async def process(self, reference: str = "lamp", **members: Any) -> int:
-        """Create a process; returns its id."""
-        made = {"reference": reference, "name": reference.capitalize(), **members}
-        created = await self.ok("POST", "/process", made)
+        """Create a process. Return its id."""
+        body = {"reference": reference, "name": reference.capitalize(), **members}
+        created = await self.ok("POST", "/process", body)
         assert created.keys() == {"id"}
-        found: int = created["id"]
-        return found
+        process_id: int = created["id"]
+        return process_id
 
-    async def shown(self, process_id: int, **asked: Any) -> dict[str, Any]:
-        """A whole process."""
-        found: dict[str, Any] = await self.ok("GET", f"/process/{process_id}", **asked)
-        return found
+    async def get_process(self, process_id: int, **options: Any) -> dict[str, Any]:
+        """Return a process with all its parts."""
+        process: dict[str, Any] = await self.ok("GET", f"/process/{process_id}", **options)
+        return process
 
     async def espace(self, reference: str, name: str = "", **texts: str) -> int:
-        """Create an espace; returns its id."""
+        """Create an espace. Return its id."""
         data = await self.gateway.data(
             "mutation($e: NewEspace!) { createEspace(espace: $e) { espace { databaseId } } }",
             {"e": {"reference": reference, "name": name or reference.capitalize(), **texts}},
         )
-        found: int = data["createEspace"]["espace"]["databaseId"]
-        return found
+        espace_id: int = data["createEspace"]["espace"]["databaseId"]
+        return espace_id
 
     async def profile(self, name: str, *permissions: str) -> int:
-        """Create a profile that sees only what it is authorised on; returns its id."""
-        words = permissions or ("PROCESS_READ", "PROCESS_WRITE", "PROCESS_EXECUTE")
+        """Create a profile that sees only the processes it is authorized on. Return its id."""
+        granted = permissions or ("PROCESS_READ", "PROCESS_WRITE", "PROCESS_EXECUTE")
         data = await self.gateway.data(
             "mutation($p: NewProfile!) { createProfile(profile: $p) { profile { databaseId } } }",
-            {"p": {"name": name, "permissions": list(words)}},
+            {"p": {"name": name, "permissions": list(granted)}},
         )
-        found: int = data["createProfile"]["profile"]["databaseId"]
+        profile_id: int = data["createProfile"]["profile"]["databaseId"]
         for _ in range(500):
             if await self._knows(name):
                 break
             await asyncio.sleep(0.01)
-        return found
+        return profile_id
 
     async def _knows(self, profile: str) -> bool:
-        """Whether the gateway was told of a new profile; the database notifies it."""
+        """Whether the notification of a new profile has reached the gateway."""
         try:
             await self.gateway.viewer(profile)
         except GatewayError:
@@ -150,7 +157,7 @@ class Api:
 
 
 def say(text: str = "hello", **members: Any) -> dict[str, Any]:
-    """An action that answers with a text."""
+    """Return an action that returns a text."""
     return {
         "source": "echo",
         "action": "say",
@@ -160,7 +167,7 @@ def say(text: str = "hello", **members: Any) -> dict[str, Any]:
 
 
 def run(action: Any, **members: Any) -> dict[str, Any]:
-    """An action that runs a process."""
+    """Return an action that runs a process."""
     return {"source": "process", "action": action, **members}
 
 
@@ -179,4 +186,4 @@ BAD_BODIES = {
     "digits": (b'{"reference": "a", "name": ' + b"9" * 5000 + b"}", "too large"),
     "long_text": (b'{"reference": "a", "name": "' + b"x" * 256 + b'"}', "at most 255 characters"),
 }
-"""Bodies that no route takes: what is sent, and what the message has to say."""
+"""Bodies that every route rejects, each with a part of the expected message."""

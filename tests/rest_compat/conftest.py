@@ -1,4 +1,4 @@
-"""Both dialects over real HTTP: one gateway for all tests, which each find empty."""
+"""Run one gateway for all tests. Each test starts with an empty database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In charge of the bond between the tables of audits in ``docs/`` and their tests: one each."""
+"""Test that every audit in ``docs/`` has exactly one test, and every such test an audit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ DOCS = TESTS.parents[1] / "docs"
 
 
 def documented(page: str) -> list[str]:
-    """The ids of a table of audits, in its order."""
+    """Return the ids of the audits on a page, in order."""
     line = re.compile(r"^\| ([A-Z]+-\d{3}) \| \S.*\S \|$", re.MULTILINE)
     return line.findall((DOCS / page).read_text("utf-8"))
 
 
 def named_in_tests(prefix: str) -> list[str]:
-    """The ids that tests are named after."""
+    """Return the sorted ids in the names of tests."""
     line = re.compile(rf"^async def test_{prefix.lower()}_(\d{{3}})_\w+\(", re.MULTILINE)
     return sorted(
         f"{prefix}-{number}"
@@ -30,7 +30,7 @@ def named_in_tests(prefix: str) -> list[str]:
 @pytest.mark.parametrize(
     ("page", "prefix"), [("process-audits.md", "PROC"), ("processes-audits.md", "PRCS")]
 )
-def test_every_audit_has_its_test_and_every_test_its_audit(page: str, prefix: str) -> None:
+def test_every_audit_has_a_test_and_every_test_an_audit(page: str, prefix: str) -> None:
     audits = documented(page)
     assert audits
     assert audits == sorted(set(audits))

@@ -1,6 +1,4 @@
-"""In charge of holding the dialects to their promise: a route that no longer fits the schema, stops
-the start, naming the route and the field.
-"""
+"""Test that a route that does not fit the schema stops the start with a message that names both."""
 
 from __future__ import annotations
 
@@ -30,14 +28,14 @@ from rest_compat.processes.routes import processes_dialect
 
 
 def compiler(change: Callable[[GraphQLSchema], None] = lambda schema: None) -> OperationCompiler:
-    """A compiler for the real schema, changed."""
+    """Return a compiler for the real schema, with a change applied to it."""
     schema = build_schema()
     change(schema._schema)
     return OperationCompiler(schema, Limits())
 
 
 def rename(type_name: str, field: str) -> Callable[[GraphQLSchema], None]:
-    """Gives a field another name, as somebody would in ``resolvers``."""
+    """Return a change that renames a field, as a change in ``resolvers`` might."""
 
     def change(schema: GraphQLSchema) -> None:
         type_ = schema.type_map[type_name]
@@ -82,8 +80,8 @@ def test_the_dialects_fit_the_schema() -> None:
     assert (process.name, processes.name) == ("process", "processes")
 
 
-def changed(dialect: Dialect, operation: str, changes: dict[str, Any]) -> Dialect:
-    """A dialect with one route changed."""
+def with_changed_route(dialect: Dialect, operation: str, changes: dict[str, Any]) -> Dialect:
+    """Return a copy of a dialect with one route changed."""
     routes = tuple(
         dataclasses.replace(route, **changes) if route.operation == operation else route
         for route in dialect.routes
@@ -101,10 +99,10 @@ def changed(dialect: Dialect, operation: str, changes: dict[str, Any]) -> Dialec
         ("AddAction", {"body": None}, "nothing gives $action"),
     ],
 )
-def test_a_wrong_route_stops_the_start(
+def test_an_invalid_route_stops_the_start(
     operation: str, changes: dict[str, Any], problem: str
 ) -> None:
-    dialect = changed(process_dialect("http"), operation, changes)
+    dialect = with_changed_route(process_dialect("http"), operation, changes)
     with pytest.raises(RouteError, match=r"of the /process dialect does not fit") as raised:
         compile_dialect(dialect, compiler())
     assert problem in str(raised.value)
@@ -116,7 +114,7 @@ def test_an_operation_without_a_route_stops_the_start() -> None:
         compile_dialect(dataclasses.replace(dialect, routes=dialect.routes[:2]), compiler())
 
 
-def test_every_operation_has_its_route() -> None:
+def test_every_operation_has_a_route() -> None:
     for dialect in (process_dialect("http"), processes_dialect()):
         names = [
             definition.name.value
@@ -126,7 +124,7 @@ def test_every_operation_has_its_route() -> None:
         assert sorted(names) == sorted(route.operation for route in dialect.routes)
 
 
-def test_describes_the_routes() -> None:
+def test_describe_routes_lists_every_route() -> None:
     rows = describe_routes(build_dialects(compiler(), process_dialect_status="http"))
     assert len({tuple(map(len, row)) for row in rows}) == 1
     plain = [tuple(cell.rstrip() for cell in row) for row in rows]
@@ -136,12 +134,12 @@ def test_describes_the_routes() -> None:
     assert ("processes", "PUT", "/processes/{id}", "UpdateProcess", "process:write") in plain
 
 
-def test_a_route_prints_as_clients_write_it() -> None:
+def test_a_route_prints_as_method_and_path() -> None:
     assert str(Route("GET", "/process", "Processes", (), "")) == "GET /process"
 
 
 @pytest.mark.parametrize(
-    ("path", "given", "expected"),
+    ("path", "body", "expected"),
     [
         (("actions", 0, "runsWhen"), {}, ("sources", 0, "enable")),
         (("actions", 1), {"actions": [1, 2]}, ("actions", 1)),
@@ -157,12 +155,12 @@ def test_a_route_prints_as_clients_write_it() -> None:
         ((), {}, ()),
     ],
 )
-def test_finds_places_in_the_clients_words(
-    path: tuple[str | int, ...], given: Any, expected: tuple[str | int, ...]
+def test_client_path_uses_the_names_of_the_client(
+    path: tuple[str | int, ...], body: Any, expected: tuple[str | int, ...]
 ) -> None:
-    assert client_path(ProcessBody, path, given) == expected
+    assert client_path(ProcessBody, path, body) == expected
 
 
-def test_finds_inputs_by_their_references() -> None:
+def test_client_path_of_execution_inputs() -> None:
     assert client_path(ExecuteBody, ("inputs", "who"), {}) == ("inputs", "who")
     assert client_path(ExecuteBody, ("values", 3), {"inputs": []}) == ("inputs", 3)

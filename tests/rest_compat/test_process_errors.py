@@ -1,5 +1,6 @@
-"""In charge of the audits of what the /process dialect says when it refuses, of what it takes for
-granted about HTTP, and of who sees what (docs/process-audits.md, 053 on).
+"""Test the errors, the HTTP behavior and the visibility rules of the /process dialect.
+
+The audits are PROC-053 to PROC-084 of docs/process-audits.md.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ROUTES: list[tuple[str, str, str]] = [
     ("DELETE", "/process/{process}/profiles", "process:write"),
     ("DELETE", "/process/{process}/profiles/3", "process:write"),
 ]
-"""Every route but GET /espaces, which needs no more than a token."""
+"""Every route except GET /espaces, which requires only a token."""
 BODIES: dict[str, Any] = {
     "/process": {"reference": "new", "name": "New"},
     "/actions": say(),
@@ -41,19 +42,19 @@ BODIES: dict[str, Any] = {
 
 
 def request_body(method: str, path: str) -> Any:
-    """A body that the route takes."""
+    """Return a valid body for a route, or None."""
     return BODIES.get("/" + path.rpartition("/")[2]) if method == "POST" else None
 
 
-def fill(path: str, process: object, action: object = 1, asked: object = 1) -> str:
-    """A route's path with these ids."""
-    return path.format(process=process, action=action, input=asked)
+def fill(path: str, process: object, action: object = 1, input_id: object = 1) -> str:
+    """Return the path of a route with these ids."""
+    return path.format(process=process, action=action, input=input_id)
 
 
-# The catalogue ---------------------------------------------------------------------------------
+# The error catalogue ---------------------------------------------------------------------------
 
 
-async def test_proc_053_succeeds_in_the_envelope(api: Api) -> None:
+async def test_proc_053_wraps_a_success_in_the_envelope(api: Api) -> None:
     reply = await api.call("POST", "/process", {"reference": "a", "name": "A"})
     process = reply.json["data"]["id"]
     created = b'{"error":false,"code":"ok","message":"","data":{"id":%d}}' % process
@@ -62,7 +63,7 @@ async def test_proc_053_succeeds_in_the_envelope(api: Api) -> None:
     assert deleted.body == b'{"error":false,"code":"ok","message":""}'
 
 
-async def test_proc_054_fails_in_the_envelope(api: Api) -> None:
+async def test_proc_054_wraps_a_failure_in_the_envelope(api: Api) -> None:
     for method, path, _ in ROUTES:
         reply = await api.call(method, fill(path, NOBODY), b"{", profile=None)
         assert list(reply.json) == ["error", "code", "message"]
@@ -70,19 +71,19 @@ async def test_proc_054_fails_in_the_envelope(api: Api) -> None:
         assert reply.json["code"] == "unauthenticated"
 
 
-async def test_proc_055_needs_a_token(api: Api) -> None:
-    await api.refused(ErrorKind.UNAUTHENTICATED, "GET", "/espaces", profile=None)
+async def test_proc_055_requires_a_token(api: Api) -> None:
+    await api.error(ErrorKind.UNAUTHENTICATED, "GET", "/espaces", profile=None)
     expired = await api.gateway.token("admin", timedelta(hours=-1))
-    await api.refused(ErrorKind.TOKEN_EXPIRED, "GET", "/espaces", token=expired)
+    await api.error(ErrorKind.TOKEN_EXPIRED, "GET", "/espaces", token=expired)
     token = await api.gateway.token()
     head, claims, _ = token.split(".")
-    for wrong in ("x", "Bearer", f"{head}.{claims}.", f"{head}.{claims}.AAAA", "Basic eDp5"):
-        reply = await api.call("GET", "/process", token=wrong)
+    for invalid in ("x", "Bearer", f"{head}.{claims}.", f"{head}.{claims}.AAAA", "Basic eDp5"):
+        reply = await api.call("GET", "/process", token=invalid)
         assert (reply.status, reply.json["code"]) == (401, "unauthenticated")
         assert reply.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_proc_056_refuses_a_revoked_token(api: Api) -> None:
+async def test_proc_056_rejects_a_revoked_token(api: Api) -> None:
     token = await api.gateway.token()
     await api.ok("GET", "/process", token=token)
     claims = api.gateway.services.keys.verify(token)
@@ -90,17 +91,17 @@ async def test_proc_056_refuses_a_revoked_token(api: Api) -> None:
         rows = await transaction.fetch("SELECT now() + interval '1 hour' AS later")
         await revoke_token(transaction, claims.token_id, rows[0]["later"])
     await api.gateway.run("SELECT pg_sleep(0.2)")  # the gateway is told by a notification
-    await api.refused(ErrorKind.UNAUTHENTICATED, "GET", "/process", token=token)
+    await api.error(ErrorKind.UNAUTHENTICATED, "GET", "/process", token=token)
 
 
-async def test_proc_057_forbids_what_the_profile_may_not(api: Api) -> None:
+async def test_proc_057_forbids_requests_without_the_permission(api: Api) -> None:
     process = await api.process(profiles=["guest"])
-    everything = await api.everything()
+    before = await api.all_rows()
     await api.profile("nobody", "PROCESS_READ")
     await api.profile("writer", "PROCESS_WRITE")
     for method, path, permission in ROUTES:
         profile = "writer" if permission == "process:read" else "nobody"
-        message = await api.refused(
+        message = await api.error(
             ErrorKind.FORBIDDEN,
             method,
             fill(path, process),
@@ -108,62 +109,61 @@ async def test_proc_057_forbids_what_the_profile_may_not(api: Api) -> None:
             profile=profile,
         )
         assert f"needs the permission {permission}" in message
-    assert (await api.everything()) | {"profile": []} == everything | {"profile": []}
+    assert (await api.all_rows()) | {"profile": []} == before | {"profile": []}
     assert await api.ok("GET", "/espaces", profile="writer") == []
 
 
-async def test_proc_058_judges_in_order(api: Api) -> None:
+async def test_proc_058_checks_in_order(api: Api) -> None:
     path = f"/process/{NOBODY}/actions"
-    await api.refused(ErrorKind.UNAUTHENTICATED, "POST", path, b"{", profile=None)
-    await api.refused(ErrorKind.FORBIDDEN, "POST", path, b"{", profile="guest")
+    await api.error(ErrorKind.UNAUTHENTICATED, "POST", path, b"{", profile=None)
+    await api.error(ErrorKind.FORBIDDEN, "POST", path, b"{", profile="guest")
     await api.invalid("POST", path, b"{")
     await api.invalid("POST", "/process/x/actions", b"{")
-    await api.missing("POST", path, say())
+    await api.not_found("POST", path, say())
 
 
-async def test_proc_059_finds_nothing_for_unknown_ids(api: Api) -> None:
+async def test_proc_059_returns_not_found_for_unknown_ids(api: Api) -> None:
     process = await api.process(sources=[say()], inputs=[{"name": "x"}])
     for method, path, _ in ROUTES:
         if "{" in path:
-            asked = (method, fill(path, NOBODY), request_body(method, path))
-            message = await api.missing(*asked)
+            message = await api.not_found(method, fill(path, NOBODY), request_body(method, path))
             assert "there is no" in message
-    await api.missing("DELETE", f"/process/{process}/actions/{NOBODY}")
-    await api.missing("DELETE", f"/process/{process}/inputs/{NOBODY}")
+    await api.not_found("DELETE", f"/process/{process}/actions/{NOBODY}")
+    await api.not_found("DELETE", f"/process/{process}/inputs/{NOBODY}")
 
 
-async def test_proc_060_finds_nothing_for_what_is_no_id(api: Api) -> None:
+async def test_proc_060_returns_not_found_for_malformed_ids_in_a_path(api: Api) -> None:
     process = await api.process(sources=[say()], inputs=[{"name": "x"}], profiles=["guest"])
-    wrong = ["0", "-1", "2147483648", "4294967297", "9" * 5000, "1.5", "1e0", "abc", "٣", "%201"]
-    wrong += ["%00", "1%00", "%FF", "%ED%A0%80", "%zz", "+1", "0x1", "_", "1_0"]
-    for text in wrong:
-        await api.missing("GET", f"/process/{text}")
-        await api.missing("DELETE", f"/process/{process}/actions/{text}")
-        await api.missing("DELETE", f"/process/{process}/inputs/{text}")
-        await api.missing("DELETE", f"/process/{process}/profiles/{text}")
+    texts = ["0", "-1", "2147483648", "4294967297", "9" * 5000, "1.5", "1e0", "abc", "٣", "%201"]
+    texts += ["%00", "1%00", "%FF", "%ED%A0%80", "%zz", "+1", "0x1", "_", "1_0"]
+    for text in texts:
+        await api.not_found("GET", f"/process/{text}")
+        await api.not_found("DELETE", f"/process/{process}/actions/{text}")
+        await api.not_found("DELETE", f"/process/{process}/inputs/{text}")
+        await api.not_found("DELETE", f"/process/{process}/profiles/{text}")
     for method, path, _ in ROUTES:
         if "{" in path:
-            await api.missing(method, fill(path, "1a"), request_body(method, path))
+            await api.not_found(method, fill(path, "1a"), request_body(method, path))
 
 
-async def test_proc_061_refuses_what_is_no_id_in_a_body(api: Api) -> None:
+async def test_proc_061_rejects_malformed_ids_in_a_body(api: Api) -> None:
     process = await api.process()
-    wrongs: list[Any] = [0, -1, 2**31, 2**63, 1.5, "0", "2147483648", "9" * 5000, True, []]
-    for wrong in wrongs:
+    malformed: list[Any] = [0, -1, 2**31, 2**63, 1.5, "0", "2147483648", "9" * 5000, True, []]
+    for value in malformed:
         path = f"/process/{process}/profiles"
-        assert "idProfile: " in await api.invalid("POST", path, {"idProfile": wrong})
-        for source, action in (({"id": wrong}, "a"), ("process", {"id": wrong})):
+        assert "idProfile: " in await api.invalid("POST", path, {"idProfile": value})
+        for source, action in (({"id": value}, "a"), ("process", {"id": value})):
             body = {"source": source, "action": action}
             message = await api.invalid("POST", f"/process/{process}/actions", body)
             assert "expected an id from 1 to 2147483647" in message
 
 
-async def test_proc_062_says_when_the_database_fails(gateway: Gateway) -> None:
+async def test_proc_062_reports_a_database_failure(gateway: Gateway) -> None:
     api = Api(gateway)
     process = await api.process()
     await gateway.run("ALTER TABLE process RENAME TO gone")
     for method, path in (("GET", "/process"), ("DELETE", f"/process/{process}")):
-        message = await api.refused(ErrorKind.DATABASE_UNAVAILABLE, method, path)
+        message = await api.error(ErrorKind.DATABASE_UNAVAILABLE, method, path)
         assert message == "the database is out of reach or failed; try again later"
 
 
@@ -174,11 +174,11 @@ async def test_proc_063_limits_the_rate(start_gateway: StartGateway) -> None:
         assert [reply.status for reply in replies] == [200, 200, 429]
         assert replies[2].json["code"] == "rate_limited"
         assert int(replies[2].headers["Retry-After"]) >= 1
-        # It is judged before the token and the path.
-        await api.refused(ErrorKind.RATE_LIMITED, "GET", "/process/x/y/z", profile=None)
+        # The rate limit is checked before the token and the path.
+        await api.error(ErrorKind.RATE_LIMITED, "GET", "/process/x/y/z", profile=None)
 
 
-async def test_proc_064_tells_nothing_of_what_is_unexpected(api: Api) -> None:
+async def test_proc_064_hides_unexpected_errors(api: Api) -> None:
     async def broken(**_: Any) -> Any:
         raise RuntimeError("SELECT secret FROM /etc/passwd")
 
@@ -193,19 +193,19 @@ async def test_proc_064_tells_nothing_of_what_is_unexpected(api: Api) -> None:
     }
 
 
-async def test_proc_065_can_always_answer_with_200(start_gateway: StartGateway) -> None:
+async def test_proc_065_can_always_respond_with_200(start_gateway: StartGateway) -> None:
     async with start_gateway(
         process_dialect_status="always-200", rate_limit=0.01, rate_burst=11
     ) as gateway:
         api = Api(gateway)
         process = await api.process()
 
-        async def code(method: str, path: str, body: Any = None, **asked: Any) -> str:
-            reply = await api.call(method, path, body, **asked)
+        async def code(method: str, path: str, body: Any = None, **options: Any) -> str:
+            reply = await api.call(method, path, body, **options)
             assert reply.status == 200
             assert list(reply.json)[:3] == ["error", "code", "message"]
-            found: str = reply.json["code"]
-            return found
+            answer: str = reply.json["code"]
+            return answer
 
         assert await code("GET", f"/process/{process}") == "ok"
         assert await code("GET", "/process", profile=None) == "unauthenticated"
@@ -216,22 +216,22 @@ async def test_proc_065_can_always_answer_with_200(start_gateway: StartGateway) 
         assert await code("GET", "/process/1/2/3/4") == "not_found"
         assert (await api.call("PUT", "/process")).headers["Allow"] == "GET, HEAD, POST"
         assert await code("PUT", "/process") == "invalid"
-        # The other dialect keeps HTTP's statuses.
+        # The /processes dialect keeps its HTTP statuses.
         assert (await api.call("GET", "/processes/x")).status == 405
         limited = await api.call("GET", "/process")
         assert (limited.status, limited.json["code"]) == (200, "rate_limited")
         assert int(limited.headers["Retry-After"]) >= 1
 
 
-# Bad bodies ------------------------------------------------------------------------------------
+# Invalid bodies --------------------------------------------------------------------------------
 
 
-async def test_proc_066_refuses_bad_bodies(api: Api) -> None:
+async def test_proc_066_rejects_invalid_bodies(api: Api) -> None:
     for body, message in BAD_BODIES.values():
         assert message in await api.invalid("POST", "/process", body)
 
 
-async def test_proc_067_refuses_bad_bodies_on_every_route(api: Api) -> None:
+async def test_proc_067_rejects_invalid_bodies_on_every_route(api: Api) -> None:
     process = await api.process(profiles=["guest"])
     names = (
         "broken",
@@ -248,11 +248,11 @@ async def test_proc_067_refuses_bad_bodies_on_every_route(api: Api) -> None:
     for method, part in [*paths, ("DELETE", "profiles")]:
         for name in names:
             body, message = BAD_BODIES[name]
-            refused = await api.invalid(method, f"/process/{process}/{part}", body)
-            assert message in refused, (part, name)
+            error = await api.invalid(method, f"/process/{process}/{part}", body)
+            assert message in error, (part, name)
 
 
-async def test_proc_068_needs_a_body_where_there_is_one(api: Api) -> None:
+async def test_proc_068_requires_a_body(api: Api) -> None:
     process = await api.process()
     for path, expected in (
         ("/process", "reference, name"),
@@ -265,7 +265,7 @@ async def test_proc_068_needs_a_body_where_there_is_one(api: Api) -> None:
             assert message == f"a JSON body is required: an object with {expected}"
 
 
-async def test_proc_069_refuses_texts_that_cannot_be_stored(api: Api) -> None:
+async def test_proc_069_rejects_text_that_cannot_be_stored(api: Api) -> None:
     process = await api.process(sources=[say()], inputs=[{"name": "x"}])
     texts: list[tuple[str, dict[str, Any]]] = [
         ("description", {"reference": "a", "name": "b", "description": "\0"}),
@@ -275,9 +275,9 @@ async def test_proc_069_refuses_texts_that_cannot_be_stored(api: Api) -> None:
             {"reference": "a", "name": "b", "inputs": [{"name": "x", "type": "\0"}]},
         ),
     ]
-    for place, body in texts:
+    for path, body in texts:
         message = await api.invalid("POST", "/process", body)
-        assert message == f"{place}: holds a NUL character (\\u0000)"
+        assert message == f"{path}: holds a NUL character (\\u0000)"
         lone = json.dumps(body).replace("\\u0000", "\\udfff").encode()
         assert "surrogate" in await api.invalid("POST", "/process", lone)
     path = f"/process/{process}/execute"
@@ -295,7 +295,7 @@ async def test_proc_070_limits_lengths(api: Api) -> None:
         "icon": "i" * 255,
     }
     process = await api.ok("POST", "/process", longest)
-    assert (await api.shown(process["id"])) | longest == await api.shown(process["id"])
+    assert (await api.get_process(process["id"])) | longest == await api.get_process(process["id"])
     for name, text in longest.items():
         body = longest | {"reference": "other"} | {name: text + "x"}
         message = await api.invalid("POST", "/process", body)
@@ -304,17 +304,17 @@ async def test_proc_070_limits_lengths(api: Api) -> None:
     assert await api.invalid("POST", "/process", many) == "sources: expected at most 1,000 items"
 
 
-async def test_proc_071_refuses_a_body_past_the_limit(start_gateway: StartGateway) -> None:
+async def test_proc_071_rejects_a_body_over_the_limit(start_gateway: StartGateway) -> None:
     async with start_gateway(max_body_bytes=1000) as gateway:
         api = Api(gateway)
         body = {"reference": "a", "name": "A", "ignored": "x" * 1000}
         message = await api.invalid("POST", "/process", body)
         assert message == "the body is longer than 1,000 bytes"
-        # What may be asked is judged before what is sent.
-        await api.refused(ErrorKind.FORBIDDEN, "POST", "/process", body, profile="guest")
+        # The permission is checked before the body is read.
+        await api.error(ErrorKind.FORBIDDEN, "POST", "/process", body, profile="guest")
 
 
-async def test_proc_072_keeps_blanks_but_not_in_references(api: Api) -> None:
+async def test_proc_072_keeps_blanks_except_in_references(api: Api) -> None:
     texts = {"name": " a ", "nameEnable": " b ", "description": "\n c\t", "icon": " d "}
     process = await api.process(
         "lamp",
@@ -322,7 +322,7 @@ async def test_proc_072_keeps_blanks_but_not_in_references(api: Api) -> None:
         inputs=[{"name": " x ", "reference": " y "}],
         sources=[say(" z ")],
     )
-    shown = await api.shown(process)
+    shown = await api.get_process(process)
     assert {name: shown[name] for name in texts} == texts
     assert (shown["inputs"][0]["name"], shown["inputs"][0]["reference"]) == (" x ", "y")
     assert shown["actions"][0]["arguments"][0]["value"] == " z "
@@ -331,9 +331,9 @@ async def test_proc_072_keeps_blanks_but_not_in_references(api: Api) -> None:
 # HTTP ------------------------------------------------------------------------------------------
 
 
-async def test_proc_073_says_that_it_answers_with_private_json(api: Api) -> None:
+async def test_proc_073_responds_with_private_json(api: Api) -> None:
     process = await api.process()
-    asked: list[tuple[str, str, Any]] = [
+    requests: list[tuple[str, str, Any]] = [
         ("GET", "/espaces", None),
         ("GET", f"/process/{process}", None),
         ("POST", f"/process/{process}/execute", {}),
@@ -343,15 +343,15 @@ async def test_proc_073_says_that_it_answers_with_private_json(api: Api) -> None
         ("PATCH", "/process", None),
         ("POST", "/process", b"{"),
     ]
-    for method, path, body in asked:
+    for method, path, body in requests:
         reply = await api.call(method, path, body)
         assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
         assert reply.headers["Cache-Control"] == "private, no-store"
 
 
-async def test_proc_074_reads_json_whatever_it_is_called(api: Api) -> None:
-    for place, type_ in enumerate(("text/plain", "application/x-www-form-urlencoded", "x/y; z=1")):
-        body = {"reference": f"p{place}", "name": "Lumière"}
+async def test_proc_074_reads_json_with_any_content_type(api: Api) -> None:
+    for index, type_ in enumerate(("text/plain", "application/x-www-form-urlencoded", "x/y; z=1")):
+        body = {"reference": f"p{index}", "name": "Lumière"}
         await api.ok("POST", "/process", body, headers={"Content-Type": type_})
 
 
@@ -359,13 +359,13 @@ async def test_proc_075_accepts_a_trailing_slash(api: Api) -> None:
     process = await api.process(inputs=[{"name": "x"}])
     assert await api.ok("GET", "/espaces/") == []
     assert len(await api.ok("GET", "/process/")) == 1
-    assert await api.ok("GET", f"/process/{process}/") == await api.shown(process)
+    assert await api.ok("GET", f"/process/{process}/") == await api.get_process(process)
     await api.ok("DELETE", f"/process/{process}/inputs/x/")
-    await api.missing("GET", f"/process/{process}//")
-    await api.missing("GET", "/process//")
+    await api.not_found("GET", f"/process/{process}//")
+    await api.not_found("GET", "/process//")
 
 
-async def test_proc_076_names_the_methods_of_a_path(api: Api) -> None:
+async def test_proc_076_lists_the_methods_of_a_path(api: Api) -> None:
     allowed = {
         "/espaces": "GET, HEAD",
         "/process": "GET, HEAD, POST",
@@ -384,7 +384,7 @@ async def test_proc_076_names_the_methods_of_a_path(api: Api) -> None:
         assert reply.headers["Allow"] == methods
 
 
-async def test_proc_077_finds_nothing_at_unknown_paths(api: Api) -> None:
+async def test_proc_077_returns_not_found_for_unknown_paths(api: Api) -> None:
     for path in (
         "/process/1/nothing",
         "/espaces/1",
@@ -392,10 +392,10 @@ async def test_proc_077_finds_nothing_at_unknown_paths(api: Api) -> None:
         "/process/1/Actions",
     ):
         for method in ("GET", "POST"):
-            assert await api.missing(method, path) == "there is no such path in this API"
+            assert await api.not_found(method, path) == "there is no such path in this API"
 
 
-async def test_proc_078_answers_head_like_get(api: Api) -> None:
+async def test_proc_078_responds_to_head_like_get(api: Api) -> None:
     process = await api.process()
     for path in ("/espaces", "/process", f"/process/{process}", "/process/0"):
         got, head = await api.call("GET", path), await api.call("HEAD", path)
@@ -404,47 +404,47 @@ async def test_proc_078_answers_head_like_get(api: Api) -> None:
         assert int(head.headers["Content-Length"]) == len(got.body)
 
 
-async def test_proc_079_takes_a_token_bare_or_as_bearer(api: Api) -> None:
+async def test_proc_079_accepts_a_token_bare_or_as_bearer(api: Api) -> None:
     token = await api.gateway.token()
     for header in (token, f"Bearer {token}", f"bearer {token}"):
         assert await api.ok("GET", "/process", token=header) == []
 
 
-async def test_proc_080_is_mounted_at_the_base_path_too(start_gateway: StartGateway) -> None:
+async def test_proc_080_is_also_mounted_at_the_base_path(start_gateway: StartGateway) -> None:
     async with start_gateway(rest_base_path="/api/v1") as gateway:
         api = Api(gateway)
         process = await api.process()
-        assert await api.ok("GET", f"/api/v1/process/{process}") == await api.shown(process)
+        assert await api.ok("GET", f"/api/v1/process/{process}") == await api.get_process(process)
         assert await api.ok("GET", "/api/v1/espaces/") == []
-        await api.missing("GET", "/api/v1/process/0")
+        await api.not_found("GET", "/api/v1/process/0")
 
 
-# Who sees what ---------------------------------------------------------------------------------
+# Visibility ------------------------------------------------------------------------------------
 
 
-async def test_proc_081_shows_a_profile_its_own_processes(api: Api) -> None:
+async def test_proc_081_shows_a_profile_only_its_processes(api: Api) -> None:
     await api.espace("light")
     hidden = await api.process("hidden", sources=[say()], inputs=[{"name": "x"}])
-    part = await api.shown(hidden)
-    action, asked = part["actions"][0]["id"], part["inputs"][0]["id"]
+    process = await api.get_process(hidden)
+    action, input_id = process["actions"][0]["id"], process["inputs"][0]["id"]
     await api.profile("kid")
-    seen = await api.process("seen", profiles=["kid"])
-    assert [p["id"] for p in await api.ok("GET", "/process", profile="kid")] == [seen]
-    assert await api.shown(seen, profile="kid") == await api.shown(seen)
+    visible = await api.process("visible", profiles=["kid"])
+    assert [p["id"] for p in await api.ok("GET", "/process", profile="kid")] == [visible]
+    assert await api.get_process(visible, profile="kid") == await api.get_process(visible)
     assert len(await api.ok("GET", "/espaces", profile="kid")) == 1
     for method, path, _ in ROUTES:
         if "{" in path:
-            wanted = fill(path, hidden, action, asked)
-            await api.missing(method, wanted, request_body(method, path), profile="kid")
-            # It could as well not be there.
+            hidden_path = fill(path, hidden, action, input_id)
+            await api.not_found(method, hidden_path, request_body(method, path), profile="kid")
+            # The response is the same as for a process that does not exist.
             body = request_body(method, path)
-            assert await answer(api, method, wanted, body) == await answer(
+            assert await kid_response(api, method, hidden_path, body) == await kid_response(
                 api, method, fill(path, NOBODY, NOBODY, NOBODY), body
             )
 
 
-async def answer(api: Api, method: str, path: str, body: Any) -> tuple[int, Any]:
-    """What a profile with no process of its own is told, ids left out."""
+async def kid_response(api: Api, method: str, path: str, body: Any) -> tuple[int, Any]:
+    """Return the status and body that the profile "kid" gets, with ids replaced by "#"."""
     reply: Reply = await api.call(method, path, body, profile="kid")
     ids = [part for part in path.split("/") if part.isdigit()]
     text = reply.body.decode()
@@ -453,16 +453,16 @@ async def answer(api: Api, method: str, path: str, body: Any) -> tuple[int, Any]
     return reply.status, text
 
 
-async def test_proc_082_shows_no_more_than_the_reference_of_a_hidden_process(api: Api) -> None:
+async def test_proc_082_shows_only_the_reference_of_a_hidden_process(api: Api) -> None:
     await api.profile("kid")
     hidden = await api.process("hidden", name="Secret")
-    seen = await api.process("seen", sources=[run("hidden")], profiles=["kid"])
-    shown = await api.shown(seen, profile="kid")
+    visible = await api.process("visible", sources=[run("hidden")], profiles=["kid"])
+    shown = await api.get_process(visible, profile="kid")
     (action,) = shown["actions"]
     assert (action["source"], action["action"]) == ("process", "hidden")
     assert "Secret" not in json.dumps(shown)
     for form in ("hidden", {"id": hidden}):
-        message = await api.invalid("POST", f"/process/{seen}/actions", run(form), profile="kid")
+        message = await api.invalid("POST", f"/process/{visible}/actions", run(form), profile="kid")
         assert message.startswith("action: there is no ")
 
 
@@ -470,14 +470,14 @@ async def test_proc_083_does_not_name_hidden_callers(api: Api) -> None:
     await api.profile("kid")
     used = await api.process("used", profiles=["kid"])
     await api.process("hidden", sources=[run("used")])
-    message = await api.refused(ErrorKind.CONFLICT, "DELETE", f"/process/{used}", profile="kid")
+    message = await api.error(ErrorKind.CONFLICT, "DELETE", f"/process/{used}", profile="kid")
     assert message == "the process is still run by other processes"
 
 
-async def test_proc_084_authorises_whoever_creates(api: Api) -> None:
+async def test_proc_084_authorizes_the_creator(api: Api) -> None:
     await api.profile("kid")
     created = await api.ok("POST", "/process", {"reference": "own", "name": "Own"}, profile="kid")
-    shown = await api.shown(created["id"], profile="kid")
+    shown = await api.get_process(created["id"], profile="kid")
     assert [profile["name"] for profile in shown["profiles"]] == ["kid"]
     ran = await api.ok("POST", f"/process/{created['id']}/execute", profile="kid")
     assert ran["status"] == "succeeded"

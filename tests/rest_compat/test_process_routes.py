@@ -1,4 +1,4 @@
-"""In charge of the audits of the /process dialect's routes (docs/process-audits.md, 001 to 059)."""
+"""Test the routes of the /process dialect (docs/process-audits.md, PROC-001 to PROC-052)."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ async def test_proc_002_lists_processes(api: Api) -> None:
     ids = [await api.process(f"p{number:03}", sources=[say()]) for number in range(120)]
     listed = await api.ok("GET", "/process")
     assert [process["id"] for process in listed] == ids
-    assert listed[7] == await api.shown(ids[7])
+    assert listed[7] == await api.get_process(ids[7])
 
 
-async def test_proc_003_shows_a_whole_process(api: Api) -> None:
+async def test_proc_003_shows_a_complete_process(api: Api) -> None:
     espace = await api.espace("light", "Lumière", description="Lamps", icon="bulb")
     process = await api.process(
         "lamp",
@@ -52,8 +52,8 @@ async def test_proc_003_shows_a_whole_process(api: Api) -> None:
         inputs=[{"name": "Level", "type": "number", "enable": 0}],
         profiles=["guest"],
     )
-    shown = await api.shown(process)
-    (action,), (asked,) = shown["actions"], shown["inputs"]
+    shown = await api.get_process(process)
+    (action,), (input_,) = shown["actions"], shown["inputs"]
     assert shown == {
         "id": process,
         "reference": "lamp",
@@ -82,7 +82,7 @@ async def test_proc_003_shows_a_whole_process(api: Api) -> None:
         ],
         "inputs": [
             {
-                "id": asked["id"],
+                "id": input_["id"],
                 "reference": "level",
                 "name": "Level",
                 "type": "number",
@@ -93,7 +93,7 @@ async def test_proc_003_shows_a_whole_process(api: Api) -> None:
     }
 
 
-async def test_proc_004_writes_states_as_numbers(api: Api) -> None:
+async def test_proc_004_returns_states_as_numbers(api: Api) -> None:
     process = await api.process(mode="switch", enable=True, sources=[say(enable=False)])
     body = (await api.call("GET", f"/process/{process}")).body
     assert body.count(b'"enable":1') == 1
@@ -122,7 +122,7 @@ async def test_proc_005_reads_with_one_statement(gateway: Gateway) -> None:
 
 async def test_proc_006_creates_a_process(api: Api) -> None:
     created = await api.ok("POST", "/process", {"reference": " lamp ", "name": " Lamp "})
-    assert await api.shown(created["id"]) == {
+    assert await api.get_process(created["id"]) == {
         "id": created["id"],
         "reference": "lamp",
         "name": " Lamp ",
@@ -139,23 +139,23 @@ async def test_proc_006_creates_a_process(api: Api) -> None:
     }
 
 
-async def test_proc_007_needs_reference_and_name(api: Api) -> None:
+async def test_proc_007_requires_reference_and_name(api: Api) -> None:
     assert await api.invalid("POST", "/process", {}) == "reference: is required; name: is required"
     assert "name: is required" in await api.invalid("POST", "/process", {"reference": "a"})
     message = await api.invalid("POST", "/process", {"reference": "  ", "name": ""})
     assert message == "reference: must not be empty; name: must not be empty"
 
 
-async def test_proc_008_refuses_a_taken_reference(api: Api) -> None:
+async def test_proc_008_rejects_a_taken_reference(api: Api) -> None:
     await api.process("lamp")
-    message = await api.refused(
+    message = await api.error(
         ErrorKind.CONFLICT, "POST", "/process", {"reference": "lamp", "name": "Other"}
     )
     assert "reference exists already" in message
     assert len(await api.ok("GET", "/process")) == 1
 
 
-async def test_proc_009_takes_what_get_answers(api: Api) -> None:
+async def test_proc_009_accepts_the_response_of_get(api: Api) -> None:
     await api.espace("light")
     await api.process("sub", inputs=[{"name": "Who"}])
     process = await api.process(
@@ -171,29 +171,29 @@ async def test_proc_009_takes_what_get_answers(api: Api) -> None:
         inputs=[{"name": "X", "type": "weekday", "enable": 0}, {"name": "Y"}],
         profiles=["guest", "occupant"],
     )
-    shown = await api.shown(process)
+    shown = await api.get_process(process)
     copied = await api.ok("POST", "/process", shown | {"reference": "copy"})
-    again = await api.shown(copied["id"])
+    copy = await api.get_process(copied["id"])
 
-    def without_ids(whole: dict[str, Any]) -> dict[str, Any]:
+    def without_ids(process: dict[str, Any]) -> dict[str, Any]:
         parts = {
-            name: [{**part, "id": None} for part in whole[name]] for name in ("actions", "inputs")
+            name: [{**part, "id": None} for part in process[name]] for name in ("actions", "inputs")
         }
-        return whole | parts | {"id": None, "reference": None}
+        return process | parts | {"id": None, "reference": None}
 
-    assert without_ids(again) == without_ids(shown)
+    assert without_ids(copy) == without_ids(shown)
 
 
-async def test_proc_010_takes_actions_for_sources(api: Api) -> None:
+async def test_proc_010_accepts_actions_as_an_alias_of_sources(api: Api) -> None:
     process = await api.process("a", actions=[say()])
-    assert len((await api.shown(process))["actions"]) == 1
+    assert len((await api.get_process(process))["actions"]) == 1
     both = {"reference": "b", "name": "B", "actions": [say()], "sources": [say()]}
     assert "two names of one list" in await api.invalid("POST", "/process", both)
-    wrong = {"reference": "b", "name": "B", "actions": [{"source": "echo"}]}
-    assert await api.invalid("POST", "/process", wrong) == "actions[0].action: is required"
+    body = {"reference": "b", "name": "B", "actions": [{"source": "echo"}]}
+    assert await api.invalid("POST", "/process", body) == "actions[0].action: is required"
 
 
-async def test_proc_011_takes_an_espace_in_every_form(api: Api) -> None:
+async def test_proc_011_accepts_an_espace_in_every_form(api: Api) -> None:
     await api.espace("other")
     espace = await api.espace("light", "Lumière")
     forms: list[Any] = [
@@ -204,15 +204,15 @@ async def test_proc_011_takes_an_espace_in_every_form(api: Api) -> None:
         {"id": None, "reference": "light"},
         {"name": "Lumière"},
     ]
-    for place, form in enumerate(forms):
-        process = await api.process(f"p{place}", espace=form)
-        assert (await api.shown(process))["espace"]["id"] == espace, form
+    for index, form in enumerate(forms):
+        process = await api.process(f"p{index}", espace=form)
+        assert (await api.get_process(process))["espace"]["id"] == espace, form
 
 
-async def test_proc_012_refuses_an_unknown_espace(api: Api) -> None:
+async def test_proc_012_rejects_an_unknown_espace(api: Api) -> None:
     await api.espace("one", "Twin")
     await api.espace("two", "Twin")
-    wrong: list[tuple[Any, str]] = [
+    cases: list[tuple[Any, str]] = [
         (NOBODY, "there is no such espace"),
         ("nowhere", "there is no such espace"),
         ({"name": "Twin"}, "more than one espace has this name"),
@@ -225,59 +225,59 @@ async def test_proc_012_refuses_an_unknown_espace(api: Api) -> None:
         ("", "must not be empty"),
         ({"reference": 5}, "expected text, got 5"),
     ]
-    for espace, problem in wrong:
+    for espace, problem in cases:
         body = {"reference": "a", "name": "A", "espace": espace}
         message = await api.invalid("POST", "/process", body)
         assert message.startswith("espace: ")
         assert problem in message
 
 
-async def test_proc_013_knows_three_words_for_two_modes(api: Api) -> None:
-    for word, meant in (("simple", "simple"), ("button", "simple"), ("switch", "switch")):
-        assert (await api.shown(await api.process(word, mode=word)))["mode"] == meant
-    wrongs: list[Any] = ["SIMPLE", "toggle", "", 1, True, []]
-    for wrong in wrongs:
-        body = {"reference": "a", "name": "A", "mode": wrong}
+async def test_proc_013_accepts_three_names_of_two_modes(api: Api) -> None:
+    for word, mode in (("simple", "simple"), ("button", "simple"), ("switch", "switch")):
+        assert (await api.get_process(await api.process(word, mode=word)))["mode"] == mode
+    invalid: list[Any] = ["SIMPLE", "toggle", "", 1, True, []]
+    for value in invalid:
+        body = {"reference": "a", "name": "A", "mode": value}
         message = await api.invalid("POST", "/process", body)
         assert message.startswith("mode: expected one of simple, button, switch, got ")
 
 
-async def test_proc_014_takes_a_state_in_every_form(api: Api) -> None:
+async def test_proc_014_accepts_a_state_in_every_form(api: Api) -> None:
     forms: list[tuple[Any, int]] = [(0, 0), (1, 1), (False, 0), (True, 1), ("0", 0), ("1", 1)]
-    for place, (given, meant) in enumerate(forms):
-        inputs = [{"name": "x", "enable": given}]
+    for index, (enable, state) in enumerate(forms):
+        inputs = [{"name": "x", "enable": enable}]
         process = await api.process(
-            f"p{place}", mode="switch", enable=given, sources=[say(enable=given)], inputs=inputs
+            f"p{index}", mode="switch", enable=enable, sources=[say(enable=enable)], inputs=inputs
         )
-        await api.ok("POST", f"/process/{process}/actions", say(enable=given))
-        await api.ok("POST", f"/process/{process}/inputs", {"name": "y", "enable": given})
-        shown = await api.shown(process)
+        await api.ok("POST", f"/process/{process}/actions", say(enable=enable))
+        await api.ok("POST", f"/process/{process}/inputs", {"name": "y", "enable": enable})
+        shown = await api.get_process(process)
         states = [part["enable"] for part in (shown, *shown["actions"], *shown["inputs"])]
-        assert json.dumps(states) == json.dumps([meant] * 5)
+        assert json.dumps(states) == json.dumps([state] * 5)
 
 
-async def test_proc_015_refuses_any_other_state(api: Api) -> None:
-    wrongs: list[Any] = [2, -1, 1.0, "2", "true", "", [], {}]
-    for wrong in wrongs:
+async def test_proc_015_rejects_other_states(api: Api) -> None:
+    invalid: list[Any] = [2, -1, 1.0, "2", "true", "", [], {}]
+    for value in invalid:
         body = {
             "reference": "a",
             "name": "A",
-            "enable": wrong,
-            "sources": [say(enable=wrong)],
-            "inputs": [{"name": "x", "enable": wrong}],
+            "enable": value,
+            "sources": [say(enable=value)],
+            "inputs": [{"name": "x", "enable": value}],
         }
         message = await api.invalid("POST", "/process", body)
-        places = [problem.partition(":")[0] for problem in message.split("; ")]
-        assert places == ["enable", "sources[0].enable", "inputs[0].enable"]
+        paths = [problem.partition(":")[0] for problem in message.split("; ")]
+        assert paths == ["enable", "sources[0].enable", "inputs[0].enable"]
         assert "expected 0 or 1, got " in message
 
 
-async def test_proc_016_takes_a_source_in_every_form(api: Api) -> None:
+async def test_proc_016_accepts_a_source_in_every_form(api: Api) -> None:
     echo = 2
     forms: list[Any] = ["echo", {"name": "echo"}, {"reference": "echo"}, {"id": echo}]
     forms += [{"id": str(echo), "name": None}, echo]
     process = await api.process(sources=[say() | {"source": form} for form in forms])
-    shown = await api.shown(process)
+    shown = await api.get_process(process)
     assert [action["source"] for action in shown["actions"]] == ["echo"] * len(forms)
 
 
@@ -285,12 +285,12 @@ async def test_proc_017_keeps_a_process_in_use(api: Api) -> None:
     used = await api.process("used")
     for caller in ("a", "b"):
         await api.process(caller, sources=[run("used")])
-    message = await api.refused(ErrorKind.CONFLICT, "DELETE", f"/process/{used}")
+    message = await api.error(ErrorKind.CONFLICT, "DELETE", f"/process/{used}")
     assert message == 'the process is still run by "a", "b"'
-    assert (await api.shown(used))["reference"] == "used"
+    assert (await api.get_process(used))["reference"] == "used"
 
 
-async def test_proc_018_takes_an_action_in_every_form(api: Api) -> None:
+async def test_proc_018_accepts_an_action_in_every_form(api: Api) -> None:
     sub = await api.process("sub", name="Sub process")
     forms: list[Any] = ["sub", {"reference": "sub"}, {"id": sub}, {"id": str(sub)}, sub]
     forms += [{"id": sub, "name": "Sub process"}, {"id": sub, "reference": "sub", "mode": "simple"}]
@@ -303,15 +303,15 @@ async def test_proc_018_takes_an_action_in_every_form(api: Api) -> None:
             say() | {"action": {"reference": "shout", "name": "Shout"}},
         ],
     )
-    shown = await api.shown(process)
+    shown = await api.get_process(process)
     expected = ["sub"] * (len(forms) + 1) + ["whisper", "shout"]
     assert [action["action"] for action in shown["actions"]] == expected
 
 
-async def test_proc_019_takes_an_argument_in_every_form(api: Api) -> None:
+async def test_proc_019_accepts_an_argument_in_every_form(api: Api) -> None:
     arguments: list[Any] = [{"reference": "a", "value": "x"}, {"name": "b", "value": "y"}, "z"]
     process = await api.process(sources=[say() | {"arguments": arguments}])
-    (action,) = (await api.shown(process))["actions"]
+    (action,) = (await api.get_process(process))["actions"]
     assert action["arguments"] == [
         {"reference": "a", "value": "x"},
         {"reference": "b", "value": "y"},
@@ -319,50 +319,50 @@ async def test_proc_019_takes_an_argument_in_every_form(api: Api) -> None:
     ]
 
 
-async def test_proc_020_takes_numbers_and_booleans_as_texts(api: Api) -> None:
+async def test_proc_020_accepts_numbers_and_booleans_as_text(api: Api) -> None:
     arguments: list[Any] = [21.5, 3, True, {"name": "x", "value": False}, ""]
     process = await api.process(sources=[say() | {"arguments": arguments}])
-    (action,) = (await api.shown(process))["actions"]
+    (action,) = (await api.get_process(process))["actions"]
     values = [argument["value"] for argument in action["arguments"]]
     assert values == ["21.5", "3", "true", "false", ""]
-    wrongs: list[Any] = [{"reference": "a"}, {"reference": "a", "value": {}}, {"value": "a"}, []]
-    for wrong in [*wrongs, None]:
-        body = say() | {"arguments": [wrong]}
+    invalid: list[Any] = [{"reference": "a"}, {"reference": "a", "value": {}}, {"value": "a"}, []]
+    for argument in [*invalid, None]:
+        body = say() | {"arguments": [argument]}
         message = await api.invalid("POST", f"/process/{process}/actions", body)
         assert message.startswith("arguments[0]")
 
 
-async def test_proc_021_refuses_an_argument_twice(api: Api) -> None:
+async def test_proc_021_rejects_a_duplicate_argument(api: Api) -> None:
     twice = [{"reference": "0", "value": "a"}, {"reference": "x", "value": "b"}]
     body = {"reference": "a", "name": "A", "sources": [say() | {"arguments": ["c", *twice]}]}
     message = await api.invalid("POST", "/process", body)
     assert message == 'sources[0]: the argument reference "0" is given twice'
 
 
-async def test_proc_022_makes_the_reference_of_an_input(api: Api) -> None:
+async def test_proc_022_derives_the_reference_of_an_input(api: Api) -> None:
     names = ["Température du salon", "Who?", "ночь"]
     process = await api.process(inputs=[{"name": name} for name in names])
-    shown = await api.shown(process)
-    references = [asked["reference"] for asked in shown["inputs"]]
+    shown = await api.get_process(process)
+    references = [input_["reference"] for input_ in shown["inputs"]]
     assert references == ["temperature_du_salon", "who", "ночь"]
     body = {"reference": "b", "name": "B", "inputs": [{"name": "x"}, {"name": "X"}]}
     assert 'the input reference "x" is given twice' in await api.invalid("POST", "/process", body)
 
 
-async def test_proc_023_gives_back_any_type(api: Api) -> None:
+async def test_proc_023_returns_any_input_type_unchanged(api: Api) -> None:
     words = ["text", "number", "choice", "weekday", "Température", "x" * 64]
-    inputs = [{"name": f"i{place}", "type": word} for place, word in enumerate(words)]
-    shown = await api.shown(await api.process(inputs=inputs))
-    assert [asked["type"] for asked in shown["inputs"]] == words
-    wrongs: list[Any] = ["x" * 65, "", 5]
-    for wrong in wrongs:
-        body = {"reference": "b", "name": "B", "inputs": [{"name": "x", "type": wrong}]}
+    inputs = [{"name": f"i{index}", "type": word} for index, word in enumerate(words)]
+    shown = await api.get_process(await api.process(inputs=inputs))
+    assert [input_["type"] for input_ in shown["inputs"]] == words
+    invalid: list[Any] = ["x" * 65, "", 5]
+    for value in invalid:
+        body = {"reference": "b", "name": "B", "inputs": [{"name": "x", "type": value}]}
         assert (await api.invalid("POST", "/process", body)).startswith("inputs[0].type: ")
 
 
-async def test_proc_024_authorises_profiles_from_the_start(api: Api) -> None:
+async def test_proc_024_authorizes_profiles_of_a_new_process(api: Api) -> None:
     process = await api.process(profiles=[3, "occupant", {"id": 3, "name": "guest"}])
-    names = [profile["name"] for profile in (await api.shown(process))["profiles"]]
+    names = [profile["name"] for profile in (await api.get_process(process))["profiles"]]
     assert sorted(names) == ["guest", "occupant"]
     body = {"reference": "b", "name": "B", "profiles": ["guest", {"name": "nobody"}]}
     message = await api.invalid("POST", "/process", body)
@@ -377,7 +377,7 @@ async def test_proc_025_ignores_unknown_keys_and_null(api: Api) -> None:
         inputs=None,
         sources=[say(enable=None, position=3)],
     )
-    shown = await api.shown(process)
+    shown = await api.get_process(process)
     assert (shown["mode"], shown["espace"], shown["inputs"]) == ("simple", None, [])
     assert shown["actions"][0]["enable"] == 1
     body = {"reference": "b", "name": None}
@@ -420,13 +420,13 @@ async def test_proc_028_refuses_a_cycle(api: Api) -> None:
 # Deleting and changing -------------------------------------------------------------------------
 
 
-async def test_proc_029_deletes_a_process_whole(api: Api) -> None:
+async def test_proc_029_deletes_a_process_with_its_parts(api: Api) -> None:
     process = await api.process(sources=[say()], inputs=[{"name": "x"}], profiles=["guest"])
     await api.ok("POST", f"/process/{process}/execute", {"inputs": ["y"]})
     assert await api.ok("DELETE", f"/process/{process}") is None
-    await api.missing("GET", f"/process/{process}")
-    await api.missing("DELETE", f"/process/{process}")
-    rows = await api.everything()
+    await api.not_found("GET", f"/process/{process}")
+    await api.not_found("DELETE", f"/process/{process}")
+    rows = await api.all_rows()
     assert [len(rows[table]) for table in ("action", "input", "authorisation")] == [0, 0, 0]
     assert len(rows["execution"]) == 1
 
@@ -434,13 +434,13 @@ async def test_proc_029_deletes_a_process_whole(api: Api) -> None:
 async def test_proc_030_adds_an_action_at_the_end(api: Api) -> None:
     process = await api.process(sources=[say("first")])
     added = await api.ok("POST", f"/process/{process}/actions", say("last", enable=0))
-    shown = await api.shown(process)
+    shown = await api.get_process(process)
     assert added == {"id": shown["actions"][1]["id"]}
     assert shown["actions"][1]["arguments"] == [{"reference": "text", "value": "last"}]
     assert shown["actions"][1]["enable"] == 0
 
 
-async def test_proc_031_needs_source_and_action(api: Api) -> None:
+async def test_proc_031_requires_source_and_action(api: Api) -> None:
     process = await api.process()
     message = await api.invalid("POST", f"/process/{process}/actions", {"enable": 1})
     assert message == "source: is required; action: is required"
@@ -452,11 +452,11 @@ async def test_proc_031_needs_source_and_action(api: Api) -> None:
 async def test_proc_032_deletes_an_action_of_the_process(api: Api) -> None:
     process = await api.process("a", sources=[say("1"), say("2")])
     other = await api.process("b")
-    first, second = (await api.shown(process))["actions"]
-    await api.missing("DELETE", f"/process/{other}/actions/{first['id']}")
+    first, second = (await api.get_process(process))["actions"]
+    await api.not_found("DELETE", f"/process/{other}/actions/{first['id']}")
     assert await api.ok("DELETE", f"/process/{process}/actions/{first['id']}") is None
-    assert (await api.shown(process))["actions"] == [second]
-    await api.missing("DELETE", f"/process/{process}/actions/{first['id']}")
+    assert (await api.get_process(process))["actions"] == [second]
+    await api.not_found("DELETE", f"/process/{process}/actions/{first['id']}")
 
 
 async def test_proc_033_adds_an_input(api: Api) -> None:
@@ -464,63 +464,63 @@ async def test_proc_033_adds_an_input(api: Api) -> None:
     body = {"name": "Last one", "type": "number", "enable": 0}
     added = await api.ok("POST", f"/process/{process}/inputs", body)
     last = {"id": added["id"], "reference": "last_one", **body}
-    assert (await api.shown(process))["inputs"][1] == last
+    assert (await api.get_process(process))["inputs"][1] == last
     assert added.keys() == {"id"}
     assert await api.invalid("POST", f"/process/{process}/inputs", {}) == "name: is required"
 
 
-async def test_proc_034_refuses_a_taken_input_reference(api: Api) -> None:
+async def test_proc_034_rejects_a_taken_input_reference(api: Api) -> None:
     process = await api.process(inputs=[{"name": "Level"}])
-    message = await api.refused(
+    message = await api.error(
         ErrorKind.CONFLICT, "POST", f"/process/{process}/inputs", {"name": "level"}
     )
     assert "input with this reference" in message
-    assert len((await api.shown(process))["inputs"]) == 1
+    assert len((await api.get_process(process))["inputs"]) == 1
 
 
 async def test_proc_035_deletes_an_input_by_id_or_reference(api: Api) -> None:
     process = await api.process(inputs=[{"name": "a"}, {"name": "b/ c", "reference": "b/ c"}])
-    first = (await api.shown(process))["inputs"][0]["id"]
+    first = (await api.get_process(process))["inputs"][0]["id"]
     assert await api.ok("DELETE", f"/process/{process}/inputs/{first}") is None
     assert await api.ok("DELETE", f"/process/{process}/inputs/b%2F%20c") is None
-    assert (await api.shown(process))["inputs"] == []
-    await api.missing("DELETE", f"/process/{process}/inputs/{first}")
-    await api.missing("DELETE", f"/process/{process}/inputs/b")
+    assert (await api.get_process(process))["inputs"] == []
+    await api.not_found("DELETE", f"/process/{process}/inputs/{first}")
+    await api.not_found("DELETE", f"/process/{process}/inputs/b")
 
 
-async def test_proc_036_ignores_the_body_of_a_deleted_input(api: Api) -> None:
+async def test_proc_036_ignores_the_body_when_deleting_an_input(api: Api) -> None:
     process = await api.process()
     for body in (b"{", b"null", b"\xff", b'{"name": 5, "enable": "x"}'):
         await api.ok("POST", f"/process/{process}/inputs", {"name": "x"})
         await api.ok("DELETE", f"/process/{process}/inputs/x", body)
-        assert (await api.shown(process))["inputs"] == []
+        assert (await api.get_process(process))["inputs"] == []
 
 
 async def test_proc_037_prefers_the_id_of_an_input(api: Api) -> None:
     process = await api.process(inputs=[{"name": "a"}])
-    taken = (await api.shown(process))["inputs"][0]["id"]
+    taken = (await api.get_process(process))["inputs"][0]["id"]
     for reference in (str(taken), "12345", "99999999999"):
         await api.ok("POST", f"/process/{process}/inputs", {"name": "n", "reference": reference})
     await api.ok("DELETE", f"/process/{process}/inputs/{taken}")
-    left = [asked["reference"] for asked in (await api.shown(process))["inputs"]]
-    assert left == [str(taken), "12345", "99999999999"]
-    for reference in left:
+    remaining = [input_["reference"] for input_ in (await api.get_process(process))["inputs"]]
+    assert remaining == [str(taken), "12345", "99999999999"]
+    for reference in remaining:
         await api.ok("DELETE", f"/process/{process}/inputs/{reference}")
-    assert (await api.shown(process))["inputs"] == []
+    assert (await api.get_process(process))["inputs"] == []
 
 
-async def test_proc_038_keeps_the_inputs_of_others(api: Api) -> None:
+async def test_proc_038_keeps_the_inputs_of_other_processes(api: Api) -> None:
     process = await api.process("a", inputs=[{"name": "x"}])
     other = await api.process("b")
-    asked = (await api.shown(process))["inputs"][0]
-    await api.missing("DELETE", f"/process/{other}/inputs/{asked['id']}")
-    await api.missing("DELETE", f"/process/{other}/inputs/x")
+    input_ = (await api.get_process(process))["inputs"][0]
+    await api.not_found("DELETE", f"/process/{other}/inputs/{input_['id']}")
+    await api.not_found("DELETE", f"/process/{other}/inputs/x")
 
 
 # Executing -------------------------------------------------------------------------------------
 
 
-async def test_proc_039_answers_with_the_execution(api: Api) -> None:
+async def test_proc_039_returns_the_execution(api: Api) -> None:
     await api.process("sub", sources=[say("inside")])
     process = await api.process("a", sources=[say("one"), run("sub")])
     executed = await api.ok("POST", f"/process/{process}/execute", {"inputs": []})
@@ -547,22 +547,22 @@ async def test_proc_040_flips_a_switch(api: Api) -> None:
         mode="switch", sources=[say("on", enable=0), say("off", enable=1), say("bright", enable=0)]
     )
     runs = [await api.ok("POST", f"/process/{process}/execute") for _ in range(3)]
-    said = [[result["result"]["text"] for result in ran["results"]] for ran in runs]
-    assert said == [["on", "bright"], ["off"], ["on", "bright"]]
+    texts = [[result["result"]["text"] for result in ran["results"]] for ran in runs]
+    assert texts == [["on", "bright"], ["off"], ["on", "bright"]]
     assert [ran["enable"] for ran in runs] == [1, 0, 1]
-    assert (await api.shown(process))["enable"] == 1
+    assert (await api.get_process(process))["enable"] == 1
 
 
-async def test_proc_041_runs_all_of_a_simple_process(api: Api) -> None:
+async def test_proc_041_runs_all_actions_of_a_simple_process(api: Api) -> None:
     process = await api.process(sources=[say("1", enable=0), say("2", enable=1)])
     ran = await api.ok("POST", f"/process/{process}/execute")
     assert [result["result"]["text"] for result in ran["results"]] == ["1", "2"]
-    assert ran["enable"] == (await api.shown(process))["enable"] == 0
+    assert ran["enable"] == (await api.get_process(process))["enable"] == 0
 
 
-async def test_proc_042_takes_inputs_in_every_form(api: Api) -> None:
-    asked = [{"name": "Who"}, {"name": "n", "type": "number"}]
-    process = await api.process(sources=[say("{who} {n} {x}")], inputs=asked)
+async def test_proc_042_accepts_inputs_in_every_form(api: Api) -> None:
+    inputs = [{"name": "Who"}, {"name": "n", "type": "number"}]
+    process = await api.process(sources=[say("{who} {n} {x}")], inputs=inputs)
     forms: list[Any] = [
         [{"reference": "who", "value": "you"}, {"reference": "n", "value": 3}],
         [{"name": "n", "value": "3"}, {"name": "who", "value": "you"}],
@@ -570,12 +570,12 @@ async def test_proc_042_takes_inputs_in_every_form(api: Api) -> None:
         {"who": "you", "n": 3},
         {"who": "you", "n": "3"},
     ]
-    for inputs in forms:
-        ran = await api.ok("POST", f"/process/{process}/execute", {"inputs": inputs})
-        assert ran["results"][0]["result"] == {"text": "you 3 {x}"}, inputs
+    for form in forms:
+        ran = await api.ok("POST", f"/process/{process}/execute", {"inputs": form})
+        assert ran["results"][0]["result"] == {"text": "you 3 {x}"}, form
 
 
-async def test_proc_043_orders_bare_values_by_the_state(api: Api) -> None:
+async def test_proc_043_assigns_bare_values_by_the_state(api: Api) -> None:
     process = await api.process(
         mode="switch",
         sources=[say("{b} {c}", enable=0)],
@@ -594,11 +594,11 @@ async def test_proc_044_needs_no_body_without_inputs(api: Api) -> None:
         assert (await api.ok("POST", f"/process/{process}/execute", body))["status"] == "succeeded"
 
 
-async def test_proc_045_refuses_wrong_inputs_before_running(api: Api) -> None:
+async def test_proc_045_rejects_invalid_inputs_before_running(api: Api) -> None:
     process = await api.process(
         sources=[say("{who}")], inputs=[{"name": "Who"}, {"name": "n", "type": "number"}]
     )
-    wrong: list[tuple[Any, str]] = [
+    cases: list[tuple[Any, str]] = [
         (None, "inputs.who: is missing; inputs.n: is missing"),
         ({"who": "x"}, "inputs.n: is missing"),
         ({"who": None, "n": 1}, "inputs.who: is missing"),
@@ -618,7 +618,7 @@ async def test_proc_045_refuses_wrong_inputs_before_running(api: Api) -> None:
         (5, "inputs: expected a list, got 5"),
         ("who", 'inputs: expected a list, got "who"'),
     ]
-    for inputs, message in wrong:
+    for inputs, message in cases:
         path = f"/process/{process}/execute"
         assert message in await api.invalid("POST", path, {"inputs": inputs})
 
@@ -634,45 +634,45 @@ async def test_proc_046_checks_inputs_by_their_types(api: Api) -> None:
         "text": (["", "x", 5], []),
         "weekday": (["", "monday", False], []),
     }
-    for word, (right, wrong) in values.items():
+    for word, (valid, invalid) in values.items():
         process = await api.process(word, inputs=[{"name": "x", "type": word}])
         path = f"/process/{process}/execute"
-        for value in right:
+        for value in valid:
             await api.ok("POST", path, {"inputs": {"x": value}})
-        for value in wrong:
+        for value in invalid:
             message = await api.invalid("POST", path, {"inputs": {"x": value}})
             assert message.startswith("inputs.x: expected ")
 
 
-async def test_proc_047_says_which_action_failed(api: Api) -> None:
+async def test_proc_047_names_the_failed_action(api: Api) -> None:
     await api.process("sub", inputs=[{"name": "who"}])
     process = await api.process("a", mode="switch", enable=1, sources=[say(), run("sub"), say()])
-    message = await api.refused(
+    message = await api.error(
         ErrorKind.EXECUTION_FAILED, "POST", f"/process/{process}/execute", {"inputs": []}
     )
     assert 'the execution of "a" failed: action 2 ("process") failed' in message
     assert "who" in message
-    assert (await api.shown(process))["enable"] == 1
-    (recorded,) = (await api.everything())["execution"]
+    assert (await api.get_process(process))["enable"] == 1
+    (recorded,) = (await api.all_rows())["execution"]
     assert recorded["status"] == "failed"
 
 
 # Profiles --------------------------------------------------------------------------------------
 
 
-async def test_proc_048_authorises_a_profile_in_every_form(api: Api) -> None:
+async def test_proc_048_authorizes_a_profile_in_every_form(api: Api) -> None:
     forms: list[Any] = [3, "3", "guest", {"id": 3}, {"id": "3"}, {"name": "guest"}]
-    for place, form in enumerate(forms):
-        process = await api.process(f"p{place}")
+    for index, form in enumerate(forms):
+        process = await api.process(f"p{index}")
         for _ in range(2):
             body = {"idProfile": form}
             assert await api.ok("POST", f"/process/{process}/profiles", body) is None
-        assert (await api.shown(process))["profiles"] == [{"id": 3, "name": "guest"}]
+        assert (await api.get_process(process))["profiles"] == [{"id": 3, "name": "guest"}]
 
 
-async def test_proc_049_refuses_an_unknown_profile(api: Api) -> None:
+async def test_proc_049_rejects_an_unknown_profile(api: Api) -> None:
     process = await api.process()
-    wrong: list[tuple[Any, str]] = [
+    cases: list[tuple[Any, str]] = [
         ({}, "idProfile: is required"),
         ({"idProfile": None}, "idProfile: is required"),
         ({"idProfile": NOBODY}, "idProfile: there is no such profile"),
@@ -680,35 +680,35 @@ async def test_proc_049_refuses_an_unknown_profile(api: Api) -> None:
         ({"idProfile": 0}, "idProfile: expected an id from 1 to 2147483647, got 0"),
         ({"idProfile": [3]}, "idProfile: expected the id or the name of a profile"),
     ]
-    for body, message in wrong:
+    for body, message in cases:
         assert message in await api.invalid("POST", f"/process/{process}/profiles", body)
 
 
-async def test_proc_050_unauthorises_one_profile(api: Api) -> None:
-    ways: list[tuple[str, Any]] = [
+async def test_proc_050_unauthorizes_one_profile(api: Api) -> None:
+    requests: list[tuple[str, Any]] = [
         ("", {"idProfile": "3"}),
         ("?idProfile=3", None),
         ("/3", None),
         ("/guest", None),
         ("?idProfile=guest", None),
     ]
-    for place, (way, body) in enumerate(ways):
-        process = await api.process(f"p{place}", profiles=["guest", "occupant"])
+    for index, (suffix, body) in enumerate(requests):
+        process = await api.process(f"p{index}", profiles=["guest", "occupant"])
         for _ in range(2):
-            assert await api.ok("DELETE", f"/process/{process}/profiles{way}", body) is None
-        assert (await api.shown(process))["profiles"] == [{"id": 2, "name": "occupant"}]
+            assert await api.ok("DELETE", f"/process/{process}/profiles{suffix}", body) is None
+        assert (await api.get_process(process))["profiles"] == [{"id": 2, "name": "occupant"}]
 
 
-async def test_proc_051_unauthorises_all_profiles(api: Api) -> None:
+async def test_proc_051_unauthorizes_all_profiles(api: Api) -> None:
     other = await api.process(profiles=["guest"])
     for reference, body in (("a", None), ("b", {})):
         process = await api.process(reference, profiles=["guest", "occupant"])
         assert await api.ok("DELETE", f"/process/{process}/profiles", body) is None
-        assert (await api.shown(process))["profiles"] == []
-    assert len((await api.shown(other))["profiles"]) == 1
+        assert (await api.get_process(process))["profiles"] == []
+    assert len((await api.get_process(other))["profiles"]) == 1
 
 
-async def test_proc_052_does_not_take_a_wrong_profile_for_all(api: Api) -> None:
+async def test_proc_052_rejects_an_invalid_profile_instead_of_removing_all(api: Api) -> None:
     process = await api.process(profiles=["guest"])
     path = f"/process/{process}/profiles"
     for body in (b"null", b"[]", b"{", {"idProfile": 0}, {"idProfile": "nobody"}):
@@ -718,4 +718,4 @@ async def test_proc_052_does_not_take_a_wrong_profile_for_all(api: Api) -> None:
     message = await api.invalid("DELETE", f"{path}?idProfile=3", {"idProfile": 3})
     assert message == "idProfile: is given twice, in the query and in the body"
     for segment in ("0", str(NOBODY), "nobody", "99999999999"):
-        await api.missing("DELETE", f"{path}/{segment}")
+        await api.not_found("DELETE", f"{path}/{segment}")

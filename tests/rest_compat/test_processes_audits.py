@@ -1,4 +1,4 @@
-"""In charge of the audits of the /processes dialect (docs/processes-audits.md)."""
+"""Test the /processes dialect (docs/processes-audits.md)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from rest_compat.http import Request
 from tests.conftest import Gateway, StartGateway, body_of
 from tests.rest_compat.api import BAD_BODIES, NOBODY, Api
 
-WHOLE_ID = "expected a whole number from 1 to 2147483647, got "
+ID_EXPECTED = "expected a whole number from 1 to 2147483647, got "
 
 
-async def listed(api: Api, **asked: Any) -> list[dict[str, Any]]:
-    """What GET /processes shows."""
-    reply = await api.call("GET", "/processes", **asked)
+async def listed(api: Api, **options: Any) -> list[dict[str, Any]]:
+    """Return the processes that GET /processes lists."""
+    reply = await api.call("GET", "/processes", **options)
     assert reply.status == 200
     assert reply.json.keys() == {"processes"}
-    found: list[dict[str, Any]] = reply.json["processes"]
-    return found
+    processes: list[dict[str, Any]] = reply.json["processes"]
+    return processes
 
 
-async def two(api: Api) -> tuple[int, int]:
-    """Two processes to change."""
+async def two_processes(api: Api) -> tuple[int, int]:
+    """Create two processes. Return their ids."""
     first = await api.process("a", name="A", description="first")
     return first, await api.process("b", name="B", description="second")
 
@@ -36,7 +36,7 @@ async def two(api: Api) -> tuple[int, int]:
 
 async def test_prcs_001_lists_processes(api: Api) -> None:
     assert await listed(api) == []
-    first, second = await two(api)
+    first, second = await two_processes(api)
     await api.put(f"/processes/{first}", {"name": "Z"})
     assert await listed(api) == [
         {"id": first, "name": "Z", "comment": "first"},
@@ -44,10 +44,10 @@ async def test_prcs_001_lists_processes(api: Api) -> None:
     ]
 
 
-async def test_prcs_002_calls_the_description_comment(api: Api) -> None:
-    first, _ = await two(api)
+async def test_prcs_002_returns_the_description_as_comment(api: Api) -> None:
+    first, _ = await two_processes(api)
     await api.put(f"/processes/{first}", {"comment": "new"})
-    assert (await api.shown(first))["description"] == "new"
+    assert (await api.get_process(first))["description"] == "new"
 
 
 async def test_prcs_003_reads_and_writes_with_one_statement(gateway: Gateway) -> None:
@@ -73,7 +73,7 @@ async def test_prcs_003_reads_and_writes_with_one_statement(gateway: Gateway) ->
 
 
 async def test_prcs_004_updates_many(api: Api) -> None:
-    first, second = await two(api)
+    first, second = await two_processes(api)
     rows = [
         {"id": second, "name": " B2 ", "comment": "Лампа\n"},
         {"id": first, "name": "A2", "comment": ""},
@@ -82,15 +82,15 @@ async def test_prcs_004_updates_many(api: Api) -> None:
     assert await listed(api) == [rows[1], rows[0]]
 
 
-async def test_prcs_005_takes_back_what_get_answers(api: Api) -> None:
-    await two(api)
+async def test_prcs_005_accepts_the_response_of_get(api: Api) -> None:
+    await two_processes(api)
     before = (await api.call("GET", "/processes")).json
     await api.put("/processes", before)
     assert (await api.call("GET", "/processes")).json == before
 
 
-async def test_prcs_006_leaves_what_is_left_out(api: Api) -> None:
-    first, second = await two(api)
+async def test_prcs_006_keeps_omitted_values(api: Api) -> None:
+    first, second = await two_processes(api)
     rows = [{"id": first, "name": "A2"}, {"id": second, "name": None, "comment": "new", "icon": 3}]
     await api.put("/processes", {"processes": rows})
     assert await listed(api) == [
@@ -100,8 +100,8 @@ async def test_prcs_006_leaves_what_is_left_out(api: Api) -> None:
     await api.put("/processes", {"processes": []})
 
 
-async def test_prcs_007_refuses_an_id_twice(api: Api) -> None:
-    first, second = await two(api)
+async def test_prcs_007_rejects_a_duplicate_id(api: Api) -> None:
+    first, second = await two_processes(api)
     ids = [first, second, first, second, first]
     body = {"processes": [{"id": number, "name": "x"} for number in ids]}
     assert await api.details(1001, "PUT", "/processes", body) == [
@@ -111,8 +111,8 @@ async def test_prcs_007_refuses_an_id_twice(api: Api) -> None:
     ]
 
 
-async def test_prcs_008_refuses_an_unknown_id(api: Api) -> None:
-    first, _ = await two(api)
+async def test_prcs_008_rejects_an_unknown_id(api: Api) -> None:
+    first, _ = await two_processes(api)
     ids = [first, NOBODY, 12345]
     body = {"processes": [{"id": number, "name": "x"} for number in ids]}
     assert await api.details(1001, "PUT", "/processes", body) == [
@@ -121,20 +121,20 @@ async def test_prcs_008_refuses_an_unknown_id(api: Api) -> None:
     ]
 
 
-async def test_prcs_009_refuses_what_is_no_id(api: Api) -> None:
-    wrongs: list[Any] = [0, -1, 2**31, 2**63, 1.0, "1", True, []]
-    for wrong in wrongs:
-        body: Any = {"processes": [{"id": wrong, "name": "x"}]}
+async def test_prcs_009_rejects_a_malformed_id(api: Api) -> None:
+    invalid: list[Any] = [0, -1, 2**31, 2**63, 1.0, "1", True, []]
+    for value in invalid:
+        body: Any = {"processes": [{"id": value, "name": "x"}]}
         ((path, message),) = await api.details(1001, "PUT", "/processes", body)
         assert path == ["processes", 0, "id"]
-        assert message.startswith(WHOLE_ID)
+        assert message.startswith(ID_EXPECTED)
     for body in ({"processes": [{"name": "x"}]}, {"processes": [{"id": None, "name": "x"}]}):
-        found = await api.details(1001, "PUT", "/processes", body)
-        assert found == [(["processes", 0, "id"], "is required")]
+        details = await api.details(1001, "PUT", "/processes", body)
+        assert details == [(["processes", 0, "id"], "is required")]
 
 
-async def test_prcs_010_names_every_wrong_place(api: Api) -> None:
-    first, _ = await two(api)
+async def test_prcs_010_reports_every_problem(api: Api) -> None:
+    first, _ = await two_processes(api)
     rows = [
         {"id": first, "name": ""},
         {"id": first, "name": "x" * 256, "comment": "y" * 4001},
@@ -158,21 +158,21 @@ async def test_prcs_010_names_every_wrong_place(api: Api) -> None:
     ]
 
 
-async def test_prcs_011_needs_a_list(api: Api) -> None:
+async def test_prcs_011_requires_a_list(api: Api) -> None:
     for body in ({}, {"processes": None}):
         assert await api.details(1001, "PUT", "/processes", body) == [
             (["processes"], "is required")
         ]
-    wrongs: list[Any] = [{"1": {}}, "x", 5]
-    for wrong in wrongs:
-        ((path, message),) = await api.details(1001, "PUT", "/processes", {"processes": wrong})
+    invalid: list[Any] = [{"1": {}}, "x", 5]
+    for value in invalid:
+        ((path, message),) = await api.details(1001, "PUT", "/processes", {"processes": value})
         assert path == ["processes"]
         assert message.startswith("expected a list, got ")
 
 
-# The client's warning, about its own event loop.
+# The test client warns about its own event loop.
 @pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
-async def test_prcs_012_takes_a_long_list(api: Api) -> None:
+async def test_prcs_012_accepts_a_long_list(api: Api) -> None:
     await api.gateway.run(
         "INSERT INTO process (reference, name)"
         " SELECT 'p' || n, 'p' FROM generate_series(1, 10000) n"
@@ -190,25 +190,25 @@ async def test_prcs_012_takes_a_long_list(api: Api) -> None:
     assert path == ["processes", 9999, "id"]
 
 
-async def test_prcs_013_refuses_a_body_past_its_limit(start_gateway: StartGateway) -> None:
+async def test_prcs_013_rejects_a_body_over_its_limit(start_gateway: StartGateway) -> None:
     async with start_gateway(max_body_bytes=1000, max_bulk_body_bytes=2000) as gateway:
         api = Api(gateway)
         first = await api.process("a")
         row = {"id": first, "name": "x"}
         await api.put("/processes", {"processes": [row], "ignored": "x" * 1500})
         body = {"processes": [row], "ignored": "x" * 2000}
-        found = await api.details(1001, "PUT", "/processes", body)
-        assert found == [([], "the body is longer than 2,000 bytes")]
+        details = await api.details(1001, "PUT", "/processes", body)
+        assert details == [([], "the body is longer than 2,000 bytes")]
         body = {"name": "y", "ignored": "x" * 1000}
-        found = await api.details(1001, "PUT", f"/processes/{first}", body)
-        assert found == [([], "the body is longer than 1,000 bytes")]
+        details = await api.details(1001, "PUT", f"/processes/{first}", body)
+        assert details == [([], "the body is longer than 1,000 bytes")]
 
 
 # PUT /processes/{id} ---------------------------------------------------------------------------
 
 
 async def test_prcs_014_updates_one(api: Api) -> None:
-    first, second = await two(api)
+    first, second = await two_processes(api)
     await api.put(f"/processes/{first}", {"name": "A2", "comment": "new", "unknown": 1})
     await api.put(f"/processes/{second}", {"name": "B2", "comment": None})
     assert await listed(api) == [
@@ -217,34 +217,34 @@ async def test_prcs_014_updates_one(api: Api) -> None:
     ]
 
 
-async def test_prcs_015_needs_name_or_comment(api: Api) -> None:
-    first, _ = await two(api)
+async def test_prcs_015_requires_name_or_comment(api: Api) -> None:
+    first, _ = await two_processes(api)
     for body in ({}, {"id": first}, {"name": None}, {"title": "x"}):
-        found = await api.details(1001, "PUT", f"/processes/{first}", body)
-        assert found == [([], "expected name, comment or both")]
+        details = await api.details(1001, "PUT", f"/processes/{first}", body)
+        assert details == [([], "expected name, comment or both")]
 
 
-async def test_prcs_016_needs_the_id_of_the_path(api: Api) -> None:
-    first, second = await two(api)
+async def test_prcs_016_requires_the_id_of_the_path(api: Api) -> None:
+    first, second = await two_processes(api)
     await api.put(f"/processes/{first}", {"id": first, "name": "x"})
     body = {"id": second, "name": "y"}
-    found = await api.details(1001, "PUT", f"/processes/{first}", body)
-    assert found == [(["id"], f"expected {first} as in the path, got {second}")]
-    for wrong in (0, 2**31, str(first), True):
-        body = {"id": wrong, "name": "y"}
+    details = await api.details(1001, "PUT", f"/processes/{first}", body)
+    assert details == [(["id"], f"expected {first} as in the path, got {second}")]
+    for value in (0, 2**31, str(first), True):
+        body = {"id": value, "name": "y"}
         ((path, message),) = await api.details(1001, "PUT", f"/processes/{first}", body)
         assert path == ["id"]
-        assert message.startswith(WHOLE_ID)
+        assert message.startswith(ID_EXPECTED)
 
 
-async def test_prcs_017_finds_nothing_for_an_unknown_id(api: Api) -> None:
-    for wrong in (str(NOBODY), "0", "-1", str(2**31), "9" * 5000, "abc", "1.0", "%FF", "%00"):
-        ((path, _),) = await api.details(1005, "PUT", f"/processes/{wrong}", {"name": "x"})
+async def test_prcs_017_returns_1005_for_an_unknown_id(api: Api) -> None:
+    for text in (str(NOBODY), "0", "-1", str(2**31), "9" * 5000, "abc", "1.0", "%FF", "%00"):
+        ((path, _),) = await api.details(1005, "PUT", f"/processes/{text}", {"name": "x"})
         assert path == []
 
 
-async def test_prcs_018_refuses_wrong_texts(api: Api) -> None:
-    first, _ = await two(api)
+async def test_prcs_018_rejects_invalid_texts(api: Api) -> None:
+    first, _ = await two_processes(api)
     body = {"name": "", "comment": 5}
     assert await api.details(1001, "PUT", f"/processes/{first}", body) == [
         (["name"], "must not be empty"),
@@ -255,8 +255,8 @@ async def test_prcs_018_refuses_wrong_texts(api: Api) -> None:
 # Errors ----------------------------------------------------------------------------------------
 
 
-async def test_prcs_019_needs_a_token(api: Api) -> None:
-    first, _ = await two(api)
+async def test_prcs_019_requires_a_token(api: Api) -> None:
+    first, _ = await two_processes(api)
     expired = await api.gateway.token("admin", timedelta(hours=-1))
     for method, path in (("GET", ""), ("PUT", ""), ("PUT", f"/{first}")):
         await api.details(2004, method, f"/processes{path}", profile=None)
@@ -264,8 +264,8 @@ async def test_prcs_019_needs_a_token(api: Api) -> None:
         await api.details(2002, method, f"/processes{path}", token=expired)
 
 
-async def test_prcs_020_forbids_what_the_profile_may_not(api: Api) -> None:
-    first, _ = await two(api)
+async def test_prcs_020_forbids_requests_without_the_permission(api: Api) -> None:
+    first, _ = await two_processes(api)
     await api.profile("blind", "PROCESS_WRITE")
     body = {"name": "x"}
     ((_, message),) = await api.details(3001, "PUT", f"/processes/{first}", body, profile="guest")
@@ -274,9 +274,9 @@ async def test_prcs_020_forbids_what_the_profile_may_not(api: Api) -> None:
     await api.details(3001, "GET", "/processes", profile="blind")
 
 
-async def test_prcs_021_says_when_the_database_fails(gateway: Gateway) -> None:
+async def test_prcs_021_reports_a_database_failure(gateway: Gateway) -> None:
     api = Api(gateway)
-    first, _ = await two(api)
+    first, _ = await two_processes(api)
     await gateway.run("ALTER TABLE process RENAME TO gone")
     for method, path, body in (
         ("GET", "/processes", None),
@@ -305,7 +305,7 @@ async def test_prcs_022_limits_the_rate(start_gateway: StartGateway) -> None:
         assert int(reply.headers["Retry-After"]) >= 1
 
 
-async def test_prcs_023_has_words_for_everything(api: Api) -> None:
+async def test_prcs_023_has_a_code_and_message_for_every_error(api: Api) -> None:
     async def broken(**_: Any) -> Any:
         raise RuntimeError("SELECT secret")
 
@@ -319,13 +319,11 @@ async def test_prcs_023_has_words_for_everything(api: Api) -> None:
         "details": [{"path": [], "message": "something went wrong in the gateway"}],
     }
     assert dialect.error_response(conflict("x")).status == 400
-    failed = orjson.loads(
-        body_of(dialect.error_response(GatewayError(ErrorKind.EXECUTION_FAILED, "x")))
-    )
-    assert failed["code"] == 1006
+    failed = dialect.error_response(GatewayError(ErrorKind.EXECUTION_FAILED, "x"))
+    assert orjson.loads(body_of(failed))["code"] == 1006
 
 
-async def test_prcs_024_judges_in_order(api: Api) -> None:
+async def test_prcs_024_checks_in_order(api: Api) -> None:
     path = f"/processes/{NOBODY}"
     await api.details(2004, "PUT", path, b"{", profile=None)
     await api.details(3001, "PUT", path, b"{", profile="guest")
@@ -334,38 +332,38 @@ async def test_prcs_024_judges_in_order(api: Api) -> None:
     await api.details(1005, "PUT", path, {"name": "x"})
 
 
-async def test_prcs_025_refuses_bad_bodies(api: Api) -> None:
-    first, _ = await two(api)
+async def test_prcs_025_rejects_invalid_bodies(api: Api) -> None:
+    first, _ = await two_processes(api)
     for path in ("/processes", f"/processes/{first}"):
         for name, (body, message) in BAD_BODIES.items():
             if name == "long_text" and path == "/processes":
                 continue
-            found = await api.details(1001, "PUT", path, body)
-            assert message in found[0][1], name
-        for nothing in (b"", b" ", None):
-            ((place, message),) = await api.details(1001, "PUT", path, nothing)
-            assert place == []
+            details = await api.details(1001, "PUT", path, body)
+            assert message in details[0][1], name
+        for empty in (b"", b" ", None):
+            ((problem_path, message),) = await api.details(1001, "PUT", path, empty)
+            assert problem_path == []
             assert message.startswith("a JSON body is required: an object")
     bad = b'{"processes": [{"id": 1, "name": "a"}, {"id": 2, "comment": "\\u0000"}]}'
-    ((place, _),) = await api.details(1001, "PUT", "/processes", bad)
-    assert place == ["processes", 1, "comment"]
+    ((problem_path, _),) = await api.details(1001, "PUT", "/processes", bad)
+    assert problem_path == ["processes", 1, "comment"]
 
 
-# HTTP, and who sees what -----------------------------------------------------------------------
+# HTTP and visibility ---------------------------------------------------------------------------
 
 
-async def test_prcs_026_speaks_http(api: Api) -> None:
-    first, _ = await two(api)
+async def test_prcs_026_follows_http(api: Api) -> None:
+    first, _ = await two_processes(api)
     token = await api.gateway.token()
     for header in (token, f"Bearer {token}"):
         assert len(await listed(api, token=header)) == 2
-    got, slash = await api.call("GET", "/processes"), await api.call("GET", "/processes/")
-    assert got.body == slash.body
+    get, slash = await api.call("GET", "/processes"), await api.call("GET", "/processes/")
+    assert get.body == slash.body
     head = await api.call("HEAD", "/processes")
     assert (head.status, head.body) == (200, b"")
-    assert int(head.headers["Content-Length"]) == len(got.body)
+    assert int(head.headers["Content-Length"]) == len(get.body)
     await api.put(f"/processes/{first}/", {"name": "x"}, headers={"Content-Type": "text/plain"})
-    for reply in (got, head, await api.call("PUT", "/processes", b"{")):
+    for reply in (get, head, await api.call("PUT", "/processes", b"{")):
         assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
         assert reply.headers["Cache-Control"] == "private, no-store"
     done = await api.call("PUT", f"/processes/{first}", {"name": "x"})
@@ -373,38 +371,38 @@ async def test_prcs_026_speaks_http(api: Api) -> None:
     assert done.headers["Content-Length"] == "0"
 
 
-async def test_prcs_027_names_the_methods_of_a_path(api: Api) -> None:
+async def test_prcs_027_lists_the_methods_of_a_path(api: Api) -> None:
     for path, methods in (("/processes", "GET, HEAD, PUT"), ("/processes/1", "PUT")):
         reply = await api.call("DELETE", path)
         assert (reply.status, reply.json["code"]) == (405, 1001)
         assert reply.headers["Allow"] == methods
 
 
-async def test_prcs_028_finds_nothing_at_unknown_paths(api: Api) -> None:
+async def test_prcs_028_returns_1005_for_unknown_paths(api: Api) -> None:
     for path in ("/processes/1/actions", "/processes//"):
-        found = await api.details(1005, "GET", path)
-        assert found == [([], "there is no such path in this API")]
+        details = await api.details(1005, "GET", path)
+        assert details == [([], "there is no such path in this API")]
 
 
-async def test_prcs_029_is_mounted_at_the_base_path_too(start_gateway: StartGateway) -> None:
+async def test_prcs_029_is_also_mounted_at_the_base_path(start_gateway: StartGateway) -> None:
     async with start_gateway(rest_base_path="/api/v1") as gateway:
         api = Api(gateway)
-        first, _ = await two(api)
+        first, _ = await two_processes(api)
         await api.put(f"/api/v1/processes/{first}", {"name": "x"})
         reply = await api.call("GET", "/api/v1/processes")
         assert reply.json["processes"] == await listed(api)
 
 
-async def test_prcs_030_shows_a_profile_its_own_processes(api: Api) -> None:
+async def test_prcs_030_shows_a_profile_only_its_processes(api: Api) -> None:
     await api.profile("kid")
     hidden = await api.process("hidden")
-    seen = await api.process("seen", profiles=["kid"])
-    assert [row["id"] for row in await listed(api, profile="kid")] == [seen]
-    await api.put(f"/processes/{seen}", {"comment": "mine"}, profile="kid")
+    visible = await api.process("visible", profiles=["kid"])
+    assert [row["id"] for row in await listed(api, profile="kid")] == [visible]
+    await api.put(f"/processes/{visible}", {"comment": "mine"}, profile="kid")
     unknown = await api.details(1005, "PUT", f"/processes/{NOBODY}", {"name": "x"}, profile="kid")
-    found = await api.details(1005, "PUT", f"/processes/{hidden}", {"name": "x"}, profile="kid")
-    assert found == unknown
-    body = {"processes": [{"id": seen, "name": "x"}, {"id": hidden, "name": "x"}]}
+    details = await api.details(1005, "PUT", f"/processes/{hidden}", {"name": "x"}, profile="kid")
+    assert details == unknown
+    body = {"processes": [{"id": visible, "name": "x"}, {"id": hidden, "name": "x"}]}
     assert await api.details(1001, "PUT", "/processes", body, profile="kid") == [
         (["processes", 1, "id"], f"there is no process with the id {hidden}")
     ]

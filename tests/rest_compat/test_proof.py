@@ -1,5 +1,7 @@
-"""The proof of the dialects: whatever is read, of whatever database, by whomever, the answer is the
-shape that plain Python makes of the rows (``tests.reference.dialects``). Over real HTTP.
+"""Prove the reads of the dialects against a plain Python implementation.
+
+Random requests over real HTTP, with random databases and profiles, must return exactly what
+``tests.reference.dialects`` builds from the rows.
 """
 
 from __future__ import annotations
@@ -19,29 +21,29 @@ from tests.reference.sight import Sight
 from tests.reference.worlds import NAMES, PROFILES
 
 HEADERS = ("Content-Type", "Cache-Control", "Allow", "WWW-Authenticate")
-"""Those that say more than every answer does."""
+"""The headers that are compared. The others are the same in every response."""
 
 METHODS = ("GET",) * 24 + ("HEAD",) * 3 + ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
 
-# As they stand in a path; in braces what is of a process that the database has.
-_NEARLY = (
+# Path segments that resemble ids. Placeholders in braces are filled from a process of the database.
+_SIMILAR = (
     *("0{id}", "000000000{id}", "00000000000{id}", "+{id}", "%2B{id}", "-{id}", "{id}.0", "{id}e0"),
     *("%20{id}", "{id}%20", "{id}%0A", "{id}%00", "{id}%2F2", "{id},1", "0x{id}", "{id}_0"),
     *("{coded}", "{wide}", "{arabic}", "{opaque}"),
 )
-_BROKEN = ("%00", "%FF", "%C3", "%ED%A0%80", "%zz", "%", "%2", "%2E", "%2e%2E", "@", "~", "a:b")
+_MALFORMED = ("%00", "%FF", "%C3", "%ED%A0%80", "%zz", "%", "%2", "%2E", "%2e%2E", "@", "~", "a:b")
 _NUMBERS = ("0", "1", "2147483647", "2147483648", "4294967297", "1" + "0" * 30)
 _IDS = st.one_of(
     *[st.just("{id}")] * 4,
     st.just("{reference}"),
     st.sampled_from(NAMES).map(lambda name: quote(name, safe="")),
-    st.sampled_from(_NEARLY),
-    st.sampled_from(_BROKEN + _NUMBERS),
+    st.sampled_from(_SIMILAR),
+    st.sampled_from(_MALFORMED + _NUMBERS),
 )
 
 
-def filled(path: str, process: Row) -> str:
-    """The path, with what is of a process in its place."""
+def fill(path: str, process: Row) -> str:
+    """Return a path with its placeholders filled from a process."""
     number = str(process["id"])
     values = {
         "id": number,
@@ -57,7 +59,7 @@ def filled(path: str, process: Row) -> str:
 
 
 _READS = ("/espaces", "/process", "/processes", *["/process/{idProcess}"] * 4)
-# Below the dialects' own prefixes: what is elsewhere is none of theirs.
+# Below the prefixes of the dialects. Other paths are not handled by them.
 _UNKNOWN = ("/espaces/1", "/process/1/Actions", "/processes/1/2", "/process//1")
 _ENDS = ("", "", "", "/", "?", "?idProfile=1", "/?a=%FF&a")
 _WRONG_ENDS = ("//", "/%2F", "/.")
@@ -65,7 +67,7 @@ _WRONG_ENDS = ("//", "/%2F", "/.")
 
 @st.composite
 def paths(draw: st.DrawFn) -> str:
-    """A path, with placeholders for what the database has to give."""
+    """Draw a path with placeholders for values from the database."""
     usual = draw(st.integers(0, 3)) < 3
     route = draw(st.sampled_from(_READS if usual else [*ROUTES, *_UNKNOWN]))
     parts = [draw(_IDS) if part.startswith("{") else part for part in route.split("/")]
@@ -76,17 +78,17 @@ def paths(draw: st.DrawFn) -> str:
 @proof(Phase.generate, Phase.shrink)
 @given(
     number=st.integers(0, WORLDS - 1),
-    place=st.integers(0, 8),
+    index=st.integers(0, 8),
     profile=st.sampled_from([*PROFILES, "guest"]),
     token=st.sampled_from(["good"] * 20 + list(TOKENS)),
     scheme=st.sampled_from(["", "Bearer "]),
     method=st.sampled_from(METHODS),
     path=paths(),
 )
-async def test_routes_answer_with_the_shape_of_the_rows(
+async def test_routes_return_what_the_reference_returns(
     worlds: Worlds,
     number: int,
-    place: int,
+    index: int,
     profile: str,
     token: str,
     scheme: str,
@@ -95,14 +97,14 @@ async def test_routes_answer_with_the_shape_of_the_rows(
 ) -> None:
     world = worlds[number]
     processes = world.rows["process"] or [{"id": 1, "reference": "a"}]
-    path = filled(path, processes[place % len(processes)])
+    path = fill(path, processes[index % len(processes)])
     if method in matched(path.partition("?")[0]).methods and method not in ("GET", "HEAD"):
-        method = "GET"  # nothing is to be written
-    note(f"{AGAIN}\ndatabase {number}, asked by {profile}: {method} {path} ({token} token)")
+        method = "GET"  # the test must not write
+    note(f"{AGAIN}\ndatabase {number}, requested by {profile}: {method} {path} ({token} token)")
     await compare(world, profile, method, path, token, scheme)
 
 
-async def test_every_process_is_shown_to_everyone_who_may_see_it(worlds: Worlds) -> None:
+async def test_every_process_is_shown_to_every_profile_that_may_see_it(worlds: Worlds) -> None:
     for world in worlds:
         paths = [f"/process/{process['id']}" for process in world.rows["process"]]
         for profile in world.viewers:
@@ -118,31 +120,31 @@ async def compare(
     token: str = "good",
     scheme: str = "",
 ) -> None:
-    """Hold the whole answer to a request against what it should be."""
+    """Compare the complete response to a request with the expected one."""
     headers = authorization(world, profile, token, scheme)
-    asked, _, _ = path.partition("?")
-    expected = answer(sight(world, profile), method, asked, token)
+    route_path, _, _ = path.partition("?")
+    expected = answer(sight(world, profile), method, route_path, token)
     reply = await world.gateway.call(method, path, profile=None, headers=headers, encoded=True)
     assert reply.status == expected.status
-    found = {name: reply.headers[name] for name in HEADERS if name in reply.headers}
-    assert found == expected.headers
+    headers_received = {name: reply.headers[name] for name in HEADERS if name in reply.headers}
+    assert headers_received == expected.headers
     if method != "HEAD":
         assert written(read_json(reply.body)) == written(expected.body)
         return
     assert reply.body == b""
-    if "HEAD" in matched(asked).methods:
-        got = await world.gateway.call("GET", path, profile=None, headers=headers, encoded=True)
-        assert reply.headers["Content-Length"] == got.headers["Content-Length"]
+    if "HEAD" in matched(route_path).methods:
+        get = await world.gateway.call("GET", path, profile=None, headers=headers, encoded=True)
+        assert reply.headers["Content-Length"] == get.headers["Content-Length"]
 
 
 @cache
 def sight(world: World, profile: str) -> Sight:
-    """It remembers what it has found out."""
+    """Return the viewer's sight of a database. It caches what it computes."""
     return Sight(world.rows, world.viewers[profile].profile_id)
 
 
 def authorization(world: World, profile: str, token: str, scheme: str) -> dict[str, str]:
-    """The header that has such a token, if any."""
+    """Return the header for a kind of token, empty if there is none."""
     match token:
         case "good":
             text = world.tokens[profile]
