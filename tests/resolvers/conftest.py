@@ -1,4 +1,4 @@
-"""A home to change, on a gateway beside which a package with two kinds of source is installed."""
+"""Fixtures for tests of writes: a home, and a gateway with two source kinds from a package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENTRY_POINTS = """[process_gateway.sources]
 lamp = tests.resolvers.home:LampKind
 trouble = tests.resolvers.home:TroubleKind
 """
-_AS_AT_THE_START = """
+_RESET = """
 TRUNCATE espace, process, action, input, authorisation, execution, execution_step, revoked_token
     RESTART IDENTITY;
 DELETE FROM profile WHERE NOT built_in;
@@ -26,7 +26,7 @@ DELETE FROM source WHERE NOT built_in;
 
 @pytest.fixture(scope="session")
 def installed_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What pip leaves of a package that adds kinds of source."""
+    """Install the metadata of a package that adds source kinds, as pip does."""
     folder = tmp_path_factory.mktemp("packages")
     info = folder / "lamps-1.0.dist-info"
     info.mkdir()
@@ -39,7 +39,7 @@ def installed_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture(scope="session")
 async def shared_home(postgres: str, template: str, installed_package: None) -> AsyncIterator[Home]:
-    """One gateway for all tests of writes: to start one takes longer than most of them."""
+    """One gateway for all tests of writes: starting one takes longer than most of the tests."""
     async with database_copy(postgres, template) as url:
         database = await Database.connect(url, pool_max=4)
         try:
@@ -54,14 +54,14 @@ async def home(shared_home: Home) -> AsyncIterator[Home]:
     """An empty home."""
     yield shared_home
     async with shared_home.graph.database.transaction() as transaction:
-        await transaction.script(_AS_AT_THE_START)
+        await transaction.script(_RESET)
 
 
 @pytest.fixture
 def home_with(
     database: Database, installed_package: None
 ) -> Callable[..., contextlib.AbstractAsyncContextManager[Home]]:
-    """Opens homes on gateways with other settings."""
+    """Return a function that opens a home on a gateway with other settings."""
 
     @contextlib.asynccontextmanager
     async def opened(**settings: object) -> AsyncIterator[Home]:

@@ -1,4 +1,4 @@
-"""What tests of writes share: mutations by name, refusals that change nothing, and test sources."""
+"""Helpers for tests of writes: run mutations by name, check rejections, and define test sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resolvers.values.ids import global_id
 from tests.conftest import Graph
 
 NOBODY = 2**31 - 1
-"""The id of nothing."""
+"""An id that no row has."""
 
 _ACTION = (
     "id position sourceName action runsWhen arguments { reference value } subprocess { reference }"
@@ -38,15 +38,15 @@ _SHOWN = {
 
 @cache
 def _mutations() -> GraphQLObjectType:
-    found = build_schema()._schema.mutation_type
-    assert found is not None
-    return found
+    mutation_type = build_schema()._schema.mutation_type
+    assert mutation_type is not None
+    return mutation_type
 
 
-def document(name: str, given: Iterable[str]) -> str:
-    """A mutation that takes these of its arguments as variables and selects its whole payload."""
+def document(name: str, arguments: Iterable[str]) -> str:
+    """Return a mutation that takes these arguments as variables and selects its whole payload."""
     definition = _mutations().fields[name]
-    types = {key: definition.args[key].type for key in given}
+    types = {key: definition.args[key].type for key in arguments}
     payload = get_named_type(definition.type)
     assert isinstance(payload, GraphQLObjectType)
     selected = " ".join(
@@ -66,15 +66,15 @@ class Home:
     graph: Graph
 
     async def do(self, mutation: str, *, by: str = "admin", **arguments: Any) -> dict[str, Any]:
-        """What a mutation that succeeds answers."""
+        """Return the payload of a mutation that succeeds."""
         data = await self.graph.data(document(mutation, arguments), arguments, profile=by)
-        answer: dict[str, Any] = data[mutation]
-        return answer
+        payload: dict[str, Any] = data[mutation]
+        return payload
 
     async def refused(
         self, mutation: str, code: str, *, by: str = "admin", **arguments: Any
     ) -> dict[str, Any]:
-        """The located error of a mutation that is refused and so changes nothing."""
+        """Return the error of a mutation that is rejected, after checking that nothing changed."""
         before = await self.dump()
         error = await self.graph.error(document(mutation, arguments), arguments, profile=by)
         assert error["extensions"]["code"] == code, error
@@ -84,7 +84,7 @@ class Home:
         return error
 
     async def dump(self) -> dict[str, list[str]]:
-        """Every row of every table."""
+        """Return every row of every table."""
         tables = await self.graph.run(
             "SELECT relname AS name FROM pg_stat_user_tables ORDER BY relname"
         )
@@ -99,58 +99,58 @@ class Home:
         }
 
     async def process(self, reference: str, **fields: Any) -> str:
-        """The id of a new process."""
+        """Create a process; returns its id."""
         new = {"reference": reference, "name": f"The {reference}", **fields}
         created: str = (await self.do("createProcess", process=new))["process"]["id"]
         return created
 
     async def steps(self) -> bool:
-        """Whether a step of an execution has begun."""
+        """Return whether a step of an execution has started."""
         return bool(await self.graph.run("SELECT FROM execution_step"))
 
     async def read(self, process: str, *, by: str = "admin") -> Any:
-        """A process as it is now; None where this profile knows of none."""
+        """Return a process as it is now; None if this profile does not see it."""
         query = f"query($id: ID!) {{ process(id: $id) {{ {_SHOWN['process']} }} }}"
         return (await self.graph.data(query, {"id": process}, profile=by))["process"]
 
     async def profile(self, name: str, *permissions: str) -> str:
-        """The id of a new profile, which sees what it is authorised on."""
+        """Create a profile that sees the processes it is authorized on; returns its id."""
         new = {"name": name, "permissions": list(permissions)}
         created: str = (await self.do("createProfile", profile=new))["profile"]["id"]
         return created
 
 
-async def until(found: Callable[[], Awaitable[object]], seconds: float = 5) -> None:
-    """Wait until it is true of the database, which tells nobody when that is."""
+async def until(condition: Callable[[], Awaitable[object]], seconds: float = 5) -> None:
+    """Poll until a condition on the database is true."""
     async with asyncio.timeout(seconds):
-        while not await found():  # noqa: ASYNC110 - no event could tell
+        while not await condition():  # noqa: ASYNC110 - the database sends no event
             await asyncio.sleep(0.01)
 
 
 def problems(error: dict[str, Any]) -> dict[tuple[str | int, ...], str]:
-    """What an error says of each wrong value, by its path."""
+    """Return the message of each problem of an error, by its path."""
     return {
         tuple(problem["path"]): problem["message"] for problem in error["extensions"]["problems"]
     }
 
 
 def echo(action: str = "say", **fields: Any) -> dict[str, Any]:
-    """An action on the source echo."""
+    """Return an action on the source echo."""
     return {"source": "echo", "action": action, **fields}
 
 
 def calls(reference: str, **fields: Any) -> dict[str, Any]:
-    """An action that runs another process."""
+    """Return an action that runs another process."""
     return {"source": "process", "action": reference, **fields}
 
 
 def arguments(**values: str) -> list[dict[str, str]]:
-    """Arguments, or values of inputs."""
+    """Return arguments of an action, or values of inputs."""
     return [{"reference": reference, "value": value} for reference, value in values.items()]
 
 
 def nothing(type_name: str) -> str:
-    """An id that no object has."""
+    """Return the global id of an object that does not exist."""
     return global_id(type_name, NOBODY)
 
 
@@ -164,7 +164,7 @@ class LampSettings(BaseModel):
 
 
 class LampKind:
-    """Tells what it was set to, its secret included: whoever runs it may need that."""
+    """Answer with its settings and the length of its secret."""
 
     name: ClassVar[str] = "lamp"
     settings: ClassVar[type[BaseModel]] = LampSettings
@@ -183,7 +183,7 @@ class Nothing(BaseModel):
 
 
 class TroubleKind:
-    """Does what its action says: sleeps, fails, breaks, or answers with what is no JSON."""
+    """Do what its action says: sleep, fail, break, or answer with something that is not JSON."""
 
     name: ClassVar[str] = "trouble"
     settings: ClassVar[type[BaseModel]] = Nothing

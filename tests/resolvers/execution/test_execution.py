@@ -1,4 +1,4 @@
-"""Executing processes: what runs, in which order and with which values, and what is on record."""
+"""Executing processes: order, values, failures, limits and the record of each run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def with_trouble(home: Home) -> Home:
 
 
 async def execute(home: Home, process: str, by: str = "admin", **values: str) -> dict[str, Any]:
-    """The record of an execution that succeeded."""
+    """Execute a process successfully; returns the record."""
     given = arguments(**values)
     executed = await home.do("executeProcess", by=by, id=process, inputs=given)
     found: dict[str, Any] = executed["execution"]
@@ -48,7 +48,7 @@ async def execute(home: Home, process: str, by: str = "admin", **values: str) ->
 
 
 async def fails(home: Home, process: str, by: str = "admin") -> tuple[str, dict[str, Any]]:
-    """The message of an execution that fails, and its record."""
+    """Execute a process that fails; returns the error message and the record."""
     query = "mutation($id: ID!) { executeProcess(id: $id) { execution { id } } }"
     error = await home.graph.error(query, {"id": process}, profile=by)
     assert error["extensions"]["code"] == "EXECUTION_FAILED"
@@ -77,7 +77,7 @@ async def state(home: Home, process: str) -> str:
 # What runs ---------------------------------------------------------------------------------------
 
 
-async def test_actions_run_in_order_and_are_on_record(home: Home) -> None:
+async def test_actions_run_in_order_and_are_recorded(home: Home) -> None:
     actions = [echo(name, arguments=arguments(n=name)) for name in "cab"]
     process = await home.process("hall", actions=actions)
     await home.do("moveAction", id=(await home.read(process))["actions"][0]["id"], position=3)
@@ -101,7 +101,7 @@ async def test_actions_run_in_order_and_are_on_record(home: Home) -> None:
     assert times == [{"fine": True}]
 
 
-async def test_a_process_without_actions_is_executed_too(home: Home) -> None:
+async def test_a_process_without_actions_can_be_executed(home: Home) -> None:
     found = await execute(home, await home.process("empty"))
     assert found["steps"] == []
 
@@ -137,7 +137,7 @@ async def test_inputs_reach_the_source(home: Home) -> None:
     assert found["steps"][0]["arguments"] == arguments(both='{"a": "1", "b": {a}}', unknown="{c}")
 
 
-async def test_a_switch_runs_what_is_for_its_state_and_flips(home: Home) -> None:
+async def test_a_switch_runs_the_actions_for_its_state_and_flips(home: Home) -> None:
     process = await home.process(
         "light",
         mode="SWITCH",
@@ -163,7 +163,7 @@ async def test_a_switch_runs_what_is_for_its_state_and_flips(home: Home) -> None
         assert results(second) == [{"to": "off 7"}]
 
 
-async def test_a_simple_process_runs_everything_and_stays_as_it_is(home: Home) -> None:
+async def test_a_simple_process_runs_every_action_and_keeps_its_state(home: Home) -> None:
     process = await home.process(
         "hall",
         state="ENABLED",
@@ -210,7 +210,7 @@ async def test_inputs_are_checked_by_their_type(
         assert message.startswith("expected ")
 
 
-async def test_every_wrong_input_is_named_before_anything_runs(home: Home) -> None:
+async def test_every_invalid_input_is_located_before_anything_runs(home: Home) -> None:
     process = await home.process(
         "hall", actions=[echo()], inputs=[{"name": n, "type": "integer"} for n in ("a", "b", "c")]
     )
@@ -259,7 +259,7 @@ async def test_values_in_order(home: Home) -> None:
         assert problems(error) == expected
 
 
-async def test_a_wrong_value_in_order_is_located_by_its_index(home: Home) -> None:
+async def test_an_invalid_value_in_order_is_located_by_its_index(home: Home) -> None:
     process = await home.process(
         "hall", inputs=[{"name": name, "type": "integer"} for name in ("a", "b")]
     )
@@ -276,7 +276,7 @@ async def test_a_wrong_value_in_order_is_located_by_its_index(home: Home) -> Non
     }
 
 
-async def test_what_is_not_there_is_not_executed(home: Home) -> None:
+async def test_an_unknown_process_is_not_executed(home: Home) -> None:
     error = await home.refused("executeProcess", "NOT_FOUND", id=nothing("Process"))
     assert error["message"] == "there is no such process"
     error = await home.refused("executeProcess", "BAD_USER_INPUT", id=nothing("Action"))
@@ -393,7 +393,7 @@ async def test_a_source_may_answer_with_any_json(home: Home) -> None:
     assert results(await execute(home, process)) == [{"text": "a\0b"}, None]
 
 
-async def test_a_source_of_a_kind_that_is_not_installed_any_more(home: Home) -> None:
+async def test_a_source_of_a_kind_that_is_no_longer_installed(home: Home) -> None:
     process = await home.process("hall", actions=[echo()])
     await home.graph.run(
         "WITH other AS (INSERT INTO source (name, kind) VALUES ('old', 'gone') RETURNING id)"
@@ -406,7 +406,7 @@ async def test_a_source_of_a_kind_that_is_not_installed_any_more(home: Home) -> 
     assert "the settings of the source do not fit its kind" in found["error"]
 
 
-async def test_an_execution_has_so_many_steps_at_most(home_with: HomeWith) -> None:
+async def test_the_number_of_steps_is_limited(home_with: HomeWith) -> None:
     async with home_with(execution_max_steps=5) as home:
         await home.process("two", actions=[echo(), echo()])
         assert await execute(
@@ -418,7 +418,7 @@ async def test_an_execution_has_so_many_steps_at_most(home_with: HomeWith) -> No
         assert "it has more than 5 steps" in found["steps"][1]["subexecution"]["error"]
 
 
-async def test_deep_nesting_ends_in_an_error_of_its_own(home: Home) -> None:
+async def test_the_depth_of_nesting_is_limited(home: Home) -> None:
     await home.process("p0", actions=[echo()])
     for level in range(1, 150):
         process = await home.process(f"p{level}", actions=[calls(f"p{level - 1}")])
@@ -430,7 +430,7 @@ async def test_deep_nesting_ends_in_an_error_of_its_own(home: Home) -> None:
     assert "nested deeper than" in deepest["error"]
 
 
-async def test_an_execution_takes_so_long_at_most(home_with: HomeWith) -> None:
+async def test_the_time_of_an_execution_is_limited(home_with: HomeWith) -> None:
     async with home_with(execution_timeout=0.2) as home:
         await with_trouble(home)
         inner = await home.process(
@@ -445,7 +445,7 @@ async def test_an_execution_takes_so_long_at_most(home_with: HomeWith) -> None:
         assert await state(home, inner) == "ENABLED"
 
 
-async def test_a_caller_who_goes_away_leaves_a_failed_execution(home: Home) -> None:
+async def test_a_disconnected_caller_leaves_a_failed_execution(home: Home) -> None:
     await with_trouble(home)
     process = await home.process("hall", actions=[trouble("sleep")], mode="SWITCH", state="ENABLED")
     running = asyncio.create_task(execute(home, process))
@@ -485,7 +485,7 @@ async def test_executions_of_a_switch_wait_for_each_other(home: Home) -> None:
     assert await state(home, process) == "DISABLED"
 
 
-async def test_a_state_that_is_changed_meanwhile_is_not_overwritten(home: Home) -> None:
+async def test_a_state_changed_meanwhile_is_not_overwritten(home: Home) -> None:
     await with_trouble(home)
     process = await home.process(
         "light", mode="SWITCH", actions=[{**trouble("wait"), "runsWhen": "DISABLED"}]
@@ -516,7 +516,7 @@ async def test_executions_of_a_deleted_process_stay_readable(home: Home) -> None
     assert await record(home, found["id"], by="other") is None
 
 
-async def test_a_restricted_profile_executes_what_it_is_authorised_on(home: Home) -> None:
+async def test_a_restricted_profile_executes_processes_it_is_authorized_on(home: Home) -> None:
     await home.profile("cleaner", "PROCESS_READ", "PROCESS_EXECUTE")
     process = await home.process("hall", actions=[echo()])
     await home.refused("executeProcess", "NOT_FOUND", by="cleaner", id=process)
@@ -553,7 +553,7 @@ async def test_a_hidden_sub_process_runs_but_shows_nothing(home: Home) -> None:
     assert message.endswith('failed: the process "vault" failed')
 
 
-async def test_executing_needs_its_permission(home: Home) -> None:
+async def test_executing_requires_its_permission(home: Home) -> None:
     process = await home.process("hall")
     error = await home.refused("executeProcess", "FORBIDDEN", by="guest", id=process)
     assert error["message"] == (

@@ -1,4 +1,4 @@
-"""Processes that run processes: a cycle is refused when it is written, naming the way around it."""
+"""Processes that run processes: a write that closes a cycle is rejected and names the cycle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ async def first_action(home: Home, process: str) -> str:
     return found
 
 
-async def test_a_process_that_does_not_exist_yet_cannot_run_itself(home: Home) -> None:
+async def test_a_new_process_cannot_run_itself(home: Home) -> None:
     error = await home.refused(
         "createProcess",
         "BAD_USER_INPUT",
@@ -22,7 +22,7 @@ async def test_a_process_that_does_not_exist_yet_cannot_run_itself(home: Home) -
     assert "a -> a" in error["message"]
 
 
-async def test_a_cycle_is_refused_with_the_way_around_it(home: Home) -> None:
+async def test_a_cycle_is_rejected_and_named(home: Home) -> None:
     a = await home.process("a", actions=[echo()])
     await home.process("b", actions=[echo(), calls("a")])
     await home.process("c", actions=[calls("a"), calls("b")])
@@ -38,7 +38,7 @@ async def test_a_cycle_is_refused_with_the_way_around_it(home: Home) -> None:
     assert problems(error) == {("changes",): message}
 
 
-async def test_what_leads_to_no_cycle_is_fine(home: Home) -> None:
+async def test_calls_without_a_cycle_are_accepted(home: Home) -> None:
     await home.process("d")
     await home.process("b", actions=[calls("d"), calls("d")])
     await home.process("c", actions=[calls("d")])
@@ -56,7 +56,7 @@ async def test_what_leads_to_no_cycle_is_fine(home: Home) -> None:
     ]
 
 
-async def test_hidden_processes_on_the_way_are_not_named(home: Home) -> None:
+async def test_hidden_processes_in_a_cycle_are_not_named(home: Home) -> None:
     a = await home.process("a")
     await home.process("deep", actions=[calls("a")])
     await home.process("deeper", actions=[calls("deep")])
@@ -73,8 +73,8 @@ async def test_hidden_processes_on_the_way_are_not_named(home: Home) -> None:
     assert "a -> b -> deeper -> deep -> a" in error["message"]
 
 
-async def test_two_writes_cannot_close_a_cycle_together(home: Home) -> None:
-    """Both wait at the lock, so that neither has seen the other's call when it looked."""
+async def test_concurrent_writes_cannot_close_a_cycle(home: Home) -> None:
+    """Both wait for the lock, so neither sees the other's call when it checks."""
     a, b = await home.process("a"), await home.process("b")
     async with home.graph.database.transaction() as transaction:
         await lock_calls(transaction)
@@ -97,8 +97,8 @@ async def test_two_writes_cannot_close_a_cycle_together(home: Home) -> None:
     assert len(await home.graph.run("SELECT FROM action")) == 1
 
 
-async def test_renames_and_calls_at_the_same_time(home: Home) -> None:
-    """A call follows the rename or is told that there is no such process; nothing in between."""
+async def test_concurrent_renames_and_calls(home: Home) -> None:
+    """A call either follows the rename or fails because there is no such process."""
     lamp = await home.process("lamp")
     halls = [await home.process(f"hall{place}") for place in range(8)]
     answers = await asyncio.gather(

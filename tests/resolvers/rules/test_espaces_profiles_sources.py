@@ -1,4 +1,4 @@
-"""Espaces, profiles and sources."""
+"""Mutations of espaces, profiles and sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lamp(**settings: Any) -> dict[str, Any]:
 # Espaces -----------------------------------------------------------------------------------------
 
 
-async def test_an_espace_from_its_start_to_its_end(home: Home) -> None:
+async def test_create_update_and_delete_an_espace(home: Home) -> None:
     new = {"reference": " living ", "name": " Living room ", "description": "D", "icon": "sofa"}
     created = (await home.do("createEspace", espace=new))["espace"]
     id_ = created["id"]
@@ -36,7 +36,7 @@ async def test_an_espace_from_its_start_to_its_end(home: Home) -> None:
     await home.refused("deleteEspace", "NOT_FOUND", id=id_)
 
 
-async def test_espaces_that_do_not_fit(home: Home) -> None:
+async def test_invalid_espaces_are_rejected(home: Home) -> None:
     created = await home.do("createEspace", espace={"reference": "living", "name": "L"})
     await home.do("createEspace", espace={"reference": "attic", "name": "L"})
     id_ = created["espace"]["id"]
@@ -60,7 +60,7 @@ async def test_espaces_that_do_not_fit(home: Home) -> None:
 # Profiles ----------------------------------------------------------------------------------------
 
 
-async def test_a_profile_from_its_start_to_its_end(home: Home) -> None:
+async def test_create_update_and_delete_a_profile(home: Home) -> None:
     created = (await home.do("createProfile", profile={"name": "cleaner"}))["profile"]
     id_ = created["id"]
     assert created["permissions"] == ["PROCESS_READ", "PROCESS_EXECUTE"]
@@ -83,7 +83,7 @@ async def test_a_profile_from_its_start_to_its_end(home: Home) -> None:
     assert (await home.read(process))["profiles"] == []
 
 
-async def test_profiles_that_do_not_fit(home: Home) -> None:
+async def test_invalid_profiles_are_rejected(home: Home) -> None:
     id_ = await home.profile("cleaner")
     error = await home.refused("createProfile", "CONFLICT", profile={"name": "guest"})
     assert error["message"] == "a profile with this name exists already"
@@ -98,7 +98,7 @@ async def test_profiles_that_do_not_fit(home: Home) -> None:
     await home.refused("deleteProfile", "NOT_FOUND", id=gone)
 
 
-async def test_the_profiles_from_the_start_stay_as_they_are(home: Home) -> None:
+async def test_built_in_profiles_cannot_be_changed(home: Home) -> None:
     for place, name in enumerate(("admin", "occupant", "guest"), start=1):
         id_ = global_id("Profile", place)
         error = await home.refused("updateProfile", "CONFLICT", id=id_, changes={"name": "x"})
@@ -110,7 +110,7 @@ async def test_the_profiles_from_the_start_stay_as_they_are(home: Home) -> None:
 # Sources -----------------------------------------------------------------------------------------
 
 
-async def test_a_source_from_its_start_to_its_end(home: Home) -> None:
+async def test_create_update_and_delete_a_source(home: Home) -> None:
     created = (await home.do("createSource", source=lamp(brightness=50)))["source"]
     id_ = created["id"]
     assert created == {
@@ -144,7 +144,7 @@ async def test_a_secret_is_used_but_never_shown_again(home: Home) -> None:
     process = await home.process("hall", actions=[{"source": "hall lamp", "action": "on"}])
 
     async def known() -> int:
-        """How much of the secret the source gets to see."""
+        """Return the length of the secret that the source receives."""
         executed = await home.do("executeProcess", id=process)
         answers.append(executed)
         found: int = executed["execution"]["steps"][0]["result"]["knows"]
@@ -180,7 +180,7 @@ async def test_a_secret_is_used_but_never_shown_again(home: Home) -> None:
     assert before not in str(error)
 
 
-async def test_sources_that_do_not_fit(home: Home) -> None:
+async def test_invalid_sources_are_rejected(home: Home) -> None:
     error = await home.refused("createSource", "BAD_USER_INPUT", source={"name": "x", "kind": "?"})
     assert problems(error) == {
         ("source", "kind"): 'expected one of the kinds echo, lamp, trouble, got "?"'
@@ -213,7 +213,7 @@ async def test_sources_that_do_not_fit(home: Home) -> None:
     await home.refused("deleteSource", "NOT_FOUND", id=nothing("Source"))
 
 
-async def test_the_sources_from_the_start_stay_as_they_are(home: Home) -> None:
+async def test_built_in_sources_cannot_be_changed(home: Home) -> None:
     for place, name in enumerate(("process", "echo"), start=1):
         id_ = global_id("Source", place)
         error = await home.refused("updateSource", "CONFLICT", id=id_, changes={"name": "x"})
@@ -221,7 +221,7 @@ async def test_the_sources_from_the_start_stay_as_they_are(home: Home) -> None:
         await home.refused("deleteSource", "CONFLICT", id=id_)
 
 
-async def test_sources_are_for_admins_alone(home: Home) -> None:
+async def test_only_admins_can_write_sources(home: Home) -> None:
     created = await home.do("createSource", source=lamp(password=SECRET))
     id_ = created["source"]["id"]
     await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE", "PROCESS_EXECUTE")

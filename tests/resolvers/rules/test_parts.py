@@ -1,4 +1,4 @@
-"""Actions and inputs: their places, what changes of them, and what is refused."""
+"""Mutations of actions and inputs: positions, changes and rejections."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ PARTS = ["action", "input"]
 
 
 def new(part: str, name: str) -> dict[str, Any]:
-    """An action or input to add."""
+    """Return an action or input to add."""
     return echo(name) if part == "action" else {"name": name}
 
 
 def argument(part: str, name: str = "x") -> dict[str, Any]:
-    """The argument of a mutation that adds it."""
+    """Return the argument of the mutation that adds it."""
     return {part: new(part, name)}
 
 
 async def filled(home: Home, part: str, names: str = "abcd") -> str:
-    """A process with actions or inputs of these names."""
+    """Create a process with actions or inputs of these names."""
     return await home.process("hall", **{f"{part}s": [new(part, name) for name in names]})
 
 
 async def order(home: Home, part: str, process: str) -> str:
-    """The names of the process's parts in order, their positions being 1, 2, 3 and so on."""
+    """Return the names of a process's parts in order, after checking that there is no gap."""
     parts = (await home.read(process))[f"{part}s"]
     assert [found["position"] for found in parts] == list(range(1, len(parts) + 1))
     return "".join(found["action" if part == "action" else "reference"] for found in parts)
@@ -44,7 +44,7 @@ async def add(home: Home, part: str, process: str, name: str, **position: Any) -
 
 
 @pytest.mark.parametrize("part", PARTS)
-async def test_a_part_is_added_at_its_place(home: Home, part: str) -> None:
+async def test_a_part_is_added_at_its_position(home: Home, part: str) -> None:
     process = await home.process("hall")
     added = await add(home, part, process, "b")
     assert added[part] == added["process"][f"{part}s"][0]
@@ -98,7 +98,7 @@ async def test_a_part_is_removed_only_from_its_process(home: Home, part: str) ->
 
 
 @pytest.mark.parametrize("part", PARTS)
-async def test_a_place_that_is_not_there_is_refused(home: Home, part: str) -> None:
+async def test_a_position_out_of_range_is_rejected(home: Home, part: str) -> None:
     process = await filled(home, part)
     a, *_ = await ids(home, part, process)
     title = part.title()
@@ -121,7 +121,7 @@ async def test_a_place_that_is_not_there_is_refused(home: Home, part: str) -> No
 
 
 @pytest.mark.parametrize("part", PARTS)
-async def test_a_process_has_so_many_parts_at_most(home: Home, part: str) -> None:
+async def test_the_number_of_parts_is_limited(home: Home, part: str) -> None:
     given = [new(part, f"n{place}") for place in range(1000)]
     process = await home.process("hall", **{f"{part}s": given})
     error = await home.refused(
@@ -131,7 +131,7 @@ async def test_a_process_has_so_many_parts_at_most(home: Home, part: str) -> Non
 
 
 @pytest.mark.parametrize("part", PARTS)
-async def test_parts_of_what_is_not_there(home: Home, part: str) -> None:
+async def test_parts_that_do_not_exist_are_not_found(home: Home, part: str) -> None:
     title, kind = part.title(), part.title()
     gone = nothing(kind)
     error = await home.refused(
@@ -167,7 +167,7 @@ async def test_parts_of_hidden_processes_do_not_exist(home: Home, part: str) -> 
 
 
 @pytest.mark.parametrize("part", PARTS)
-async def test_changes_at_the_same_time_keep_places_whole(home: Home, part: str) -> None:
+async def test_concurrent_changes_keep_positions_consistent(home: Home, part: str) -> None:
     process = await filled(home, part)
     a, b, c, _ = await ids(home, part, process)
     title = part.title()
@@ -182,7 +182,7 @@ async def test_changes_at_the_same_time_keep_places_whole(home: Home, part: str)
 # Actions -----------------------------------------------------------------------------------------
 
 
-async def test_what_is_left_out_of_an_action_stays(home: Home) -> None:
+async def test_fields_left_out_of_an_action_keep_their_values(home: Home) -> None:
     await home.process("lamp")
     whole = echo("say", runsWhen="DISABLED", arguments=arguments(a="1", b="{x}"))
     process = await home.process("hall", actions=[whole])
@@ -216,7 +216,7 @@ async def test_what_is_left_out_of_an_action_stays(home: Home) -> None:
     assert called == [{"called": True}]
 
 
-async def test_changes_of_an_action_that_do_not_fit(home: Home) -> None:
+async def test_invalid_changes_to_an_action_are_rejected(home: Home) -> None:
     process = await home.process("hall", actions=[echo()])
     (id_,) = await ids(home, "action", process)
     wrong: list[tuple[dict[str, Any], tuple[str | int, ...]]] = [
@@ -244,7 +244,7 @@ async def test_changes_of_an_action_that_do_not_fit(home: Home) -> None:
 # Inputs ------------------------------------------------------------------------------------------
 
 
-async def test_what_is_left_out_of_an_input_stays(home: Home) -> None:
+async def test_fields_left_out_of_an_input_keep_their_values(home: Home) -> None:
     whole = {"reference": "speed", "name": "Speed", "type": "integer", "askedWhen": "DISABLED"}
     process = await home.process("hall", inputs=[whole])
     (before,) = (await home.read(process))["inputs"]
@@ -274,7 +274,7 @@ async def test_an_input_is_removed_by_its_reference(home: Home) -> None:
     assert await order(home, "input", process) == "ac"
 
 
-async def test_an_input_is_named_in_one_way(home: Home) -> None:
+async def test_an_input_is_identified_by_id_or_reference(home: Home) -> None:
     process = await filled(home, "input", "abc")
     a, *_ = await ids(home, "input", process)
     for given, path in [

@@ -1,4 +1,4 @@
-"""Creating, changing and deleting processes: what is stored, what is refused, what stays."""
+"""Mutations of processes: what is stored, what is rejected and what stays unchanged."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_whole_tree_is_created(home: Home) -> None:
     ]
 
 
-async def test_what_is_left_out_has_its_default_and_null_is_the_same(home: Home) -> None:
+async def test_null_and_left_out_fields_get_their_defaults(home: Home) -> None:
     await home.process("bare")
     nulls = dict.fromkeys(WHOLE.keys() - {"reference", "name"})
     await home.process("nulls", **nulls)
@@ -135,7 +135,7 @@ async def test_what_is_left_out_has_its_default_and_null_is_the_same(home: Home)
         ({"inputs": [{"name": "t", "type": "w" * 65}]}, ("inputs", 0, "type"), "at most 64"),
     ],
 )
-async def test_what_does_not_fit_is_refused_at_its_place(
+async def test_invalid_values_are_located(
     home: Home, change: dict[str, Any], path: tuple[str | int, ...], message: str
 ) -> None:
     new = {"reference": "new", "name": "New", **change}
@@ -144,7 +144,7 @@ async def test_what_does_not_fit_is_refused_at_its_place(
     assert message in error["message"]
 
 
-async def test_every_problem_is_named(home: Home) -> None:
+async def test_every_problem_is_listed(home: Home) -> None:
     new = {
         "reference": "",
         "name": "",
@@ -170,8 +170,8 @@ async def test_a_reference_is_unique(home: Home) -> None:
     await home.do("updateProcess", id=other, changes={"reference": "attic"})
 
 
-async def test_an_error_after_the_first_rows_takes_them_back(home: Home) -> None:
-    """The last action is wrong: the process, inputs and authorisations were inserted by then."""
+async def test_an_error_rolls_back_the_rows_before_it(home: Home) -> None:
+    """The last action is invalid, after the process, inputs and authorizations were inserted."""
     new = dict(WHOLE, espace=None, actions=[echo()] * 5 + [calls("nobody")])
     await home.refused("createProcess", "BAD_USER_INPUT", process=new)
 
@@ -204,7 +204,7 @@ async def test_a_restricted_profile_sees_what_it_creates(home: Home) -> None:
 # Changing ----------------------------------------------------------------------------------------
 
 
-async def test_absent_and_null_leave_as_it_is_but_null_takes_out_of_the_espace(home: Home) -> None:
+async def test_null_changes_nothing_but_the_espace(home: Home) -> None:
     await espace(home, "living")
     attic = await espace(home, "attic")
     before = (await home.do("createProcess", process=dict(WHOLE, profiles=[])))["process"]
@@ -231,7 +231,7 @@ async def test_absent_and_null_leave_as_it_is_but_null_takes_out_of_the_espace(h
     assert after == {**before, **changes, "espace": {"reference": "attic"}}
 
 
-async def test_changes_that_do_not_fit(home: Home) -> None:
+async def test_invalid_changes_are_rejected(home: Home) -> None:
     id_ = await home.process("hall")
     wrong: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ({"name": ""}, ("name",)),
@@ -247,14 +247,14 @@ async def test_changes_that_do_not_fit(home: Home) -> None:
 @pytest.mark.parametrize(
     "wrong", ["", "1", "UHJvY2Vzczox\0", nothing("Espace"), "UHJvY2Vzczo5OTk5OTk5OTk5"]
 )
-async def test_what_is_no_id_of_a_process_is_bad_input(home: Home, wrong: str) -> None:
+async def test_an_invalid_process_id_is_bad_input(home: Home, wrong: str) -> None:
     mutations: dict[str, dict[str, Any]] = {"updateProcess": {"changes": {}}, "deleteProcess": {}}
     for mutation, more in mutations.items():
         error = await home.refused(mutation, "BAD_USER_INPUT", id=wrong, **more)
         assert set(problems(error)) == {("id",)}
 
 
-async def test_the_id_of_no_process_is_not_found(home: Home) -> None:
+async def test_an_unknown_process_id_is_not_found(home: Home) -> None:
     id_ = nothing("Process")
     error = await home.refused("updateProcess", "NOT_FOUND", id=id_, changes={"name": "x"})
     assert error["message"] == "there is no such process"
@@ -278,7 +278,7 @@ async def test_callers_follow_a_rename(home: Home) -> None:
 # Deleting ----------------------------------------------------------------------------------------
 
 
-async def test_a_process_goes_with_its_parts(home: Home) -> None:
+async def test_a_process_is_deleted_with_its_parts(home: Home) -> None:
     await espace(home, "living")
     kept = await home.process("kept", actions=[echo()], inputs=[{"name": "n"}])
     before = await home.dump()
@@ -289,7 +289,7 @@ async def test_a_process_goes_with_its_parts(home: Home) -> None:
     await home.refused("deleteProcess", "NOT_FOUND", id=id_)
 
 
-async def test_a_process_that_others_run_stays(home: Home) -> None:
+async def test_a_process_that_others_run_cannot_be_deleted(home: Home) -> None:
     called = await home.process("called")
     caller = await home.process("one", actions=[calls("called"), calls("called")])
     await home.process("two", actions=[calls("called")])
@@ -317,7 +317,7 @@ async def many(home: Home, count: int) -> list[int]:
     return [row["id"] for row in rows]
 
 
-async def test_ten_thousand_are_changed_in_one_statement(home: Home) -> None:
+async def test_ten_thousand_processes_are_updated_in_one_statement(home: Home) -> None:
     ids = await many(home, 10_000)
     changes = [{"databaseId": id_, "name": f"N{id_}", "description": "d'"} for id_ in ids]
     await home.graph.viewer("admin")  # reads the profiles anew, if the last test changed any
@@ -333,7 +333,7 @@ async def test_ten_thousand_are_changed_in_one_statement(home: Home) -> None:
     assert row["count"] == 10_000
 
 
-async def test_all_or_none_of_ten_thousand(home: Home) -> None:
+async def test_ten_thousand_updates_are_atomic(home: Home) -> None:
     ids = await many(home, 10_000)
     changes = [{"databaseId": id_, "name": "changed"} for id_ in [*ids[:-1], NOBODY]]
     error = await home.refused("updateProcesses", "BAD_USER_INPUT", changes=changes)
@@ -342,7 +342,7 @@ async def test_all_or_none_of_ten_thousand(home: Home) -> None:
     }
 
 
-async def test_texts_change_by_the_rules_of_one_process(home: Home) -> None:
+async def test_texts_of_many_follow_the_rules_of_one(home: Home) -> None:
     one, two = await many(home, 2)
     changes: list[dict[str, Any]] = [
         {"databaseId": one, "name": "One", "description": None},
@@ -365,7 +365,7 @@ async def test_texts_change_by_the_rules_of_one_process(home: Home) -> None:
     assert await home.do("updateProcesses", changes=[]) == {"updatedCount": 0}
 
 
-async def test_each_wrong_item_of_many_is_named(home: Home) -> None:
+async def test_each_invalid_item_of_many_is_located(home: Home) -> None:
     one, two = await many(home, 2)
     twice = [{"databaseId": id_, "name": "x"} for id_ in (one, two, one, one)]
     error = await home.refused("updateProcesses", "BAD_USER_INPUT", changes=twice)
@@ -385,7 +385,7 @@ async def test_each_wrong_item_of_many_is_named(home: Home) -> None:
     assert set(problems(error)) == {("changes", 0, "databaseId")}
 
 
-async def test_changes_of_many_in_opposite_orders_wait_for_each_other(home: Home) -> None:
+async def test_bulk_updates_in_opposite_orders_do_not_deadlock(home: Home) -> None:
     ids = await many(home, 2000)
     for _ in range(3):
         done = await asyncio.gather(
@@ -400,7 +400,7 @@ async def test_changes_of_many_in_opposite_orders_wait_for_each_other(home: Home
 # Authorisations ----------------------------------------------------------------------------------
 
 
-async def test_authorising_twice_is_fine_and_taking_back_too(home: Home) -> None:
+async def test_authorizing_and_unauthorizing_are_idempotent(home: Home) -> None:
     id_ = await home.process("hall")
     for key in ({"name": "guest"}, {"databaseId": 3}, {"name": "occupant"}):
         process = (await home.do("authoriseProfile", process=id_, profile=key))["process"]
@@ -416,7 +416,7 @@ async def test_authorising_twice_is_fine_and_taking_back_too(home: Home) -> None
         assert process["profiles"] == []
 
 
-async def test_only_what_exists_is_authorised(home: Home) -> None:
+async def test_unknown_profiles_and_processes_are_rejected(home: Home) -> None:
     id_ = await home.process("hall")
     for mutation in ("authoriseProfile", "unauthoriseProfile"):
         error = await home.refused(mutation, "BAD_USER_INPUT", process=id_, profile={"name": "?"})

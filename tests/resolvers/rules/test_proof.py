@@ -1,5 +1,5 @@
-"""The proof that no process comes to run itself: whoever writes a call, in whatever database and in
-whichever way, is refused where it would close a cycle, and nothing has changed.
+"""Property tests: a write that would make a process run itself is rejected and changes nothing,
+for any viewer, database and kind of write.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tests.reference.model import global_id, may, sees_all
 from tests.reference.rows import Row, Rows, select
 
 VIEWERS = ("admin", "janitor", "clerk", "clerk", "clerk", "stranger", "keeper")
-"""Those who may write, of all and of some, and one who may not."""
+"""Profiles that may write all or some processes, and one that may not write."""
 
 # What is written --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Write:
-    """A request that writes a call, and where in it the call stands."""
+    """A request that writes a call, and the path of the call in it."""
 
     path: str
     body: Any
@@ -36,7 +36,7 @@ def call(reference: str) -> dict[str, Any]:
 
 
 def mutation(name: str, variables: Mapping[str, tuple[str, Any]], *place: str | int) -> Write:
-    """A GraphQL mutation; of each variable its type and its value."""
+    """Return a GraphQL mutation. Each variable has a type and a value."""
     declared = ", ".join(f"${key}: {type_}" for key, (type_, _) in variables.items())
     passed = ", ".join(f"{key}: ${key}" for key in variables)
     query = f"mutation({declared}) {{ {name}({passed}) {{ process {{ id }} }} }}"
@@ -70,14 +70,14 @@ WAYS: Sequence[Callable[[Row, Row, Row], Write]] = (
         caller, {"source": {"id": 1}, "action": {"id": str(called["id"])}}
     ),
 )
-"""Every way to make a process run another: of both, and an action that the first one has."""
+"""Every way to make one process run another, given both and an action of the first."""
 
 
 # What is to come of it --------------------------------------------------------------------------
 
 
 def calls(rows: Rows) -> set[tuple[int, int]]:
-    """Which process runs which."""
+    """Return the pairs of caller and called process."""
     return {
         (row["process_id"], row["subprocess_id"])
         for row in rows["action"]
@@ -86,7 +86,7 @@ def calls(rows: Rows) -> set[tuple[int, int]]:
 
 
 def shortest(rows: Rows, start: int, end: int) -> list[list[int]]:
-    """The shortest ways along calls from one process to another, without the end."""
+    """Return the shortest paths along calls from one process to another, without the end."""
     known, ways = calls(rows), [[start]]
     for _ in rows["process"]:
         found = [way for way in ways if way[-1] == end]
@@ -97,7 +97,7 @@ def shortest(rows: Rows, start: int, end: int) -> list[list[int]]:
 
 
 def knows(world: World, profile: str, process_id: int) -> bool:
-    """Whether a process exists to a profile that writes."""
+    """Return whether a profile sees a process."""
     viewer = row_of(world, profile)
     granted = {"process_id": process_id, "profile_id": viewer["id"]}
     return sees_all(viewer) or granted in world.rows["authorisation"]
@@ -109,7 +109,7 @@ def row_of(world: World, profile: str) -> Row:
 
 
 def named(world: World, profile: str, way: Sequence[int]) -> str:
-    """What is said of a cycle; of the processes that the profile knows nothing of, as little."""
+    """Return the message for a cycle, in which hidden processes are not named."""
     references = {row["id"]: row["reference"] for row in world.rows["process"]}
     shown: list[str] = []
     for process_id in way:
@@ -120,7 +120,7 @@ def named(world: World, profile: str, way: Sequence[int]) -> str:
 
 
 def error_of(body: Any) -> Any:
-    """The one error of an answer; of the dialect its code and message."""
+    """Return the one error of a response; for the dialect its code and message."""
     if "errors" not in body:
         return body
     (error,) = body["errors"]
@@ -133,7 +133,7 @@ def code_of(body: Any) -> str:
 
 
 def told(write: Write, message: str) -> Any:
-    """The error that says this of a call."""
+    """Return the error with this message about a call."""
     error = of_problems([(write.place, message)])
     if write.path == "/graphql":
         return error
@@ -141,7 +141,7 @@ def told(write: Write, message: str) -> Any:
 
 
 async def done(world: World, profile: str, write: Write) -> tuple[Any, Rows]:
-    """What a request is answered with, and the rows after it; then they are as they were."""
+    """Send a request, restore the rows, and return the response and the rows before the restore."""
     headers = {"Authorization": world.tokens[profile]}
     reply = await world.gateway.call("POST", write.path, write.body, profile=None, headers=headers)
     rows = await select(world.gateway.database)
@@ -159,7 +159,7 @@ async def done(world: World, profile: str, write: Write) -> tuple[Any, Rows]:
     between=st.sampled_from((0, 1, 2, None)),
     pair=st.integers(0, 80),
 )
-async def test_a_call_is_refused_where_it_would_close_a_cycle(
+async def test_a_call_that_would_close_a_cycle_is_rejected(
     worlds: Worlds, number: int, profile: str, way: int, between: int | None, pair: int
 ) -> None:
     world = worlds[number]
