@@ -214,7 +214,7 @@ class ExecutionWhere:
     )
 
 
-# Sort orders: only indexed columns ----------------------------------------------------------------
+# Sort orders: only indexed columns -------------------------------------------------------------
 
 
 _ORDER = "Field to sort by."

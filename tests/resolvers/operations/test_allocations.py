@@ -1,4 +1,4 @@
-"""What an answer costs in memory depends on its size alone, not on how many objects are in it."""
+"""Test that the memory of an answer depends on its size, not on the number of objects in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.conftest import Graph, body_of
 
 _TREE = """{ id reference name description state espace { name } profiles { name }
   actions { sourceName action arguments { reference value } } inputs { name type } }"""
-# Ten times the largest page, so that what every request allocates does not count.
+# Ten times the largest page, so that the fixed allocations of a request do not matter.
 TREES = (
     "{ processes(first: 100) {"
     + " ".join(f"nodes{number}: nodes {_TREE}" for number in range(10))
@@ -21,7 +21,7 @@ TREES = (
 )
 
 
-async def test_a_page_of_trees_is_copied_not_taken_apart(graph: Graph) -> None:
+async def test_a_page_of_trees_is_not_parsed(graph: Graph) -> None:
     await generate(graph.database, 200)
     viewer, request = await graph.viewer("admin"), GraphQLRequest(TREES)
     operations = graph.services.operations
@@ -32,12 +32,12 @@ async def test_a_page_of_trees_is_copied_not_taken_apart(graph: Graph) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # As objects of Python, the same answer takes some ten times its length.
+    # As Python objects, the same answer takes about ten times its length.
     assert peak < 2.5 * len(body_of(answer))
     assert len(json.loads(body_of(answer))["data"]["processes"]["nodes9"]) == 100
 
 
-async def test_all_processes_of_the_legacy_dialect_likewise(graph: Graph) -> None:
+async def test_all_processes_of_the_legacy_dialect_are_not_parsed(graph: Graph) -> None:
     await generate(graph.database, 2000)
     viewer = await graph.viewer("admin")
     (dialect,) = (d for d in graph.services.dialects if d.name == "process")
@@ -48,7 +48,7 @@ async def test_all_processes_of_the_legacy_dialect_likewise(graph: Graph) -> Non
     async def authenticate() -> Viewer:
         return viewer
 
-    async def whole() -> Response:
+    async def get_all() -> Response:
         response = await dialect.respond(
             Request("GET", "/process", {}, no_body),
             graph.services.operations,
@@ -57,10 +57,10 @@ async def test_all_processes_of_the_legacy_dialect_likewise(graph: Graph) -> Non
         assert response.status == 200
         return response
 
-    await whole()
+    await get_all()
     tracemalloc.start()
     try:
-        response = await whole()
+        response = await get_all()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

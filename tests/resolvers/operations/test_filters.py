@@ -1,4 +1,4 @@
-"""Filters: each operator, their combinations, relations, and texts to the letter."""
+"""Test filters: each operator, combinations, relations, and exact string matching."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.resolvers.operations.home import ASTRAL, WIDE
 
 
 async def ids(graph: Graph, where: str, *, root: str = "processes", profile: str = "admin") -> Any:
-    """The ids of the rows that a filter, written in GraphQL, lets through."""
+    """Return the ids of the rows that match a filter, which is written in GraphQL."""
     query = (
         "{ rows: %s(where: %s, orderBy: {field: DATABASE_ID}) { nodes { databaseId } totalCount } }"
     )
-    found = (await graph.data(query % (root, where), profile=profile))["rows"]
-    assert found["totalCount"] == len(found["nodes"])
-    return [node["databaseId"] for node in found["nodes"]]
+    page = (await graph.data(query % (root, where), profile=profile))["rows"]
+    assert page["totalCount"] == len(page["nodes"])
+    return [node["databaseId"] for node in page["nodes"]]
 
 
 EVERY = list(range(1, 13))
@@ -28,14 +28,14 @@ EVERY = list(range(1, 13))
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
-        # Nothing said.
+        # No conditions.
         ("null", EVERY),
         ("{}", EVERY),
         ("{and: null, or: null, not: null, name: null, espace: null}", EVERY),
         ("{name: {}}", EVERY),
         ("{name: {eq: null, in: null, contains: null, startsWith: null}}", EVERY),
         ("{mode: {eq: null}, state: null}", EVERY),
-        # Texts, to the letter.
+        # Strings, matched exactly.
         ('{name: {eq: "Same"}}', [4, 5, 6]),
         ('{name: {eq: "same"}}', []),
         ('{name: {eq: "Same "}}', []),
@@ -60,7 +60,7 @@ EVERY = list(range(1, 13))
         ('{name: {startsWith: "Same!"}}', []),
         ('{reference: {startsWith: "zoo"}}', [5, 6]),
         ('{description: {startsWith: "100% "}}', [2, 9]),
-        # Unicode: by code point, no two of them the same.
+        # Unicode: compared by code point, without normalization.
         ('{name: {eq: "Öffnen"}}', [10]),
         ('{name: {startsWith: "O\u0308"}}', [11]),
         (f'{{name: {{eq: "{ASTRAL}"}}}}', [7]),
@@ -68,7 +68,7 @@ EVERY = list(range(1, 13))
         ('{name: {contains: "\U0001f3e0"}}', [7]),
         (f'{{name: {{eq: "{WIDE}"}}}}', [8]),
         ('{name: {startsWith: "\U0010ffff"}}', []),
-        # All that is given has to hold.
+        # All conditions must match.
         ('{name: {startsWith: "S", contains: "am", in: ["Same"]}, reference: {eq: "zoo"}}', [5]),
         ('{name: {eq: "Same"}, databaseId: {gt: 4, lt: 6}}', [5]),
         # Numbers.
@@ -98,13 +98,13 @@ EVERY = list(range(1, 13))
         ("{not: {databaseId: {lte: 9}}}", [10, 11, 12]),
         ("{not: {not: {databaseId: {eq: 1}}}}", [1]),
         ("{not: {and: [{databaseId: {gt: 2}}, {or: [{mode: {eq: SIMPLE}}]}]}}", [1, 2, 3, 5, 6]),
-        # To-one relations: a process without an espace is in none of any kind.
+        # To-one relations: a process without an espace matches no espace filter.
         ('{espace: {reference: {eq: "security"}}}', [3, 6, 9]),
         ("{espace: {}}", [1, 2, 3, 4, 6, 8, 9, 10, 11]),
         ("{not: {espace: {}}}", [5, 7, 12]),
         ('{espace: {not: {name: {eq: "Light"}}}}', [3, 6, 9]),
         ('{not: {espace: {name: {eq: "Light"}}}}', [3, 5, 6, 7, 9, 12]),
-        # To-many relations: at least one.
+        # To-many relations: at least one row must match.
         ("{actions: {}}", [1, 2, 3, 4, 5]),
         ('{actions: {sourceName: {eq: "lamps"}}}', [2, 5]),
         ('{actions: {sourceName: {in: ["siren", "echo"]}}}', [1, 4]),
@@ -156,13 +156,13 @@ async def test_filters_of_processes(home: Graph, where: str, expected: list[int]
         ("executions", "{not: {process: {mode: {eq: SWITCH}}}}", [1, 2, 4, 5, 6, 7]),
     ],
 )
-async def test_filters_of_the_others(
+async def test_filters_of_other_types(
     home: Graph, root: str, where: str, expected: list[int]
 ) -> None:
     assert await ids(home, where, root=root) == expected
 
 
-async def test_filters_below_the_root_look_at_their_own_rows(home: Graph) -> None:
+async def test_nested_filters_apply_to_their_own_rows(home: Graph) -> None:
     data = await home.data(
         """{ espaces(where: {processes: {name: {eq: "Same"}}}) { nodes {
             reference processes(where: {name: {eq: "Same"}}) { nodes { reference } totalCount }
@@ -201,7 +201,7 @@ async def test_variables_inside_filters(home: Graph) -> None:
     everything = {"name": "Same", "names": ["Same"], "mode": "SWITCH", "other": "Lock_up"}
     data = await home.data(query, everything)
     assert [data[key]["totalCount"] for key in "abc"] == [4, 2, 4]
-    # A variable that is not given, or null, says nothing, as a condition left out does.
+    # An omitted or null variable is the same as an omitted condition.
     data = await home.data(query, {"name": "Same"})
     assert [data[key]["totalCount"] for key in "abc"] == [4, 12, 12]
     data = await home.data(query, {"name": "Same", "names": None, "mode": None, "other": None})
@@ -223,7 +223,7 @@ async def test_variables_inside_filters(home: Graph) -> None:
     ],
 )
 @pytest.mark.parametrize("selection", ["nodes { id }", "totalCount", "__typename"])
-async def test_texts_that_no_database_holds_are_bad_input(
+async def test_strings_that_cannot_be_stored_are_bad_input(
     home: Graph, where: Any, path: list[str], selection: str
 ) -> None:
     query = "query ($where: ProcessWhere) { rows: processes(where: $where) { %s } }" % selection
@@ -235,7 +235,7 @@ async def test_texts_that_no_database_holds_are_bad_input(
 
 
 @pytest.mark.parametrize(
-    ("prefix", "past"),
+    ("prefix", "upper_bound"),
     [
         ("a", "b"),
         ("ab", "ac"),
@@ -245,12 +245,12 @@ async def test_texts_that_no_database_holds_are_bad_input(
         ("\U0010fffe", "\U0010ffff"),
     ],
 )
-def test_what_follows_a_prefix(prefix: str, past: str) -> None:
-    assert convert(PrefixEnd(), prefix) == past
+def test_upper_bound_of_a_prefix(prefix: str, upper_bound: str) -> None:
+    assert convert(PrefixEnd(), prefix) == upper_bound
 
 
 @pytest.mark.parametrize("prefix", ["", "\U0010ffff", "\U0010ffff" * 3])
-def test_after_some_prefixes_nothing_follows(prefix: str) -> None:
+def test_prefixes_without_an_upper_bound(prefix: str) -> None:
     longest = "\U0010ffff" * 4000
     assert str(convert(PrefixEnd(), prefix)) > longest
 
@@ -268,35 +268,35 @@ async def test_prefixes_at_the_edges_of_unicode(graph: Graph) -> None:
     ]
     await graph.run(
         "INSERT INTO espace (reference, name)"
-        " SELECT place, name FROM unnest($1::text[]) WITH ORDINALITY AS given(name, place)",
+        " SELECT position, name FROM unnest($1::text[]) WITH ORDINALITY AS t(name, position)",
         names,
     )
     query = "query ($p: String!) { espaces(where: {name: {startsWith: $p}}) { nodes { name } } }"
     for prefix in ["", *names]:
         data = await graph.data(query, {"p": prefix})
-        found = [node["name"] for node in data["espaces"]["nodes"]]
-        assert found == [name for name in names if name.startswith(prefix)], prefix
+        matches = [node["name"] for node in data["espaces"]["nodes"]]
+        assert matches == [name for name in names if name.startswith(prefix)], prefix
 
 
-async def test_filters_see_what_the_viewer_sees(home: Graph) -> None:
-    # The cleaner sees 1, 2, 5, 9 and 10; 3 and 4, which these run, do not exist.
-    async def seen(where: str, root: str = "processes") -> Any:
+async def test_filters_respect_visibility(home: Graph) -> None:
+    # The cleaner sees 1, 2, 5, 9, and 10, but not 3 and 4, which these run.
+    async def matches(where: str, root: str = "processes") -> Any:
         return await ids(home, where, root=root, profile="cleaner")
 
-    assert await seen("{}") == [1, 2, 5, 9, 10]
-    assert await seen("{subprocesses: {}}") == [1, 5]
-    assert await seen('{subprocesses: {reference: {eq: "lock"}}}') == []
-    assert await seen("{not: {subprocesses: {}}}") == [2, 9, 10]
-    assert await seen("{usedBy: {}}") == [1, 2]
-    assert await seen("{not: {databaseId: {in: [3, 4]}}}") == [1, 2, 5, 9, 10]
-    assert await seen('{espace: {processes: {reference: {eq: "Zoo"}}}}') == []
-    # What an action runs is shown by its reference, and so may be looked for by it.
-    assert await seen('{actions: {action: {eq: "Zoo"}}}') == [2]
-    assert await seen("{processes: {mode: {eq: SWITCH}}}", "espaces") == []
-    assert await seen('{processes: {reference: {eq: "leave"}}}', "profiles") == [2, 4, 5]
-    assert await seen('{processes: {reference: {eq: "Zoo"}}}', "profiles") == []
-    assert await seen("{process: {}}", "executions") == [1, 2, 4]
-    # The clerk may not read processes at all.
+    assert await matches("{}") == [1, 2, 5, 9, 10]
+    assert await matches("{subprocesses: {}}") == [1, 5]
+    assert await matches('{subprocesses: {reference: {eq: "lock"}}}') == []
+    assert await matches("{not: {subprocesses: {}}}") == [2, 9, 10]
+    assert await matches("{usedBy: {}}") == [1, 2]
+    assert await matches("{not: {databaseId: {in: [3, 4]}}}") == [1, 2, 5, 9, 10]
+    assert await matches('{espace: {processes: {reference: {eq: "Zoo"}}}}') == []
+    # An action shows the reference of the process that it runs, so filters may use it.
+    assert await matches('{actions: {action: {eq: "Zoo"}}}') == [2]
+    assert await matches("{processes: {mode: {eq: SWITCH}}}", "espaces") == []
+    assert await matches('{processes: {reference: {eq: "leave"}}}', "profiles") == [2, 4, 5]
+    assert await matches('{processes: {reference: {eq: "Zoo"}}}', "profiles") == []
+    assert await matches("{process: {}}", "executions") == [1, 2, 4]
+    # The clerk has no permission to read processes.
     assert await ids(home, "{processes: {}}", root="espaces", profile="clerk") == []
     assert await ids(home, "{not: {processes: {}}}", root="espaces", profile="clerk") == [
         1,

@@ -1,4 +1,4 @@
-"""No answer holds what its viewer may not see, whoever else asks what at the same time."""
+"""Test that no answer contains hidden processes, even with concurrent requests of other viewers."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from tests.resolvers.operations.home import ROWS
 
 PROFILES = [row["name"] for row in ROWS["profile"]] + ["admin", "occupant", "guest"]
 DEPTH = 3
-"""How many relations below a root field the matrix follows."""
+"""Maximum depth of relations that the generated operations follow."""
 
 
 def visible(profile: str) -> set[str]:
-    """The references of the processes that a profile may see, by the rows alone."""
-    every = {row["reference"] for row in ROWS["process"]}
+    """Return the references of the processes that a profile may see, computed from the rows."""
+    references = {row["reference"] for row in ROWS["process"]}
     if profile in ("admin", "occupant", "guest"):
-        return every
+        return references
     (row,) = (row for row in ROWS["profile"] if row["name"] == profile)
     if "process:read" not in row["permissions"] and "admin" not in row["permissions"]:
         return set()
     if "admin" in row["permissions"]:
-        return every
+        return references
     granted = {a["process_id"] for a in ROWS["authorisation"] if a["profile_id"] == row["id"]}
     return {row["reference"] for row in ROWS["process"] if row["id"] in granted}
 
 
-# Every way through the schema -------------------------------------------------------------------
+# Every path through the schema --------------------------------------------------------------------
 
 
 def selection(type_: GraphQLObjectType, depth: int) -> str:
-    """A selection that follows every relation of a type, and tells processes by their reference."""
+    """Return a selection that follows every relation and includes each process's reference."""
     parts = ["__typename"]
     if type_.name == "Process":
         parts.append("processReference: reference")
@@ -67,7 +67,7 @@ def selection(type_: GraphQLObjectType, depth: int) -> str:
 
 
 def root_operations(schema: GraphQLSchema) -> Iterator[tuple[str, str]]:
-    """For every root field, an operation that follows all that can be reached from it."""
+    """Yield an operation for each root field that follows all relations below it."""
     assert schema.query_type is not None
     for name, field in schema.query_type.fields.items():
         target = get_named_type(field.type)
@@ -82,20 +82,20 @@ def root_operations(schema: GraphQLSchema) -> Iterator[tuple[str, str]]:
 
 
 def _operation(name: str, field: GraphQLField, target: GraphQLObjectType) -> str:
-    shown = selection(target, DEPTH)
+    fields = selection(target, DEPTH)
     if "first" in field.args:
-        return f"{{ {name}(first: 100) {{ {shown} }} }}"
+        return f"{{ {name}(first: 100) {{ {fields} }} }}"
     if "databaseId" in field.args:
-        return f"query($id: Int) {{ {name}(databaseId: $id) {{ {shown} }} }}"
+        return f"query($id: Int) {{ {name}(databaseId: $id) {{ {fields} }} }}"
     assert not any(map(is_required_argument, field.args.values()))
-    return f"{{ {name} {{ {shown} }} }}"
+    return f"{{ {name} {{ {fields} }} }}"
 
 
 OPERATIONS = dict(root_operations(build_schema()._schema))
 
 
 def processes_in(value: Any) -> Iterator[str]:
-    """The references of all processes in an answer."""
+    """Yield the references of all processes in an answer."""
     if isinstance(value, dict):
         if value.get("__typename") == "Process":
             yield value["processReference"]
@@ -107,7 +107,7 @@ def processes_in(value: Any) -> Iterator[str]:
 
 
 def global_ids() -> list[str]:
-    """The opaque ids of everything in the home."""
+    """Return the opaque ids of all objects in the home."""
     types = {
         "espace": "Espace",
         "process": "Process",
@@ -119,15 +119,15 @@ def global_ids() -> list[str]:
         "execution_step": "ExecutionStep",
     }
     return [
-        global_id(types[table], row.get("id", 0) or place)
+        global_id(types[table], row.get("id", 0) or index)
         for table, rows in ROWS.items()
         if table in types
-        for place, row in enumerate(rows, start=1)
+        for index, row in enumerate(rows, start=1)
     ]
 
 
 def variables_for(root: str) -> list[dict[str, Any]]:
-    """The variables to run a root field's operation with: every row of the home, in turn."""
+    """Return the variables to run the operation of a root field with, covering every row."""
     if root in ("node", "nodes"):
         ids = global_ids()
         return [{"ids": ids[start : start + 50]} for start in range(0, len(ids), 50)]
@@ -138,14 +138,14 @@ def variables_for(root: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("root", OPERATIONS)
-async def test_whatever_way_leads_to_a_process_only_visible_ones_are_met(
+async def test_every_path_leads_to_visible_processes_only(
     home: Graph, root: str, profile: str
 ) -> None:
     allowed = visible(profile)
     for variables in variables_for(root):
         answer = await home.ask(OPERATIONS[root], variables, profile=profile)
-        met = set(processes_in(answer.get("data")))
-        assert met <= allowed
+        references = set(processes_in(answer.get("data")))
+        assert references <= allowed
 
 
 def test_the_operations_reach_every_relation_of_the_schema() -> None:
@@ -162,8 +162,8 @@ def test_the_operations_reach_every_relation_of_the_schema() -> None:
 
 
 @pytest.fixture(scope="module")
-async def served(postgres: str, template: str) -> AsyncIterator[Gateway]:
-    """The home behind a real port."""
+async def home_gateway(postgres: str, template: str) -> AsyncIterator[Gateway]:
+    """Start a gateway that serves the home."""
     async with database_copy(postgres, template) as url:
         database = await Database.connect(url, pool_max=4)
         try:
@@ -176,25 +176,27 @@ async def served(postgres: str, template: str) -> AsyncIterator[Gateway]:
 
 @pytest.mark.parametrize("profile", PROFILES)
 async def test_graphql_and_both_dialects_show_the_same_processes(
-    served: Gateway, profile: str
+    home_gateway: Gateway, profile: str
 ) -> None:
     allowed = visible(profile)
     ids = {row["reference"]: row["id"] for row in ROWS["process"]}
-    whole = await served.call("GET", "/process", profile=profile)
-    short = await served.call("GET", "/processes", profile=profile)
-    graph = await served.ask("{ processes(first: 100) { nodes { reference } } }", profile=profile)
-    if not allowed and whole.status == 403:
-        assert short.status == 403
+    process = await home_gateway.call("GET", "/process", profile=profile)
+    processes = await home_gateway.call("GET", "/processes", profile=profile)
+    graph = await home_gateway.ask(
+        "{ processes(first: 100) { nodes { reference } } }", profile=profile
+    )
+    if not allowed and process.status == 403:
+        assert processes.status == 403
         assert graph["errors"][0]["extensions"]["code"] == "FORBIDDEN"
         return
-    assert {process["reference"] for process in whole.json["data"]} == allowed
-    assert {process["id"] for process in short.json["processes"]} == {ids[r] for r in allowed}
+    assert {item["reference"] for item in process.json["data"]} == allowed
+    assert {item["id"] for item in processes.json["processes"]} == {ids[r] for r in allowed}
     assert {node["reference"] for node in graph["data"]["processes"]["nodes"]} == allowed
     for reference, number in ids.items():
-        one = await served.call("GET", f"/process/{number}", profile=profile)
+        one = await home_gateway.call("GET", f"/process/{number}", profile=profile)
         assert one.status == (200 if reference in allowed else 404), reference
         if one.status == 200:
-            assert one.json["data"] in whole.json["data"]
+            assert one.json["data"] in process.json["data"]
 
 
 # Nothing leaks between requests -------------------------------------------------------------------
@@ -226,18 +228,18 @@ INTERLEAVED: list[tuple[str, list[dict[str, Any]]]] = [
 ]
 
 
-@pytest.mark.parametrize("kept", [1, 2, 1000], ids=lambda kept: f"{kept} kept")
-async def test_concurrent_requests_answer_as_if_alone(home: Graph, kept: int) -> None:
-    """With one or two operations kept, nearly every request evicts another's and compiles anew."""
+@pytest.mark.parametrize("cache_size", [1, 2, 1000], ids=lambda size: f"cache of {size}")
+async def test_concurrent_requests_answer_as_if_alone(home: Graph, cache_size: int) -> None:
+    """With a cache of one or two operations, nearly every request compiles its operation again."""
 
     def operations() -> Operations:
         compiler = OperationCompiler(
-            build_schema(), home.services.operations.compiler.limits, cache_size=kept
+            build_schema(), home.services.operations.compiler.limits, cache_size=cache_size
         )
         return Operations(compiler, home.database, home.services.operations._executions)
 
     viewers = [(name, await home.viewer(name)) for name in PROFILES]
-    asked = [
+    requests = [
         (query, variables, name, viewer)
         for query, all_variables in INTERLEAVED
         for variables in all_variables
@@ -246,20 +248,20 @@ async def test_concurrent_requests_answer_as_if_alone(home: Graph, kept: int) ->
     alone = operations()
     expected = [
         body_of(await alone.answer(GraphQLRequest(query, None, variables), viewer))
-        for query, variables, _, viewer in asked
+        for query, variables, _, viewer in requests
     ]
     together = operations()
-    chance = random.Random(kept)
-    order = chance.choices(range(len(asked)), k=32 * 40)
-    wrong: list[int] = []
+    chance = random.Random(cache_size)
+    order = chance.choices(range(len(requests)), k=32 * 40)
+    mismatches: list[int] = []
 
-    async def client(places: list[int]) -> None:
-        for place in places:
-            query, variables, name, viewer = asked[place]
+    async def client(indices: list[int]) -> None:
+        for index in indices:
+            query, variables, name, viewer = requests[index]
             answer = await together.answer(GraphQLRequest(query, None, variables), viewer)
-            met = set(processes_in(json.loads(body_of(answer)).get("data")))
-            if body_of(answer) != expected[place] or not met <= visible(name):
-                wrong.append(place)
+            references = set(processes_in(json.loads(body_of(answer)).get("data")))
+            if body_of(answer) != expected[index] or not references <= visible(name):
+                mismatches.append(index)
 
     await asyncio.gather(*(client(order[start::32]) for start in range(32)))
-    assert [asked[place][:3] for place in wrong] == []
+    assert [requests[index][:3] for index in mismatches] == []

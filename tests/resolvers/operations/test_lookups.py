@@ -1,4 +1,4 @@
-"""Look-ups of single objects: by each key, by opaque ids of every type, and wrong ones."""
+"""Test lookups of single objects: by each key, by opaque ids of every type, and invalid keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resolvers.values.ids import global_id
 from tests.conftest import Graph
 
 ARABIC_ONE = "\u0661"
-"""A digit to Python, too."""
+"""A character that Python accepts as a digit."""
 
 
 def raw_id(text: str) -> str:
@@ -34,7 +34,7 @@ def raw_id(text: str) -> str:
         ('source(name: "siren")', "Source:4"),
         ("execution(databaseId: 5)", "Execution:5"),
         ('process(reference: "lock", id: null, databaseId: null)', "Process:3"),
-        # Nothing there.
+        # No such object.
         ("process(databaseId: 99)", None),
         ("process(databaseId: 0)", None),
         ("process(databaseId: -1)", None),
@@ -45,7 +45,7 @@ def raw_id(text: str) -> str:
         (f'process(id: "{global_id("Process", 99)}")', None),
     ],
 )
-async def test_one_object(home: Graph, field: str, expected: str | None) -> None:
+async def test_lookup_of_an_object(home: Graph, field: str, expected: str | None) -> None:
     data = await home.data("{ found: %s { id __typename } }" % field)
     if expected is None:
         assert data == {"found": None}
@@ -78,7 +78,7 @@ async def test_one_object(home: Graph, field: str, expected: str | None) -> None
         (f'node(id: "{raw_id("Process:0")}")', ["p", "id"]),
     ],
 )
-async def test_wrong_keys(home: Graph, field: str, path: list[str]) -> None:
+async def test_invalid_keys(home: Graph, field: str, path: list[str]) -> None:
     error = await home.error("{ p: %s { __typename } }" % field)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert error["path"] == ["p"]
@@ -98,8 +98,8 @@ NODES = """query ($ids: [ID!]!) { nodes(ids: $ids) {
 } }"""
 
 
-async def test_nodes_of_every_type_in_the_order_asked_for(home: Graph) -> None:
-    asked = [
+async def test_nodes_of_every_type_in_the_requested_order(home: Graph) -> None:
+    requested = [
         "Input:2",
         "Process:1",
         "ExecutionStep:3",
@@ -113,7 +113,7 @@ async def test_nodes_of_every_type_in_the_order_asked_for(home: Graph) -> None:
         "Execution:7",
         "Viewer:1",
     ]
-    data = await home.data(NODES, {"ids": [raw_id(text) for text in asked]})
+    data = await home.data(NODES, {"ids": [raw_id(text) for text in requested]})
     step = {
         "result": [1, 2.5, None, {"\U0001f514": "\u0001"}],
         "execution": {"id": raw_id("Execution:1")},
@@ -139,11 +139,11 @@ async def test_nodes_of_every_type_in_the_order_asked_for(home: Graph) -> None:
     ]
     assert data["nodes"] == [
         None if value is None else {"__typename": text.split(":")[0], "id": raw_id(text), **value}
-        for text, value in zip(asked, expected, strict=True)
+        for text, value in zip(requested, expected, strict=True)
     ]
 
 
-async def test_node_answers_as_nodes_does(home: Graph) -> None:
+async def test_node_returns_the_same_as_nodes(home: Graph) -> None:
     query = NODES.replace("$ids: [ID!]!", "$id: ID!").replace("nodes(ids: $ids)", "node(id: $id)")
     for profile in ("admin", "cleaner", "clerk"):
         for text in ("Process:1", "Process:3", "Espace:1", "Source:1", "Action:50", "Input:3"):
@@ -152,7 +152,7 @@ async def test_node_answers_as_nodes_does(home: Graph) -> None:
             assert [one["node"]] == many["nodes"]
 
 
-async def test_no_nodes_and_too_many(home: Graph) -> None:
+async def test_number_of_ids_of_nodes(home: Graph) -> None:
     assert await home.data(NODES, {"ids": []}) == {"nodes": []}
     espace = global_id("Espace", 1)
     data = await home.data(NODES, {"ids": [espace] * 100})
@@ -162,17 +162,17 @@ async def test_no_nodes_and_too_many(home: Graph) -> None:
     assert error["extensions"]["problems"][0]["path"] == ["nodes", "ids"]
     error = await home.error(NODES, {"ids": [espace, "x"]})
     assert error["extensions"]["problems"][0]["path"] == ["nodes", "ids", 1]
-    # A single value stands for a list of it, as everywhere in GraphQL.
+    # GraphQL coerces a single value to a list.
     assert await home.data(NODES, {"ids": espace}) == await home.data(NODES, {"ids": [espace]})
 
 
-async def test_a_node_of_which_nothing_is_asked(home: Graph) -> None:
+async def test_a_node_without_selected_fields(home: Graph) -> None:
     process, espace = global_id("Process", 1), global_id("Espace", 1)
     query = '{ nodes(ids: ["%s", "%s"]) { ... on Espace { name } } }' % (process, espace)
     assert (await home.data(query))["nodes"] == [{}, {"name": "Light"}]
 
 
-ASKED = [
+REQUESTED = [
     "Espace:1",
     "Profile:1",
     "Source:1",
@@ -195,12 +195,12 @@ ASKED = [
 
 
 @pytest.mark.parametrize(
-    ("profile", "unseen"),
+    ("profile", "hidden"),
     [
         ("admin", ""),
         ("janitor", ""),
         ("occupant", "Source:1"),
-        # Authorised on 1 and 2, neither on 3 nor 4; asked for executions 4 and 5.
+        # Authorized on 1 and 2, but not on 3 and 4. Requested the executions 4 and 5.
         (
             "cleaner",
             "Source:1 Process:4 Action:70 Action:80 Input:3 Execution:3 Execution:6",
@@ -212,7 +212,7 @@ ASKED = [
             " ExecutionStep:1 ExecutionStep:5 ExecutionStep:6",
         ),
         (
-            # Authorised on 1 and 2 too, but without the permission to read.
+            # Also authorized on 1 and 2, but without the permission to read.
             "clerk",
             "Source:1 Process:1 Process:4 Action:10 Action:70 Action:80 Input:1 Input:3"
             " Execution:1 Execution:3 Execution:4 Execution:5 Execution:6"
@@ -220,7 +220,7 @@ ASKED = [
         ),
     ],
 )
-async def test_nodes_that_a_viewer_sees(home: Graph, profile: str, unseen: str) -> None:
-    data = await home.data(NODES, {"ids": [raw_id(text) for text in ASKED]}, profile=profile)
-    missing = {text for text, node in zip(ASKED, data["nodes"], strict=True) if node is None}
-    assert missing == set(unseen.split())
+async def test_visible_nodes(home: Graph, profile: str, hidden: str) -> None:
+    data = await home.data(NODES, {"ids": [raw_id(text) for text in REQUESTED]}, profile=profile)
+    missing = {text for text, node in zip(REQUESTED, data["nodes"], strict=True) if node is None}
+    assert missing == set(hidden.split())

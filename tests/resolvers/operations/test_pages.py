@@ -1,4 +1,4 @@
-"""Pages: every direction, exact page info, orders, cursors and the refusal of wrong ones."""
+"""Test pages: directions, exact page info, sort orders, cursors, and invalid arguments."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.resolvers.operations.home import CLEANER, PROCESSES, ROWS
 Sort = Callable[[Sequence[Row]], list[Row]]
 
 ALL = list(PROCESSES)
-SEEN = {row["process_id"] for row in ROWS["authorisation"] if row["profile_id"] == CLEANER}
+VISIBLE = {row["process_id"] for row in ROWS["authorisation"] if row["profile_id"] == CLEANER}
 
 
 def by(field: str, *, descending: bool = False) -> Sort:
     return lambda rows: sorted(rows, key=lambda row: row[field], reverse=descending)
 
 
-# An order as GraphQL takes it, and the stable sorts that give it, the last key first.
+# A sort order in GraphQL, and the stable sorts that produce it, last key first.
 ORDERS: list[tuple[str, list[Sort]]] = [
     ("[]", [by("id")]),
     ("null", [by("id")]),
@@ -43,7 +43,7 @@ ORDERS: list[tuple[str, list[Sort]]] = [
         "[{field: NAME, direction: DESC}, {field: REFERENCE}]",
         [by("reference"), by("name", descending=True)],
     ),
-    # What follows a unique key, or comes a second time, orders nothing.
+    # Keys after a unique key, and repeated keys, have no effect.
     ("[{field: REFERENCE}, {field: NAME, direction: DESC}]", [by("reference")]),
     ("[{field: NAME}, {field: NAME, direction: DESC}]", [by("id"), by("name")]),
 ]
@@ -67,18 +67,18 @@ def in_order(rows: Sequence[Row], sorts: Sequence[Sort]) -> list[int]:
 async def test_every_page_of_every_order(
     home: Graph, order: str, sorts: list[Sort], profile: str
 ) -> None:
-    ids = in_order([row for row in ALL if profile == "admin" or row["id"] in SEEN], sorts)
+    ids = in_order([row for row in ALL if profile == "admin" or row["id"] in VISIBLE], sorts)
     query = PAGE % order
-    whole = (await home.data(query, {"first": 100}, profile=profile))["processes"]
-    assert [node["databaseId"] for node in whole["nodes"]] == ids
-    cursors = [edge["cursor"] for edge in whole["edges"]]
+    full_page = (await home.data(query, {"first": 100}, profile=profile))["processes"]
+    assert [node["databaseId"] for node in full_page["nodes"]] == ids
+    cursors = [edge["cursor"] for edge in full_page["edges"]]
     assert len(set(cursors)) == len(ids)
-    places = [None, 0, 2]
+    bounds = [None, 0, 2]
     sizes: list[dict[str, int]] = [
         *({"first": n} for n in (0, 1, len(ids))),
         *({"last": n} for n in (0, 2, len(ids))),
     ]
-    for after, before, size in itertools.product(places, places, sizes):
+    for after, before, size in itertools.product(bounds, bounds, sizes):
         variables: dict[str, Any] = dict(size)
         if after is not None:
             variables["after"] = cursors[after]
@@ -94,13 +94,13 @@ async def test_every_page_of_every_order(
         page = (await home.data(query, variables, profile=profile))["processes"]
         expected = list(range(cut_start, cut_end))
         assert [edge["node"]["databaseId"] for edge in page["edges"]] == [
-            ids[place] for place in expected
+            ids[index] for index in expected
         ], variables
         assert page["nodes"] == [edge["node"] for edge in page["edges"]]
-        assert [edge["cursor"] for edge in page["edges"]] == [cursors[place] for place in expected]
+        assert [edge["cursor"] for edge in page["edges"]] == [cursors[index] for index in expected]
         assert page["totalCount"] == len(ids)
         assert page["pageInfo"] == {
-            # Rows beyond a bound count as much as rows that the size cut off.
+            # Rows that a cursor excludes count like rows that the page size cuts off.
             "hasNextPage": before is not None or cut_end < end,
             "hasPreviousPage": after is not None or cut_start > start,
             "startCursor": cursors[cut_start] if expected else None,
@@ -108,7 +108,7 @@ async def test_every_page_of_every_order(
         }, variables
 
 
-async def test_each_part_alone_says_the_same_as_all_together(home: Graph) -> None:
+async def test_fields_selected_alone_equal_fields_selected_together(home: Graph) -> None:
     arguments = "(orderBy: {field: NAME}, last: 3)"
     parts = [
         "nodes { databaseId }",
@@ -125,15 +125,15 @@ async def test_each_part_alone_says_the_same_as_all_together(home: Graph) -> Non
     for part in parts:
         alone = (await home.data(query % (arguments, part)))["processes"]
         for key, value in alone.items():
-            whole = together[key]
+            expected = together[key]
             if isinstance(value, list):
-                whole = [{inner: item[inner] for inner in value[0]} for item in whole]
+                expected = [{inner: item[inner] for inner in value[0]} for item in expected]
             elif isinstance(value, dict):
-                whole = {inner: whole[inner] for inner in value}
-            assert value == whole
+                expected = {inner: expected[inner] for inner in value}
+            assert value == expected
 
 
-async def test_a_page_has_20_items_where_no_size_is_given(graph: Graph) -> None:
+async def test_a_page_has_20_items_by_default(graph: Graph) -> None:
     await graph.run(
         "INSERT INTO espace (reference, name)"
         " SELECT 'e' || n, 'E' FROM generate_series(1, 120) AS n"
@@ -150,7 +150,7 @@ async def test_a_page_has_20_items_where_no_size_is_given(graph: Graph) -> None:
     assert data["espaces"]["pageInfo"]["hasPreviousPage"] is True
 
 
-async def test_a_cursor_outlives_its_row(graph: Graph) -> None:
+async def test_a_cursor_remains_valid_after_its_row_is_deleted(graph: Graph) -> None:
     await graph.run(
         "INSERT INTO espace (reference, name) SELECT 'e' || n, 'E' FROM generate_series(1, 5) AS n"
     )
@@ -163,11 +163,11 @@ async def test_a_cursor_outlives_its_row(graph: Graph) -> None:
     await graph.run("DELETE FROM espace WHERE reference IN ('e1', 'e2')")
     after = (await graph.data(query, {"after": first["edges"][1]["cursor"]}))["espaces"]
     assert [node["reference"] for node in after["nodes"]] == ["e3", "e4", "e5"]
-    # Nothing is left of what came before.
+    # The rows before the cursor no longer exist.
     assert after["pageInfo"]["hasPreviousPage"] is False
 
 
-async def test_pages_below_the_root(home: Graph) -> None:
+async def test_nested_pages(home: Graph) -> None:
     query = """query ($after: String, $before: String) {
         espaces(orderBy: {field: REFERENCE}) { nodes {
             reference
@@ -197,7 +197,7 @@ async def test_pages_below_the_root(home: Graph) -> None:
         e["reference"]: e["processes"]
         for e in (await home.data(query, {"after": end}))["espaces"]["nodes"]
     }
-    # One cursor serves all pages of this order, whatever they are below of.
+    # A cursor is valid for all connections with this sort order, whatever their parent.
     assert [edge["node"]["reference"] for edge in second["light"]["edges"]] == ["umlaut2", "Zoo"]
     assert [edge["node"]["reference"] for edge in second["security"]["edges"]] == ["lock", "zoo2"]
     assert second["security"]["pageInfo"]["hasPreviousPage"] is True
@@ -209,7 +209,7 @@ async def test_pages_below_the_root(home: Graph) -> None:
     }
 
 
-# What is refused -------------------------------------------------------------------------------
+# Invalid arguments -----------------------------------------------------------------------------
 
 
 NUL, SURROGATE = "\0", "\ud800"
@@ -257,36 +257,36 @@ def cursor(*values: object) -> str:
         ),
     ],
 )
-@pytest.mark.parametrize("below", [False, True])
-async def test_wrong_pages_are_refused(
-    home: Graph, arguments: str, path: list[str], below: bool
+@pytest.mark.parametrize("nested", [False, True])
+async def test_invalid_page_arguments_are_rejected(
+    home: Graph, arguments: str, path: list[str], nested: bool
 ) -> None:
     query = "{ p: processes(%s) { totalCount } }" % arguments
-    if below:
+    if nested:
         query = "{ e: espaces(first: 0) { edges { n: node { p: processes(%s) { totalCount } } } } }"
         query %= arguments
     error = await home.error(query)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     (problem,) = error["extensions"]["problems"]
-    assert problem["path"] == ([*(["e", "edges", "n"] if below else []), "p", *path])
-    assert error["path"] == ["e" if below else "p"]
+    assert problem["path"] == ([*(["e", "edges", "n"] if nested else []), "p", *path])
+    assert error["path"] == ["e" if nested else "p"]
     assert error["message"].endswith(problem["message"])
 
 
-async def test_wrong_pages_are_refused_in_variables_too(home: Graph) -> None:
+async def test_invalid_page_arguments_in_variables_are_rejected(home: Graph) -> None:
     query = """query ($n: Int, $after: String, $order: [ProcessOrder!]) {
         processes(first: $n, after: $after, orderBy: $order) { totalCount }
     }"""
     name = [{"field": "NAME"}]
     assert "errors" not in await home.ask(query, {"n": 100})
-    refused: list[tuple[dict[str, Any], str]] = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"n": 101}, "first"),
         ({"n": -1}, "first"),
         ({"after": "x"}, "after"),
         ({"after": cursor("database_id", 1), "order": name}, "after"),
         ({"after": cursor("name,database_id", "\0", 1), "order": name}, "after"),
     ]
-    for variables, argument in refused:
+    for variables, argument in cases:
         error = await home.error(query, variables)
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
         assert error["extensions"]["problems"][0]["path"] == ["processes", argument]

@@ -1,5 +1,6 @@
-"""The proof: whatever is asked, of whatever database, by whomever, the SQL answers as plain Python
-does (``tests.reference``).
+"""Prove by random examples that the pipeline answers like the reference implementation.
+
+Each example is a random operation on a random database by a random viewer (``tests.reference``).
 """
 
 from __future__ import annotations
@@ -41,57 +42,57 @@ from tests.reference.worlds import NAMES, PROFILES
 from tests.resolvers.operations.operations import Operation, Twists, write
 from tests.resolvers.operations.shrinking import smallest
 
-# Those who see most give the most to compare.
+# Viewers that see more are chosen more often, because there is more to compare.
 VIEWERS = (*PROFILES, "admin", "occupant", "keeper", "keeper")
 HTTP = 0.2
-"""The share of operations that come over real HTTP, which takes longer."""
+"""The share of operations that are sent over HTTP, which is slower."""
 
 SDL = compiler_of(settings_for_tests()).sdl()
 SCHEMA = build_schema(SDL)
 
 SHRUNKEN: dict[int, Operation] = {}
-"""Failures by where their choices start."""
+"""Shrunken failures by their seed."""
 
 
 @dataclass(frozen=True, repr=False)
 class Drawn:
-    """What hypothesis-graphql drew."""
+    """A document that hypothesis-graphql drew."""
 
     document: DocumentNode
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        """A failure shows what was made of it instead."""
+        """Print nothing: a failure prints the generated operation instead."""
         printer.text("Drawn")
 
 
-# What is drawn -----------------------------------------------------------------------------------
+# Strategies -------------------------------------------------------------------------------------
 
-# Few enough values that they are often those of rows, which the databases share.
+# Few values, so that they often match rows. The databases share them.
 _TEXTS = st.sampled_from([*NAMES[:-1], *(f"{name}{n}" for name in NAMES[:10] for n in range(4))])
 _IDS = st.sampled_from([global_id(name, n) for name in TABLES for n in range(1, 13)])
-_WRONG_IDS = st.sampled_from(["", "x", global_id("Viewer", 1), global_id("Process", 2**31)])
+_INVALID_IDS = st.sampled_from(["", "x", global_id("Viewer", 1), global_id("Process", 2**31)])
 _SCALARS: CustomScalarStrategies = {
     "String": _TEXTS.map(nodes.String),
-    "ID": st.one_of(*[_IDS] * 20, _WRONG_IDS).map(nodes.String),
+    "ID": st.one_of(*[_IDS] * 20, _INVALID_IDS).map(nodes.String),
     "Int": st.integers(-1, 12).map(nodes.Int),
 }
 
 
 class _WithoutPages(Visitor):
-    """Takes the arguments of connections out of a schema."""
+    """Removes the arguments of connections from a schema."""
 
     def enter_field_definition(self, node: FieldDefinitionNode, *_: Any) -> Any:
         paged = any(argument.name.value == "first" for argument in node.arguments or ())
         return replace(node, arguments=()) if paged else None
 
 
-# Left to itself, hypothesis-graphql asks for nodes most of the time, and for little of the rest. To
-# draw the arguments of connections takes it longer than all else, and ``write`` knows better ones.
-_SPARE = build_ast_schema(visit(parse(SDL), _WithoutPages()))
+# By default, hypothesis-graphql mostly selects ``node`` and ``nodes``. Drawing the arguments of
+# connections takes longer than everything else, and ``write`` generates better ones.
+_WITHOUT_PAGES = build_ast_schema(visit(parse(SDL), _WithoutPages()))
 DRAWN = st.one_of(
     *[queries(SCHEMA, custom_scalars=_SCALARS, print_ast=Drawn)] * 2,
     *(
-        queries(_SPARE, fields=[name], custom_scalars=_SCALARS, print_ast=Drawn)
+        queries(_WITHOUT_PAGES, fields=[name], custom_scalars=_SCALARS, print_ast=Drawn)
         for name in ("processes", "process", "espaces", "executions", "execution")
     ),
 )
@@ -103,24 +104,24 @@ TWISTS = st.builds(
 )
 
 
-# What is held against the reference -------------------------------------------------------------
+# Proofs -----------------------------------------------------------------------------------------
 
 
-# What Hypothesis would shrink is only the seed of most choices: ``smallest`` shrinks a failure.
+# Hypothesis could shrink only the seed of most choices, so ``smallest`` shrinks failures instead.
 @proof(Phase.generate)
 @given(drawn=DRAWN, twists=TWISTS, start=st.integers(0, 2**64 - 1))
 async def test_sql_answers_as_plain_python_does(
     worlds: Worlds, drawn: Drawn, twists: Twists, start: int
 ) -> None:
-    # Most examples that Hypothesis takes are others with a small change. With all of them in the
-    # seed, each becomes an operation of its own, asked of another database by another viewer.
+    # Most examples of Hypothesis are small variations of earlier ones. Using the whole example as
+    # the seed turns each into a different operation, database, and viewer.
     chance = random.Random(f"{start} {twists} {print_ast(drawn.document)}")
     world, profile = chance.choice(worlds), chance.choice(VIEWERS)
     operation = write(SCHEMA, drawn.document, world.rows, twists, chance)
     ask = over_http if chance.random() < HTTP else in_process
 
     async def difference(candidate: Operation) -> str | None:
-        """How the answer is not as it should be; None where it is."""
+        """Return how the answer differs from the reference, or None if it does not."""
         text, name, variables = candidate.text, candidate.name, candidate.variables
         try:
             got = await ask(world, profile, GraphQLRequest(text, name, variables))
@@ -130,20 +131,18 @@ async def test_sql_answers_as_plain_python_does(
 
     if await difference(operation) is None:
         return
-    # Hypothesis takes a failure twice.
+    # Hypothesis runs a failing example twice.
     if start not in SHRUNKEN:
         SHRUNKEN[start] = await smallest(SCHEMA, operation, difference)
     operation = SHRUNKEN[start]
-    note(f"{AGAIN}\ndatabase {world.number}, asked by {profile}, operation {operation.name}")
+    note(f"{AGAIN}\ndatabase {world.number}, viewer {profile}, operation {operation.name}")
     note(f"{operation.text}\n{json.dumps(operation.variables)}")
-    pytest.fail(await difference(operation) or "it differs no longer")
+    pytest.fail(await difference(operation) or "the difference did not occur again")
 
 
 @proof(Phase.generate, Phase.shrink, one_in=40)
 @given(text=INVALID)
-async def test_documents_that_are_not_valid_are_refused_with_every_reason(
-    worlds: Worlds, text: str
-) -> None:
+async def test_invalid_documents_are_rejected_with_all_errors(worlds: Worlds, text: str) -> None:
     note(f"{AGAIN}\n{text}")
     document = parse(text)
     errors = validate(SCHEMA, document)
@@ -162,7 +161,7 @@ async def test_documents_that_are_not_valid_are_refused_with_every_reason(
 
 
 Got = tuple[int, bytes]
-"""HTTP's status, and the body."""
+"""The HTTP status and the body."""
 
 
 async def in_process(world: World, profile: str, request: GraphQLRequest) -> Got:
@@ -185,7 +184,7 @@ async def over_http(world: World, profile: str, request: GraphQLRequest) -> Got:
 
 @cache
 def reference(world: World, profile: str) -> Reference:
-    """It remembers what it has found out."""
+    """Return the reference for a viewer. It is cached because it caches what it computes."""
     return Reference(SCHEMA, world.rows, world.viewers[profile].profile_id)
 
 
@@ -211,13 +210,14 @@ def in_any_order(error: Error) -> Error:
 
 
 def compared(got: Got, expected: Expected) -> str | None:
-    """What is not as expected, to the byte in canonical JSON."""
+    """Compare an answer with the expected one in canonical JSON. Return the difference, or None."""
     status, body = got[0], read_json(got[1])
     errors = [written(in_any_order(error), in_order=False) for error in body.pop("errors", [])]
-    # The keys of data stand in the order of the selection, those of an error in none.
-    found, wanted = (status, written(body)), (expected.status, written(expected.body))
-    if found != wanted:
-        return f"expected\n{wanted}\nbut got\n{found}\n{errors}"
+    # The keys of ``data`` are in the order of the selection. The keys of errors have no order.
+    actual = f"{status}\n{written(body)}"
+    reference_answer = f"{expected.status}\n{written(expected.body)}"
+    if actual != reference_answer:
+        return f"expected\n{reference_answer}\nbut got\n{actual}\n{errors}"
     forms = [
         [written(in_any_order(form), in_order=False) for form in error] for error in expected.errors
     ]

@@ -1,6 +1,4 @@
-"""What a read costs: one statement a root field, whatever the depth, the rows and the viewer, and
-plans that walk indexes.
-"""
+"""Test the SQL of reads: one statement per root field, and query plans that use indexes."""
 
 from __future__ import annotations
 
@@ -36,17 +34,17 @@ TREE = """id databaseId reference name displayName mode state espace { id name }
         subprocess { id reference } }
     inputs { id reference name type kind } profiles { id name } subprocesses { id reference }"""
 
-# How many statements ------------------------------------------------------------------------------
+# Number of statements -----------------------------------------------------------------------------
 
 
 class Counted:
-    """Counts the statements of one operation: who asks is known beforehand."""
+    """Counts the statements of an operation, without those of authentication."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
     async def of(self, query: str, viewer: Viewer, **variables: Any) -> int:
-        """How many statements the operation took."""
+        """Run an operation, and return the number of its statements."""
         before = self.graph.database.statements
         answer = await self.graph.services.operations.answer(
             GraphQLRequest(query, variables=variables), viewer
@@ -84,7 +82,7 @@ async def test_one_statement_for_each_root_field(
     assert await Counted(home).of(query, viewer) == expected
 
 
-async def test_depth_takes_no_more_statements(home: Graph) -> None:
+async def test_depth_needs_no_more_statements(home: Graph) -> None:
     viewer = await home.viewer("admin")
     query = "id"
     for _ in range(12):
@@ -92,7 +90,7 @@ async def test_depth_takes_no_more_statements(home: Graph) -> None:
     assert await Counted(home).of("{ processes { nodes { %s } } }" % query, viewer) == 1
 
 
-async def test_what_is_refused_takes_none(home: Graph) -> None:
+async def test_rejected_operations_need_no_statement(home: Graph) -> None:
     viewer = await home.viewer("clerk")
     before = home.database.statements
     for query, variables in [
@@ -112,7 +110,7 @@ async def test_what_is_refused_takes_none(home: Graph) -> None:
 
 @pytest.fixture(scope="module")
 async def gateway_on_home(postgres: str, template: str) -> AsyncIterator[Gateway]:
-    """A gateway behind a real port, with the home of these tests."""
+    """Start a gateway that serves the home."""
     async with database_copy(postgres, template) as url:
         database = await Database.connect(url, pool_max=4)
         await insert(database, ROWS)
@@ -123,7 +121,7 @@ async def gateway_on_home(postgres: str, template: str) -> AsyncIterator[Gateway
 
 @pytest.mark.parametrize("profile", ["admin", "occupant", "cleaner"])
 @pytest.mark.parametrize("path", ["/espaces", "/process", "/process/1", "/processes"])
-async def test_a_legacy_route_that_reads_takes_one(
+async def test_a_legacy_read_route_needs_one_statement(
     gateway_on_home: Gateway, path: str, profile: str
 ) -> None:
     gateway = gateway_on_home
@@ -138,7 +136,7 @@ async def test_a_legacy_route_that_reads_takes_one(
 
 
 def compiled(graph: Graph, query: str, viewer: Viewer, **variables: Any) -> CompiledRead:
-    """The query's one root field, compiled."""
+    """Compile a query with one root field."""
     compiler = graph.services.operations.compiler
     document = compiler.document(query)
     assert document.errors == ()
@@ -154,26 +152,26 @@ def sql_of(graph: Graph, query: str, viewer: Viewer, **variables: Any) -> str:
 
 
 def tables(sql: str) -> list[str]:
-    """The tables that the statement names after FROM and JOIN, sorted."""
+    """Return the tables after FROM and JOIN, sorted."""
     return sorted(re.findall(r"(?:FROM|JOIN) ([a-z_]+) AS", sql))
 
 
 @pytest.mark.parametrize("profile", ["admin", "cleaner"])
-async def test_each_selection_names_its_table_once(home: Graph, profile: str) -> None:
+async def test_each_selection_reads_its_table_once(home: Graph, profile: str) -> None:
     viewer = await home.viewer(profile)
     selection = "edges { cursor node { %s } } pageInfo { hasNextPage endCursor }" % TREE
     sql = sql_of(home, "{ processes(first: 5) { %s } }" % selection, viewer)
-    named = [name for name in tables(sql) if name != "authorisation"]
-    # The page; subprocess of an action; subprocesses.
-    assert named.count("process") == 3
-    # actions; and the list of what they run.
-    assert named.count("action") == 1
-    assert {name: named.count(name) for name in ("espace", "input", "profile")} == {
+    names = [name for name in tables(sql) if name != "authorisation"]
+    # The page, the subprocess of an action, and subprocesses.
+    assert names.count("process") == 3
+    # The actions, together with the processes that they run.
+    assert names.count("action") == 1
+    assert {name: names.count(name) for name in ("espace", "input", "profile")} == {
         "espace": 1,
         "input": 1,
         "profile": 1,
     }
-    assert "execution" not in named
+    assert "execution" not in names
 
 
 @pytest.mark.parametrize(
@@ -186,14 +184,14 @@ async def test_each_selection_names_its_table_once(home: Graph, profile: str) ->
     ],
 )
 @pytest.mark.parametrize("selection", ["nodes { id }", "edges { cursor } pageInfo { hasNextPage }"])
-async def test_pages_are_limited_and_never_offset(home: Graph, page: str, selection: str) -> None:
+async def test_pages_use_limit_and_never_offset(home: Graph, page: str, selection: str) -> None:
     viewer = await home.viewer("admin")
     sql = sql_of(home, "{ processes%s { %s } }" % (page, selection), viewer)
     assert " LIMIT " in sql
     assert "OFFSET" not in sql.upper()
 
 
-async def test_values_are_parameters_and_never_text(home: Graph) -> None:
+async def test_values_are_parameters_and_never_in_the_sql(home: Graph) -> None:
     viewer = await home.viewer("admin")
     where = '{name: {eq: "hostile\'text", startsWith: "h"}, databaseId: {gt: 424242}}'
     query = "{ processes(first: 77, where: %s) { nodes { id } } }" % where
@@ -204,23 +202,23 @@ async def test_values_are_parameters_and_never_text(home: Graph) -> None:
     assert sorted(map(str, values)) == ["424242", "77", "h", "hostile'text", "i"]
 
 
-async def test_counting_only_when_asked(home: Graph) -> None:
+async def test_rows_are_counted_only_when_requested(home: Graph) -> None:
     viewer = await home.viewer("admin")
     assert "count(" not in sql_of(home, "{ processes { nodes { id } } }", viewer)
     assert "count(" in sql_of(home, "{ processes { totalCount } }", viewer)
 
 
-# Plans --------------------------------------------------------------------------------------------
+# Query plans --------------------------------------------------------------------------------------
 
 LOAD = 10_000
 LARGE = {"process", "action", "input", "authorisation", "execution", "execution_step"}
-"""What grows with the home. A handful of espaces, profiles or sources is read fastest whole, and
-PostgreSQL does so; it goes over to their indexes by itself when there are more of them."""
+"""The tables that grow with the home. PostgreSQL reads the few espaces, profiles, and sources with
+sequential scans, which is fastest, and switches to their indexes when there are more."""
 
 
 @pytest.fixture(scope="module")
 async def loaded(postgres: str, template: str) -> AsyncIterator[Graph]:
-    """The pipeline on a database of 10,000 generated processes."""
+    """Open the pipeline on a database with 10,000 generated processes."""
     async with database_copy(postgres, template) as url:
         database = await Database.connect(url, pool_max=2)
         await generate(database, LOAD)
@@ -230,7 +228,7 @@ async def loaded(postgres: str, template: str) -> AsyncIterator[Graph]:
 
 
 def scans(plan: dict[str, Any]) -> Iterator[str]:
-    """The tables that a plan reads from one end to the other."""
+    """Yield the tables that a query plan reads with sequential scans."""
     if plan["Node Type"] == "Seq Scan":
         yield plan["Relation Name"]
     for part in plan.get("Plans", ()):
@@ -257,7 +255,7 @@ PAGES = {
 
 @pytest.mark.parametrize("profile", ["admin", "load-profile-03"])
 @pytest.mark.parametrize("page", PAGES)
-async def test_a_page_of_whole_trees_walks_indexes(loaded: Graph, page: str, profile: str) -> None:
+async def test_a_page_of_trees_uses_indexes(loaded: Graph, page: str, profile: str) -> None:
     viewer = await loaded.viewer(profile)
     declared = "query ($cursor: String) " if "$cursor" in PAGES[page] else ""
     query = "%s{ processes(%s) { nodes { %s } } }" % (declared, PAGES[page], TREE)
@@ -265,22 +263,22 @@ async def test_a_page_of_whole_trees_walks_indexes(loaded: Graph, page: str, pro
     if declared:
         middle = "SELECT name, id FROM process ORDER BY name, id OFFSET 5000 LIMIT 1"
         (row,) = await loaded.run(middle)
-        place = json.dumps(["name,database_id", row["name"], row["id"]])
-        variables = {"cursor": base64.b64encode(place.encode()).decode()}
+        key = json.dumps(["name,database_id", row["name"], row["id"]])
+        variables = {"cursor": base64.b64encode(key.encode()).decode()}
     found = compiled(loaded, query, viewer, **variables)
     values = found.arguments(RunValues(variables, viewer.profile_id))
-    # Statements are planned once for all values (storage.database), so that is the plan to look at.
+    # Statements are planned once for all values (storage.database.database): check that plan.
     rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.statement.sql}", *values)
     (plan,) = json.loads(rows[0]["QUERY PLAN"])
     assert LARGE.isdisjoint(scans(plan["Plan"])), json.dumps(plan, indent=1)
-    # It is a page worth looking at.
+    # The page is not empty.
     data = await loaded.data(query, variables, profile=profile)
     assert len(data["processes"]["nodes"]) == (
         50 if page != "of one reference" else int(profile == "admin")
     )
 
 
-async def test_one_tree_walks_indexes(loaded: Graph) -> None:
+async def test_a_single_tree_uses_indexes(loaded: Graph) -> None:
     for profile in ("admin", "load-profile-03"):
         viewer = await loaded.viewer(profile)
         for query in (
@@ -297,13 +295,13 @@ async def test_one_tree_walks_indexes(loaded: Graph) -> None:
             assert LARGE.isdisjoint(scans(plan["Plan"])), json.dumps(plan, indent=1)
 
 
-async def test_texts_are_quoted_without_calling_a_function(loaded: Graph) -> None:
+async def test_json_text_is_inlined(loaded: Graph) -> None:
     viewer = await loaded.viewer("admin")
     found = compiled(loaded, "{ processes(first: 50) { nodes { %s } } }" % TREE, viewer)
     assert "json_text(" in found.statement.sql
     values = found.arguments(RunValues({}, viewer.profile_id))
     rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, VERBOSE) {found.statement.sql}", *values)
     plan = "\n".join(row["QUERY PLAN"] for row in rows)
-    # PostgreSQL has put the body of the function in its place (0002_json_text.sql).
+    # PostgreSQL has inlined the function (0002_json_text.sql).
     assert "json_text(" not in plan
     assert "JSON_SCALAR(" in plan

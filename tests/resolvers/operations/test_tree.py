@@ -1,4 +1,4 @@
-"""Trees: everything below a process and around it, selections in every form, and who sees what."""
+"""Test trees: the fields and relations of each type, forms of selections, and visibility."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.resolvers.operations.home import ASTRAL, PROCESSES
 
 # The tree of a process ---------------------------------------------------------------------------
 
-WHOLE = """query ($reference: String!) { process(reference: $reference) {
+PROCESS = """query ($reference: String!) { process(reference: $reference) {
     __typename id databaseId reference name nameEnable nameDisable displayName description icon
     mode state
     espace { __typename id databaseId reference name description icon }
@@ -28,9 +28,9 @@ WHOLE = """query ($reference: String!) { process(reference: $reference) {
 } }"""
 
 
-async def test_a_whole_tree(home: Graph) -> None:
-    found = (await home.data(WHOLE, {"reference": "leave"}))["process"]
-    assert {key: value for key, value in found.items() if not isinstance(value, list)} == {
+async def test_the_tree_of_a_process(home: Graph) -> None:
+    process = (await home.data(PROCESS, {"reference": "leave"}))["process"]
+    assert {key: value for key, value in process.items() if not isinstance(value, list)} == {
         "__typename": "Process",
         "id": "UHJvY2Vzczox",
         "databaseId": 1,
@@ -53,13 +53,13 @@ async def test_a_whole_tree(home: Graph) -> None:
             "icon": "lamp",
         },
     }
-    assert [action["action"] for action in found["actions"]] == [
+    assert [action["action"] for action in process["actions"]] == [
         "lights-off",
         "lock",
         "lights-off",
         "arm",
     ]
-    assert found["actions"][1] == {
+    assert process["actions"][1] == {
         "__typename": "Action",
         "id": "QWN0aW9uOjIw",
         "databaseId": 20,
@@ -72,12 +72,12 @@ async def test_a_whole_tree(home: Graph) -> None:
         "process": {"reference": "leave"},
         "subprocess": {"reference": "lock"},
     }
-    assert found["actions"][3]["subprocess"] is None
+    assert process["actions"][3]["subprocess"] is None
     assert [
-        (given["position"], given["reference"], given["type"], given["kind"], given["askedWhen"])
-        for given in found["inputs"]
+        (each["position"], each["reference"], each["type"], each["kind"], each["askedWhen"])
+        for each in process["inputs"]
     ] == [(1, "b", "Farbe", "TEXT", "ENABLED"), (2, "a", "number", "NUMBER", "ENABLED")]
-    assert found["profiles"] == [
+    assert process["profiles"] == [
         {
             "__typename": "Profile",
             "id": "UHJvZmlsZToy",
@@ -103,32 +103,32 @@ async def test_a_whole_tree(home: Graph) -> None:
             "seesAll": False,
         },
     ]
-    # Each once, in order of the first call; and who calls, by id.
-    assert found["subprocesses"] == [{"reference": "lights-off"}, {"reference": "lock"}]
-    assert found["usedBy"] == [{"reference": "zoo"}]
-    alone = (await home.data(WHOLE, {"reference": "astral"}))["process"]
-    assert alone["espace"] is None
-    assert alone["name"] == ASTRAL
+    # Subprocesses without duplicates, in order of the first call. Callers by id.
+    assert process["subprocesses"] == [{"reference": "lights-off"}, {"reference": "lock"}]
+    assert process["usedBy"] == [{"reference": "zoo"}]
+    isolated = (await home.data(PROCESS, {"reference": "astral"}))["process"]
+    assert isolated["espace"] is None
+    assert isolated["name"] == ASTRAL
     for key in ("actions", "inputs", "profiles", "subprocesses", "usedBy"):
-        assert alone[key] == []
+        assert isolated[key] == []
 
 
 @pytest.mark.parametrize(
-    ("reference", "shown"),
+    ("reference", "display_name"),
     [
         ("leave", "Leave home"),
-        ("wide", "\uff21larm"),  # a simple process has no names for its states
+        ("wide", "\uff21larm"),  # simple processes ignore the names of the states
         ("lock", "Unlock"),  # enabled
         ("zoo", "Start"),  # disabled
-        ("zoo2", "Same"),  # disabled, without a name for that
+        ("zoo2", "Same"),  # disabled, without a name for this state
     ],
 )
-async def test_display_names(home: Graph, reference: str, shown: str) -> None:
+async def test_display_names(home: Graph, reference: str, display_name: str) -> None:
     data = await home.data('{ process(reference: "%s") { displayName } }' % reference)
-    assert data["process"]["displayName"] == shown
+    assert data["process"]["displayName"] == display_name
 
 
-async def test_trees_go_on_in_both_directions(home: Graph) -> None:
+async def test_trees_can_be_followed_in_both_directions(home: Graph) -> None:
     down = "reference"
     for _ in range(6):
         down = f"reference subprocesses {{ {down} }} actions {{ subprocess {{ reference }} }}"
@@ -150,7 +150,7 @@ async def test_trees_go_on_in_both_directions(home: Graph) -> None:
     ]
 
 
-async def test_every_text_comes_out_as_it_is_stored(home: Graph) -> None:
+async def test_strings_are_returned_as_stored(home: Graph) -> None:
     data = await home.data("{ processes { nodes { databaseId name description icon } } }")
     for node, row in zip(data["processes"]["nodes"], PROCESSES, strict=True):
         assert node == {
@@ -234,7 +234,7 @@ async def test_the_tree_of_an_execution(home: Graph) -> None:
     assert steps[2]["subprocess"] is steps[2]["subexecution"] is None
 
 
-async def test_executions_come_with_the_latest_first(home: Graph) -> None:
+async def test_executions_are_sorted_newest_first(home: Graph) -> None:
     data = await home.data(
         """{ executions { nodes { databaseId process { id } processReference finishedAt } }
              up: executions(orderBy: {field: DATABASE_ID}, first: 1) { nodes { databaseId } }
@@ -242,7 +242,7 @@ async def test_executions_come_with_the_latest_first(home: Graph) -> None:
     )
     nodes = data["executions"]["nodes"]
     assert [node["databaseId"] for node in nodes] == [7, 6, 5, 4, 3, 2, 1]
-    # Of a deleted process, and one that still runs.
+    # A running execution of a deleted process.
     assert nodes[1]["process"] is nodes[1]["finishedAt"] is None
     assert nodes[1]["processReference"] == "deleted"
     assert data["up"]["nodes"] == [{"databaseId": 1}]
@@ -269,7 +269,7 @@ async def test_aliases(home: Graph) -> None:
     }
 
 
-async def test_one_key_merged_from_everywhere_it_is_selected(home: Graph) -> None:
+async def test_selections_of_the_same_key_are_merged(home: Graph) -> None:
     answer = await home.answer(
         """query ($yes: Boolean!) {
             process(databaseId: 1) { name espace { name } ...A }
@@ -285,7 +285,7 @@ async def test_one_key_merged_from_everywhere_it_is_selected(home: Graph) -> Non
         }""",
         {"yes": True},
     )
-    # In the order in which each key comes first.
+    # Keys are in the order of their first occurrence.
     assert body_of(answer) == (
         b'{"data":{"process":{"name":"Leave home",'
         b'"espace":{"name":"Light","databaseId":1,"reference":"light","icon":"lamp"},'
@@ -322,7 +322,7 @@ async def test_skip_and_include(home: Graph, skip: bool, include: bool) -> None:
     assert data == {**({} if skip else {"process": process}), "espace": espace}
 
 
-async def test_a_selection_of_which_nothing_is_left(home: Graph) -> None:
+async def test_selections_that_are_skipped_completely(home: Graph) -> None:
     data = await home.data(
         """query ($no: Boolean!) {
             process(databaseId: 1) { name @include(if: $no) actions { id @include(if: $no) }
@@ -387,8 +387,8 @@ async def test_typename_everywhere(home: Graph) -> None:
 
 
 @pytest.mark.parametrize("length", [63, 64, 200])
-async def test_keys_longer_than_a_name_in_postgresql(home: Graph, length: int) -> None:
-    # The same first 63 characters: PostgreSQL cuts names off there.
+async def test_keys_longer_than_postgresql_names(home: Graph, length: int) -> None:
+    # The keys share their first 63 characters, where PostgreSQL truncates names.
     a, b = "k" * (length - 1) + "a", "k" * (length - 1) + "b"
     data = await home.data(
         f"""{{ {a}: process(databaseId: 1) {{ {a}: name {b}: reference }}
@@ -413,15 +413,15 @@ async def test_thousands_of_fields(home: Graph) -> None:
             % (fields, fields)
         )
     expected = {"f0": "Leave home", "g999": 1}
-    for found in (data["process"], data["processes"]["nodes"][0]):
-        assert {key: found[key] for key in expected} == expected
-        assert len(found) >= 2000
+    for process in (data["process"], data["processes"]["nodes"][0]):
+        assert {key: process[key] for key in expected} == expected
+        assert len(process) >= 2000
 
 
-# What a viewer sees ------------------------------------------------------------------------------
+# Visibility --------------------------------------------------------------------------------------
 
 
-async def test_a_restricted_viewer_never_learns_of_other_processes(home: Graph) -> None:
+async def test_a_restricted_viewer_sees_no_other_processes(home: Graph) -> None:
     query = """{
         processes(orderBy: {field: NAME}) { nodes { reference subprocesses { reference }
             usedBy { reference } actions { action sourceName source { name }
@@ -441,7 +441,7 @@ async def test_a_restricted_viewer_never_learns_of_other_processes(home: Graph) 
     assert list(nodes) == ["percent", "leave", "lights-off", "zoo", "umlaut"]
     assert nodes["leave"]["subprocesses"] == [{"reference": "lights-off"}]
     assert nodes["lights-off"]["usedBy"] == [{"reference": "leave"}]
-    # An action that runs one shows its reference, no more.
+    # An action that runs a hidden process shows only its reference.
     assert nodes["leave"]["actions"][1] == {
         "action": "lock",
         "sourceName": "process",
@@ -464,16 +464,16 @@ async def test_executions_that_a_restricted_viewer_sees(home: Graph) -> None:
                 subexecution { databaseId } } } totalCount } }""",
         profile="cleaner",
     )
-    # Those of processes it is authorised on, and what it asked for of deleted ones.
-    found = {node["databaseId"]: node for node in data["executions"]["nodes"]}
-    assert list(found) == [5, 4, 2, 1]
+    # Executions of authorized processes, and own executions of deleted processes.
+    executions = {node["databaseId"]: node for node in data["executions"]["nodes"]}
+    assert list(executions) == [5, 4, 2, 1]
     assert data["executions"]["totalCount"] == 4
-    assert found[5]["process"] is None
-    assert found[2]["parentStep"] == {"databaseId": 1}
-    steps = found[1]["steps"]
+    assert executions[5]["process"] is None
+    assert executions[2]["parentStep"] == {"databaseId": 1}
+    steps = executions[1]["steps"]
     assert steps[0]["result"] == {"execution": 2}
     assert steps[0]["subexecution"] == {"databaseId": 2}
-    # Of the process that does not exist to it: the reference, no more.
+    # A step that ran a hidden process shows only its reference.
     assert steps[1] == {
         "databaseId": 2,
         "action": "lock",
@@ -483,7 +483,7 @@ async def test_executions_that_a_restricted_viewer_sees(home: Graph) -> None:
         "subexecution": None,
     }
     assert steps[2]["result"] is not None
-    assert [step["result"] for step in found[4]["steps"]] == ["off", None]
+    assert [step["result"] for step in executions[4]["steps"]] == ["off", None]
 
 
 FORBIDDEN = ["processes", "process(databaseId: 1)", "executions", "execution(databaseId: 1)"]
@@ -491,8 +491,8 @@ FORBIDDEN = ["processes", "process(databaseId: 1)", "executions", "execution(dat
 
 @pytest.mark.parametrize("field", [*FORBIDDEN, "sources", "source(databaseId: 1)"])
 @pytest.mark.parametrize("profile", ["clerk", "cleaner", "guest", "janitor"])
-async def test_root_fields_ask_for_permissions(home: Graph, field: str, profile: str) -> None:
-    query = "{ found: %s { __typename } ok: __typename }" % field
+async def test_root_fields_require_permissions(home: Graph, field: str, profile: str) -> None:
+    query = "{ field: %s { __typename } ok: __typename }" % field
     response = await home.ask(query, profile=profile)
     allowed = profile == "janitor" or (profile in ("cleaner", "guest") and "ource" not in field)
     if allowed:
@@ -500,11 +500,11 @@ async def test_root_fields_ask_for_permissions(home: Graph, field: str, profile:
         return
     (error,) = response["errors"]
     assert error["extensions"]["code"] == "FORBIDDEN"
-    assert error["path"] == ["found"]
-    assert response["data"] == {"found": None, "ok": "Query"}
+    assert error["path"] == ["field"]
+    assert response["data"] == {"field": None, "ok": "Query"}
 
 
-async def test_permission_is_judged_before_the_arguments(home: Graph) -> None:
+async def test_permission_is_checked_before_arguments(home: Graph) -> None:
     cases: list[tuple[str, dict[str, Any]]] = [
         ("{ processes(first: 101) { totalCount } }", {}),
         ("query ($n: Int) { processes(first: $n) { totalCount } }", {"n": 101}),
@@ -515,8 +515,8 @@ async def test_permission_is_judged_before_the_arguments(home: Graph) -> None:
         assert error["extensions"]["code"] == "FORBIDDEN"
 
 
-async def test_arguments_are_judged_where_nothing_can_be_seen(home: Graph) -> None:
-    """Shape comes before existence: a wrong argument is the same error for every viewer."""
+async def test_arguments_of_hidden_objects_are_checked(home: Graph) -> None:
+    """Shape is checked before existence: all viewers get the same error for an invalid argument."""
     query = """query ($n: Int) { node(id: "UHJvY2Vzczox") {
         ... on Process { actions { source { processes(first: $n) { totalCount } } } }
         ... on Source { processes(first: $n) { totalCount } }
@@ -524,13 +524,13 @@ async def test_arguments_are_judged_where_nothing_can_be_seen(home: Graph) -> No
     literal = query.replace("query ($n: Int)", "").replace("$n", "101")
     for profile in ("admin", "cleaner", "clerk"):
         expected = await home.error(literal, profile=profile)
-        found = await home.error(query, {"n": 101}, profile=profile)
-        for error in (expected, found):
+        actual = await home.error(query, {"n": 101}, profile=profile)
+        for error in (expected, actual):
             del error["locations"]
-        assert found == expected
+        assert actual == expected
 
 
-async def test_without_the_permission_to_read_there_are_no_processes_anywhere(home: Graph) -> None:
+async def test_without_read_permission_no_processes_are_visible(home: Graph) -> None:
     data: Any = await home.data(
         """{ viewer { seesAll permissions profile { name processes { totalCount } } }
             espaces { nodes { processes { nodes { id } totalCount } } }
@@ -549,7 +549,7 @@ async def test_without_the_permission_to_read_there_are_no_processes_anywhere(ho
     assert data["profile"]["processes"]["totalCount"] == 0
 
 
-async def test_sources_are_an_admins_alone(home: Graph) -> None:
+async def test_only_admins_see_sources(home: Graph) -> None:
     query = (
         "{ process(databaseId: 1) { actions { source { settings secretSettings } sourceName } } }"
     )
