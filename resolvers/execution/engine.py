@@ -62,7 +62,7 @@ class ExecutionLimits:
     steps: int = 1000
     """Maximum number of steps, including the steps of nested executions."""
     seconds: float = 60.0
-    """Maximum duration, including nested executions."""
+    """Maximum duration in seconds, including nested executions."""
     depth: int = 50
     """Maximum nesting depth of processes, and so of their results."""
 

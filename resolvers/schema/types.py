@@ -232,7 +232,7 @@ class Action(Node):
         " of the process to run."
     )
     runs_when: ProcessState = strawberry.field(
-        description="State in which a switch runs the action. Ignored by simple processes."
+        description="State in which a switch runs the action. Simple processes always run it."
     )
     arguments: list[Argument] = strawberry.field(description="Arguments, in order.")
     process: Process = strawberry.field(description="Process that the action belongs to.")
@@ -263,7 +263,8 @@ class Input(Node):
         description="Kind that the type resolves to. Determines how values are validated."
     )
     asked_when: ProcessState = strawberry.field(
-        description="State in which a switch requires the input. Ignored by simple processes."
+        description="State in which a switch requires the input. Simple processes always require"
+        " it."
     )
     process: Process = strawberry.field(description="Process that the input belongs to.")
 

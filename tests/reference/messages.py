@@ -80,10 +80,12 @@ def of_graphql(error: GraphQLError) -> Error:
     message = error.message
     if len(message) > LONGEST_MESSAGE:
         message = message[:LONGEST_MESSAGE] + "…"
-    found: Error = {"message": message, "extensions": {"code": "BAD_USER_INPUT"}}
+    entry: Error = {"message": message, "extensions": {"code": "BAD_USER_INPUT"}}
     if error.locations:
-        found["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
-    return found
+        entry["locations"] = [
+            {"line": location.line, "column": location.column} for location in error.locations
+        ]
+    return entry
 
 
 def of_operation_name(known: Sequence[str]) -> Error:

@@ -42,7 +42,7 @@ class Sight:
         self.by_id = {table: {row["id"]: row for row in rows[table]} for table in TABLES.values()}
         self.viewer = self.by_id["profile"][profile_id]
         self.may_read = may(self.viewer, "process:read")
-        self.authorised = {
+        self.authorized = {
             row["process_id"] for row in rows["authorisation"] if row["profile_id"] == profile_id
         }
         self._related: dict[tuple[str, str, int], list[Row]] = {}
@@ -52,7 +52,7 @@ class Sight:
         """Return whether the viewer can see the process with this id."""
         if process_id is None or not self.may_read:
             return False
-        return sees_all(self.viewer) or process_id in self.authorised
+        return sees_all(self.viewer) or process_id in self.authorized
 
     def sees(self, type_name: str, row: Row) -> bool:
         match type_name:

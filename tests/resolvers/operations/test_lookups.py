@@ -46,12 +46,12 @@ def raw_id(text: str) -> str:
     ],
 )
 async def test_lookup_of_an_object(home: Graph, field: str, expected: str | None) -> None:
-    data = await home.data("{ found: %s { id __typename } }" % field)
+    data = await home.data("{ object: %s { id __typename } }" % field)
     if expected is None:
-        assert data == {"found": None}
+        assert data == {"object": None}
     else:
         type_name = expected.split(":")[0]
-        assert data == {"found": {"id": raw_id(expected), "__typename": type_name}}
+        assert data == {"object": {"id": raw_id(expected), "__typename": type_name}}
 
 
 @pytest.mark.parametrize(

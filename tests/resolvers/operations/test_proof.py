@@ -110,7 +110,7 @@ TWISTS = st.builds(
 # Hypothesis could shrink only the seed of most choices, so ``smallest`` shrinks failures instead.
 @proof(Phase.generate)
 @given(drawn=DRAWN, twists=TWISTS, start=st.integers(0, 2**64 - 1))
-async def test_sql_answers_as_plain_python_does(
+async def test_graphql_answers_match_the_reference(
     worlds: Worlds, drawn: Drawn, twists: Twists, start: int
 ) -> None:
     # Most examples of Hypothesis are small variations of earlier ones. Using the whole example as

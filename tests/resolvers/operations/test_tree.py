@@ -431,11 +431,11 @@ async def test_a_restricted_viewer_sees_no_other_processes(home: Graph) -> None:
         profiles { nodes { name processes { nodes { reference } totalCount } } }
         hidden: process(reference: "lock") { id }
         hiddenToo: process(databaseId: 4) { id }
-        seen: process(reference: "leave") { id }
+        visible: process(reference: "leave") { id }
     }"""
     data = await home.data(query, profile="cleaner")
     assert data["hidden"] is data["hiddenToo"] is None
-    assert data["seen"] is not None
+    assert data["visible"] is not None
     assert data["processes"]["totalCount"] == 5
     nodes = {node["reference"]: node for node in data["processes"]["nodes"]}
     assert list(nodes) == ["percent", "leave", "lights-off", "zoo", "umlaut"]
