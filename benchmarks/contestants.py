@@ -1,4 +1,4 @@
-"""In charge of the contestants: installing, starting, and comparing what they answer."""
+"""Install and start the contestants, and compare their responses."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from work import (
     CASES,
     DOCUMENTS,
     HERE,
+    Adapter,
     Case,
-    LimitWords,
-    OwnWords,
-    PostGraphileWords,
-    Words,
-    bodies,
-    walk,
+    GatewayAdapter,
+    LimitAdapter,
+    PostGraphileAdapter,
+    collect_cursors,
+    request_bodies,
 )
 
 TITLES = {
@@ -39,36 +39,36 @@ TITLES = {
     "dataloaders": "Strawberry with DataLoaders",
 }
 
-_INSTALL = 600.0
-"""Seconds that the peers may take to install."""
+_INSTALL_TIMEOUT = 600.0
+"""The seconds that the installation of the peers may take."""
 _PRODUCTION = {"NODE_ENV": "production", "GRAPHILE_ENV": "production"}
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A running server, and its words."""
+    """A running server and the adapter of its requests and responses."""
 
     name: str
     server: Server
-    words: Words
+    adapter: Adapter
     cursors: Sequence[str]
 
     def bodies(self, case: Case) -> list[bytes]:
-        """The requests of a case."""
-        return bodies(case, self.words, self.cursors)
+        """Return the request bodies of a case."""
+        return request_bodies(case, self.adapter, self.cursors)
 
 
 @dataclass(slots=True)
-class Field:
-    """Who takes part, and why others do not."""
+class Contestants:
+    """The contestants that take part, and the reasons why others do not."""
 
-    contestants: list[Contestant] = field(default_factory=list)
+    running: list[Contestant] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
     def drop(self, name: str, reason: object) -> None:
-        """Leave a contestant out, and say why."""
-        self.contestants = [known for known in self.contestants if known.name != name]
+        """Exclude a contestant, and record the reason."""
+        self.running = [other for other in self.running if other.name != name]
         self.missing[name] = str(reason)
 
 
@@ -76,9 +76,9 @@ class Field:
 async def gateway(
     url: str, folder: Path, *arguments: str, largest_page: int = 200
 ) -> AsyncIterator[Server]:
-    """The gateway as its command starts it, with a token of an admin."""
+    """Run ``process-gateway serve`` for the duration of the block, with an admin token."""
     secret = secrets.token_hex(32)
-    # 1 is the admin: the first profile of the first migration.
+    # Profile 1 is the admin, created by the first migration.
     token = TokenKeys(secret).issue(1, "admin", timedelta(days=1))
     program = Path(sys.executable).with_name("process-gateway")
     settings = {
@@ -106,69 +106,79 @@ async def gateway(
 
 
 @contextlib.asynccontextmanager
-async def the_field(
+async def start_contestants(
     url: str, folder: Path, count: int, compiler: OperationCompiler
-) -> AsyncIterator[Field]:
-    """Everybody who can be started, on a database of ``count`` processes.
+) -> AsyncIterator[Contestants]:
+    """Run all contestants for the duration of the block, on a database of ``count`` processes.
 
-    A peer that cannot be installed or started, or that answers something else than the gateway, is
-    missing; without the gateway or the limit there is no benchmark.
+    A peer is excluded if it cannot be installed or started, or if its responses differ from the
+    gateway's.
+
+    Raises:
+        ServerError: the gateway or the limit cannot be started, or the limit's responses differ.
     """
-    found = Field()
+    contestants = Contestants()
     async with AsyncExitStack() as stack:
-        own = await stack.enter_async_context(gateway(url, folder / "gateway"))
-        cursors = walk(own, DOCUMENTS, "processes", count)
-        limit = LimitWords(compiler)
+        server = await stack.enter_async_context(gateway(url, folder / "gateway"))
+        cursors = collect_cursors(server, DOCUMENTS, "processes", count)
+        limit = LimitAdapter(compiler)
         statements = folder / "statements.json"
         statements.write_bytes(orjson.dumps(limit.statements()))
         script: list[str | Path] = [sys.executable, HERE / "limit.py", "{port}", url, statements]
-        bare = await stack.enter_async_context(running(script))
-        found.contestants = [
-            Contestant("gateway", own, OwnWords(), cursors),
-            Contestant("limit", bare, limit, cursors),
+        limit_server = await stack.enter_async_context(running(script))
+        contestants.running = [
+            Contestant("gateway", server, GatewayAdapter(), cursors),
+            Contestant("limit", limit_server, limit, cursors),
         ]
-        await _start_peers(stack, found, url, folder, cursors, count)
-        for peer in found.contestants[1:]:
-            wrong = _difference(found.contestants[0], peer)
-            if wrong is not None:
-                found.drop(peer.name, wrong)
-        if "limit" in found.missing:
-            raise ServerError(f"the limit: {found.missing['limit']}")
-        yield found
+        await _start_peers(stack, contestants, url, folder, cursors, count)
+        for peer in contestants.running[1:]:
+            difference = _difference(contestants.running[0], peer)
+            if difference is not None:
+                contestants.drop(peer.name, difference)
+        if "limit" in contestants.missing:
+            raise ServerError(f"the limit: {contestants.missing['limit']}")
+        yield contestants
 
 
 async def _start_peers(
-    stack: AsyncExitStack, found: Field, url: str, folder: Path, cursors: list[str], count: int
+    stack: AsyncExitStack,
+    contestants: Contestants,
+    url: str,
+    folder: Path,
+    cursors: list[str],
+    count: int,
 ) -> None:
     commands: dict[str, list[str | Path]] = {
         "dataloaders": [sys.executable, HERE / "dataloaders.py", "{port}", url]
     }
     try:
-        node = await _install(folder / "peers", found.versions)
+        node = await _install(folder / "peers", contestants.versions)
     except (OSError, TimeoutError, ServerError) as error:
-        found.missing |= dict.fromkeys(("postgraphile", "mercurius"), f"not installed: {error}")
+        reason = f"not installed: {error}"
+        contestants.missing |= dict.fromkeys(("postgraphile", "mercurius"), reason)
     else:
         for name in ("postgraphile", "mercurius"):
             commands[name] = [node, folder / "peers" / f"{name}.mjs", "{port}", url]
-    for name in TITLES:  # in their order
+    for name in TITLES:  # in the order of the report
         if name not in commands:
             continue
         try:
             server = await stack.enter_async_context(
                 running(commands[name], environment=_PRODUCTION)
             )
-            words: Words = OwnWords()
+            adapter: Adapter = GatewayAdapter()
             if name == "postgraphile":
-                theirs = walk(server, PostGraphileWords.documents, "allProcesses", count)
-                words = PostGraphileWords(dict(zip(cursors, theirs, strict=True)))
+                documents = PostGraphileAdapter.documents
+                theirs = collect_cursors(server, documents, "allProcesses", count)
+                adapter = PostGraphileAdapter(dict(zip(cursors, theirs, strict=True)))
         except (OSError, ServerError) as error:
-            found.missing[name] = str(error)
+            contestants.missing[name] = str(error)
         else:
-            found.contestants.append(Contestant(name, server, words, cursors))
+            contestants.running.append(Contestant(name, server, adapter, cursors))
 
 
 async def _install(folder: Path, versions: dict[str, str]) -> Path:
-    """Install the peers of Node into ``folder``, unless they are there; returns its node."""
+    """Install Node and its peers in ``folder`` unless they are there. Return the node program."""
     shutil.copytree(HERE / "peers", folder, dirs_exist_ok=True)
     node = folder / "node_modules" / "node" / "bin" / "node"
     if not node.exists():
@@ -189,29 +199,29 @@ async def _output(*command: str | Path) -> str:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), _INSTALL)
+        output, _ = await asyncio.wait_for(process.communicate(), _INSTALL_TIMEOUT)
     except TimeoutError:
         process.kill()
         raise
     if process.returncode:
-        raise ServerError(f"{Path(command[0]).name} failed: {said.decode()[-300:]}")
-    return said.decode()
+        raise ServerError(f"{Path(command[0]).name} failed: {output.decode()[-300:]}")
+    return output.decode()
 
 
-def _difference(own: Contestant, peer: Contestant) -> str | None:
-    """Where a peer answers something else than the gateway; None if nowhere."""
+def _difference(reference: Contestant, peer: Contestant) -> str | None:
+    """Return the case in which the response of a peer differs from the gateway's, or None."""
     for case in CASES:
-        pairs = list(zip(own.bodies(case), peer.bodies(case), strict=True))
+        pairs = list(zip(reference.bodies(case), peer.bodies(case), strict=True))
         for ours, theirs in pairs[:: len(pairs) - 1]:  # the first and the last
             try:
-                expected, answer = own.server.ask(ours), peer.server.ask(theirs)
+                expected, response = reference.server.post(ours), peer.server.post(theirs)
             except ServerError as error:
                 return f"{case.title}: {error}"
             same = (
-                expected == answer
+                expected == response
                 if peer.name == "limit"
-                else own.words.read(expected) == peer.words.read(answer)
+                else reference.adapter.read(expected) == peer.adapter.read(response)
             )
             if not same:
-                return f"{case.title}: answers something else than the gateway"
+                return f"{case.title}: the response differs from the gateway's"
     return None

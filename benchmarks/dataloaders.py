@@ -1,9 +1,9 @@
-"""A peer: Strawberry with DataLoaders, written as its documentation teaches.
+"""Serve the data with Strawberry and DataLoaders, written as its documentation recommends.
 
-Types with a resolver for each relation, a DataLoader for each relation made anew for each request
-in ``get_context``, Strawberry's own view for aiohttp, and asyncpg's pool as it comes.
+Each relation has a resolver and a DataLoader. ``get_context`` creates the loaders for each request.
+The view is Strawberry's own for aiohttp, and asyncpg's pool has its defaults.
 
-``python dataloaders.py PORT DATABASE_URL``
+Usage: ``python dataloaders.py PORT DATABASE_URL``
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Info = strawberry.Info[dict[str, Any], None]
 
 @strawberry.enum
 class Mode(Enum):
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     SIMPLE = "simple"
     SWITCH = "switch"
@@ -47,7 +47,7 @@ class Mode(Enum):
 
 @strawberry.enum
 class State(Enum):
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     ENABLED = True
     DISABLED = False
@@ -55,7 +55,7 @@ class State(Enum):
 
 @strawberry.type
 class Espace:
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     database_id: int
     reference: str
@@ -66,7 +66,7 @@ class Espace:
 
 @strawberry.type
 class Argument:
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     reference: str
     value: str
@@ -74,7 +74,7 @@ class Argument:
 
 @strawberry.type
 class Action:
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     database_id: int
     source_name: str
@@ -85,7 +85,7 @@ class Action:
 
 @strawberry.type
 class Input:
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     database_id: int
     reference: str
@@ -96,7 +96,7 @@ class Input:
 
 @strawberry.type
 class Profile:
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     database_id: int
     name: str
@@ -104,7 +104,7 @@ class Profile:
 
 @strawberry.type
 class Process:
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     database_id: int
     espace_id: strawberry.Private[int | None]
@@ -119,30 +119,30 @@ class Process:
 
     @strawberry.field
     async def espace(self, info: Info) -> Espace | None:
-        """Loaded for all processes of the request at once, like everything below."""
+        """Load the espaces of all processes of the request in one batch."""
         if self.espace_id is None:
             return None
         return await info.context["espaces"].load(self.espace_id)  # type: ignore[no-any-return]
 
     @strawberry.field
     async def actions(self, info: Info) -> list[Action]:
-        """In order."""
+        """Load the actions in order."""
         return await info.context["actions"].load(self.database_id)  # type: ignore[no-any-return]
 
     @strawberry.field
     async def inputs(self, info: Info) -> list[Input]:
-        """In order."""
+        """Load the inputs in order."""
         return await info.context["inputs"].load(self.database_id)  # type: ignore[no-any-return]
 
     @strawberry.field
     async def profiles(self, info: Info) -> list[Profile]:
-        """By id."""
+        """Load the profiles, ordered by id."""
         return await info.context["profiles"].load(self.database_id)  # type: ignore[no-any-return]
 
 
 @strawberry.type
 class PageInfo:
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     has_next_page: bool
     end_cursor: str | None
@@ -150,7 +150,7 @@ class PageInfo:
 
 @strawberry.type
 class ProcessConnection:
-    """As in the gateway's schema."""
+    """The type of the gateway's schema."""
 
     nodes: list[Process]
     page_info: PageInfo
@@ -158,27 +158,27 @@ class ProcessConnection:
 
 @strawberry.type
 class Query:
-    """As much of the gateway's schema as the benchmark asks for."""
+    """The part of the gateway's schema that the benchmark uses."""
 
     @strawberry.field
     async def processes(
         self, info: Info, first: int, after: str | None = None
     ) -> ProcessConnection:
-        """A page by keyset."""
+        """Return a page by keyset."""
         start = json.loads(base64.b64decode(after))[1] if after else 0
         rows = await info.context["pool"].fetch(_PROCESSES, start, first + 1)
         nodes = [_process(row) for row in rows[:first]]
         end = None
         if nodes:
-            place = json.dumps(["database_id", nodes[-1].database_id])
-            end = base64.b64encode(place.encode()).decode()
+            position = json.dumps(["database_id", nodes[-1].database_id])
+            end = base64.b64encode(position.encode()).decode()
         return ProcessConnection(
             nodes=nodes, page_info=PageInfo(has_next_page=len(rows) > first, end_cursor=end)
         )
 
     @strawberry.field
     async def process(self, info: Info, reference: str) -> Process | None:
-        """One process."""
+        """Return the process with a reference."""
         row = await info.context["pool"].fetchrow(_PROCESS, reference)
         return None if row is None else _process(row)
 
@@ -233,17 +233,17 @@ def _profile(row: asyncpg.Record) -> Profile:
 
 
 class View(GraphQLView[dict[str, Any], None]):
-    """The view, with loaders that live as long as a request."""
+    """The view. Its loaders live as long as a request."""
 
     async def get_context(
         self, request: web.Request, response: web.StreamResponse
     ) -> dict[str, Any]:
-        """The pool and the loaders."""
+        """Return the pool and new loaders."""
         pool = request.app[_POOL]
 
         async def load_espaces(ids: list[int]) -> Sequence[Espace | None]:
-            found = {row["id"]: _espace(row) for row in await pool.fetch(_ESPACES, ids)}
-            return [found.get(wanted) for wanted in ids]
+            by_id = {row["id"]: _espace(row) for row in await pool.fetch(_ESPACES, ids)}
+            return [by_id.get(id_) for id_ in ids]
 
         return {
             "pool": pool,
@@ -257,13 +257,13 @@ class View(GraphQLView[dict[str, Any], None]):
 def _parts_loader(
     pool: asyncpg.Pool[asyncpg.Record], sql: str, read: Callable[[asyncpg.Record], Any]
 ) -> DataLoader[int, Any]:
-    """Loads the rows that belong to each of many processes."""
+    """Return a loader of the rows that belong to processes."""
 
     async def load(ids: list[int]) -> list[list[Any]]:
-        found = defaultdict(list)
+        by_process = defaultdict(list)
         for row in await pool.fetch(sql, ids):
-            found[row["process_id"]].append(read(row))
-        return [found[wanted] for wanted in ids]
+            by_process[row["process_id"]].append(read(row))
+        return [by_process[id_] for id_ in ids]
 
     return DataLoader(load_fn=load)
 
@@ -272,7 +272,7 @@ _POOL = web.AppKey("pool", asyncpg.Pool)
 
 
 async def application(url: str) -> web.Application:
-    """The application, connected."""
+    """Return the application, connected to the database."""
     app = web.Application()
     app[_POOL] = await asyncpg.create_pool(url, min_size=1, max_size=16)
     app.router.add_route("*", "/", View(schema=strawberry.Schema(query=Query)))

@@ -1,4 +1,4 @@
-"""In charge of what no crowd is needed for: whole tables, bulk writes, growth, memory, workers."""
+"""Measure single requests: whole tables, bulk writes, growth with the table, memory, workers."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _Parameters = ParamSpec("_Parameters")
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """Two measurements of the same, and how they compare (by the medians of the rounds)."""
+class Comparison:
+    """The medians of two measurements over the rounds, and of their ratio."""
 
     ours: float
     theirs: float
     ratio: float
 
 
-def compared(pairs: Sequence[tuple[float, float]]) -> Compared:
-    """The medians of rounds of (ours, theirs), and of their ratios."""
+def compare(pairs: Sequence[tuple[float, float]]) -> Comparison:
+    """Compare the rounds of two measurements, each a pair (ours, theirs)."""
     ours, theirs = zip(*pairs, strict=True)
     ratio = statistics.median(own / other for own, other in pairs)
-    return Compared(statistics.median(ours), statistics.median(theirs), ratio)
+    return Comparison(statistics.median(ours), statistics.median(theirs), ratio)
 
 
 async def timed(
@@ -50,7 +50,7 @@ async def timed(
     *args: _Parameters.args,
     **kwargs: _Parameters.kwargs,
 ) -> float:
-    """How many seconds it takes."""
+    """Return the seconds that a call takes."""
     start = time.perf_counter()
     await run(*args, **kwargs)
     return time.perf_counter() - start
@@ -58,7 +58,7 @@ async def timed(
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
-    """A connection as the gateway opens them."""
+    """Open a connection with the settings of the gateway."""
     async with await open_pool(url, statement_timeout=0) as pool, pool.acquire() as connection:
         yield connection
 
@@ -67,18 +67,20 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """A legacy route that answers with all processes, against its SQL through asyncpg alone."""
+class WholeTable:
+    """A legacy route that returns all processes, compared with its SQL run by asyncpg alone."""
 
     route: str
     size: int
-    """Bytes of the answer."""
-    seconds: Compared
+    """The bytes of the response."""
+    seconds: Comparison
 
 
-async def whole(server: Server, url: str, compiler: OperationCompiler, rounds: int) -> list[Whole]:
-    """GET /process and GET /processes of everything."""
-    found = []
+async def whole_tables(
+    server: Server, url: str, compiler: OperationCompiler, rounds: int
+) -> list[WholeTable]:
+    """Measure GET /process and GET /processes with all processes."""
+    tables = []
     operations = {
         str(route.route): route.operation
         for dialect in dialects_of(Settings(), compiler)
@@ -88,26 +90,26 @@ async def whole(server: Server, url: str, compiler: OperationCompiler, rounds: i
         for path in ("/process", "/processes"):
             read = operations[f"GET {path}"].reads[ADMIN]
             parameters = read.arguments(RunValues({}, profile_id=1))
-            answer = await asyncio.to_thread(server.send, "GET", path)
+            response = await asyncio.to_thread(server.request, "GET", path)
             sql = read.statement.sql
             rows = [row[0] for row in await connection.fetch(sql, *parameters)]
-            assert b",".join(rows) in answer, f"GET {path} answers something else than its SQL"
+            assert b",".join(rows) in response, f"GET {path} differs from the result of its SQL"
             pairs = [
                 (
-                    await timed(asyncio.to_thread, server.send, "GET", path),
+                    await timed(asyncio.to_thread, server.request, "GET", path),
                     await timed(connection.fetch, sql, *parameters),
                 )
                 for _ in range(rounds)
             ]
-            found.append(Whole(f"GET {path}", len(answer), compared(pairs)))
-    return found
+            tables.append(WholeTable(f"GET {path}", len(response), compare(pairs)))
+    return tables
 
 
 # Bulk writes -----------------------------------------------------------------------------------
 
 
-async def bulk(server: Server, url: str, count: int, rounds: int) -> Compared:
-    """PUT /processes of all, in seconds, against the same UPDATE alone."""
+async def bulk(server: Server, url: str, count: int, rounds: int) -> Comparison:
+    """Measure PUT /processes with all processes, in seconds, compared with its UPDATE alone."""
     async with connected(url) as connection:
 
         async def update(sql: str, parameters: Sequence[object]) -> None:
@@ -116,36 +118,36 @@ async def bulk(server: Server, url: str, count: int, rounds: int) -> Compared:
 
         pairs = []
         for number in range(rounds + 1):
-            # Both find the table as tidy as the other did, and have as many index entries to write.
+            # Give both an equally clean table, and the same number of index entries to write.
             await connection.execute("VACUUM process")
             body = _put_body(_names(count, f"gateway {number}"))
-            ours = await timed(asyncio.to_thread, server.send, "PUT", "/processes", body)
+            ours = await timed(asyncio.to_thread, server.request, "PUT", "/processes", body)
             await connection.execute("VACUUM process")
             statement = await _update(_names(count, f"alone {number}"))
             pairs.append((ours, await timed(update, *statement)))
-    return compared(pairs[1:])  # the first one warms up
+    return compare(pairs[1:])  # the first round is a warm-up
 
 
 def _names(count: int, suffix: str) -> list[str]:
-    return [f"Process {place} {suffix}" for place in range(1, count + 1)]
+    return [f"Process {number} {suffix}" for number in range(1, count + 1)]
 
 
 def _put_body(names: Sequence[str]) -> bytes:
     return orjson.dumps(
         {
             "processes": [
-                {"id": place, "name": name, "comment": f"Comment on {name}"}
-                for place, name in enumerate(names, 1)
+                {"id": number, "name": name, "comment": f"Comment on {name}"}
+                for number, name in enumerate(names, 1)
             ]
         }
     )
 
 
 async def _update(names: Sequence[str]) -> tuple[str, tuple[object, ...]]:
-    """The statement that the gateway runs for such a body, with its parameters."""
+    """Return the statement that the gateway runs for such a body, with its parameters."""
     changes = [
-        {"database_id": place, "name": name, "description": f"Comment on {name}"}
-        for place, name in enumerate(names, 1)
+        {"database_id": number, "name": name, "description": f"Comment on {name}"}
+        for number, name in enumerate(names, 1)
     ]
     recorder = _Recorder()
     await stored.update_texts(cast(Transaction, recorder), orjson.dumps(changes), None)
@@ -153,7 +155,7 @@ async def _update(names: Sequence[str]) -> tuple[str, tuple[object, ...]]:
 
 
 class _Recorder:
-    """Takes a transaction's place to see what would be run in it."""
+    """Stands in for a transaction, and records the statement instead of running it."""
 
     statement: tuple[str, tuple[object, ...]]
 
@@ -164,18 +166,19 @@ class _Recorder:
 
 # Growth ----------------------------------------------------------------------------------------
 
-_PLACES = 12
-"""Pages of each kind that are asked for, spread over the table, so that all of them stay in
-PostgreSQL's memory in the large table as well: growth is about work, not about the disk."""
-_TURNS = 21
-"""How often each is asked for, in turns with the same page of the other table."""
-_PATIENCE = 15.0
-"""Seconds after which a kind of page is asked for no more: what grows with the table takes long."""
+_PAGES = 12
+"""The number of pages of each kind, spread over the table. All of them fit into PostgreSQL's memory
+in the large table as well, because growth is about the work and not about the disk."""
+_REPEATS = 21
+"""How often each page is requested, alternating with the same page of the other table."""
+_TIME_LIMIT = 15.0
+"""The seconds after which no more pages of a kind are requested. Kinds that grow with the table are
+slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What a page of 50 costs in a small and in a large table, in milliseconds."""
+    """The milliseconds that a page of 50 takes in a small and in a large table."""
 
     kind: str
     small: float
@@ -183,7 +186,7 @@ class Growth:
 
     @property
     def ratio(self) -> float:
-        """Large to small."""
+        """The time in the large table divided by the time in the small one."""
         return self.large / self.small
 
 
@@ -193,10 +196,10 @@ _ORDERS = {
     for direction in ("ASC", "DESC")
 }
 
-_BEGINNINGS = ("Dim the", "Switch the", "Adjust the", "Check the", "Schedule the", "Reset the")
-"""Of generated names (``storage.demo``)."""
+_NAME_PREFIXES = ("Dim the", "Switch the", "Adjust the", "Check the", "Schedule the", "Reset the")
+"""Prefixes of generated names (``storage.demo.load``)."""
 
-# By what, its condition, the type of its value, and the value for the process with a number.
+# Each filter: its title, its condition, the type of its value, and the value for process number k.
 _FILTERS: Sequence[tuple[str, str, str, Callable[[int], object]]] = (
     ("databaseId gte", "{databaseId: {gte: $x}}", "Int!", lambda k: k),
     ("databaseId in", "{databaseId: {in: $x}}", "[Int!]!", lambda k: list(range(k, k + 50))),
@@ -217,7 +220,7 @@ _FILTERS: Sequence[tuple[str, str, str, Callable[[int], object]]] = (
         "name startsWith",
         "{name: {startsWith: $x}}",
         "String!",
-        lambda k: _BEGINNINGS[k % len(_BEGINNINGS)],
+        lambda k: _NAME_PREFIXES[k % len(_NAME_PREFIXES)],
     ),
     (
         "espace",
@@ -248,20 +251,20 @@ _FILTERS: Sequence[tuple[str, str, str, Callable[[int], object]]] = (
 
 
 _Values = Callable[[Connection, int], Awaitable[dict[str, Any]]]
-"""The variables of an operation, for the process with a number."""
+"""Returns the variables of an operation for the process with a number."""
 
 
 async def growth(
     small_url: str, large_url: str, compiler: OperationCompiler
 ) -> AsyncIterator[Growth]:
-    """A page of 50 trees from two tables, for each order and filter that has an index."""
-    async with connected(small_url) as few, connected(large_url) as many:
+    """Measure a page of 50 trees in two tables, for each order and filter that has an index."""
+    async with connected(small_url) as small, connected(large_url) as large:
         for kind, document, values in _kinds(compiler):
-            yield await _grown(kind, document, values, few, many, compiler)
+            yield await _measure_growth(kind, document, values, small, large, compiler)
 
 
 def _kinds(compiler: OperationCompiler) -> Iterator[tuple[str, str, _Values]]:
-    """Each kind of page: its name, its operation, and where the operation's variables come from."""
+    """Yield each kind of page: its title, its operation, and a function for the variables."""
     tree = "{ nodes { ...WholeTree } } } " + FRAGMENT
     for kind, order in _ORDERS.items():
         document = (
@@ -285,8 +288,8 @@ async def _after(
         "query ($id: Int!) { processes(first: 1, where: {databaseId: {eq: $id}},"
         f" orderBy: [{order}]) {{ pageInfo {{ endCursor }} }} }}"
     )
-    answer = await connection.fetchval(*_prepared(compiler, document, {"id": number}))
-    return {"after": orjson.loads(answer)["pageInfo"]["endCursor"]}
+    page = await connection.fetchval(*_prepared(compiler, document, {"id": number}))
+    return {"after": orjson.loads(page)["pageInfo"]["endCursor"]}
 
 
 async def _filtered(
@@ -298,40 +301,42 @@ async def _filtered(
 def _prepared(
     compiler: OperationCompiler, document: str, variables: dict[str, Any]
 ) -> tuple[str, *tuple[object, ...]]:
-    """The SQL that the gateway runs for an operation, and its parameters."""
+    """Return the SQL that the gateway runs for an operation, and its parameters."""
     read = compiled(compiler, document, variables)
     return read.statement.sql, *read.arguments(RunValues(variables, profile_id=1))
 
 
-async def _grown(
+async def _measure_growth(
     kind: str,
     document: str,
     values: _Values,
-    few: Connection,
-    many: Connection,
+    small: Connection,
+    large: Connection,
     compiler: OperationCompiler,
 ) -> Growth:
-    costs: dict[bool, list[float]] = {False: [], True: []}
-    deadline = time.monotonic() + _PATIENCE
-    for place in range(_PLACES):
-        if place and time.monotonic() > deadline:
+    medians: dict[Connection, list[float]] = {small: [], large: []}
+    deadline = time.monotonic() + _TIME_LIMIT
+    for page in range(_PAGES):
+        if page and time.monotonic() > deadline:
             break
         runs = {}
-        for large, connection in ((False, few), (True, many)):
+        for connection in (small, large):
             last = await connection.fetchval("SELECT max(id) - 100 FROM process")
-            given = await values(connection, 1 + place * last // _PLACES)
-            runs[large] = partial(connection.fetchval, *_prepared(compiler, document, given))
-        taken: dict[bool, list[float]] = {False: [], True: []}
-        for turn in range(_TURNS + 1):
-            if turn > 1 and time.monotonic() > deadline:
+            variables = await values(connection, 1 + page * last // _PAGES)
+            runs[connection] = partial(
+                connection.fetchval, *_prepared(compiler, document, variables)
+            )
+        times: dict[Connection, list[float]] = {small: [], large: []}
+        for repeat in range(_REPEATS + 1):
+            if repeat > 1 and time.monotonic() > deadline:
                 break
-            for large, run in runs.items():
+            for connection, run in runs.items():
                 seconds = await timed(run)
-                if turn:  # the first one warms up
-                    taken[large].append(seconds)
-        for large, times in taken.items():
-            costs[large].append(statistics.median(times))
-    return Growth(kind, *(statistics.fmean(costs[large]) * 1e3 for large in (False, True)))
+                if repeat:  # the first one is a warm-up
+                    times[connection].append(seconds)
+        for connection, page_times in times.items():
+            medians[connection].append(statistics.median(page_times))
+    return Growth(kind, *(statistics.fmean(medians[table]) * 1e3 for table in (small, large)))
 
 
 # Memory and workers ----------------------------------------------------------------------------
@@ -339,24 +344,24 @@ async def _grown(
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What GET /process of everything costs a worker in memory, in bytes."""
+    """The memory that a worker needs for GET /process with all processes, in bytes."""
 
     size: int
-    """Of the answer."""
+    """The size of the response."""
     peak: int
-    """Most that the worker held more than before."""
+    """The maximum increase of the worker's memory during the request."""
     kept: int
-    """What it holds more afterwards."""
+    """The increase after the request."""
 
 
 async def memory(url: str, folder: Path) -> Memory:
-    """The growth of a fresh worker, which has answered a small request before."""
+    """Measure the memory of a fresh worker that has handled one small request before."""
     async with gateway(url, folder) as server:
-        await asyncio.to_thread(server.send, "GET", "/process/1")
-        server.forget_peak()
+        await asyncio.to_thread(server.request, "GET", "/process/1")
+        server.reset_peak_memory()
         before = server.memory()
-        answer = await asyncio.to_thread(server.send, "GET", "/process")
-        return Memory(len(answer), server.peak_memory() - before, server.memory() - before)
+        response = await asyncio.to_thread(server.request, "GET", "/process")
+        return Memory(len(response), server.peak_memory() - before, server.memory() - before)
 
 
 _INTROSPECTION = (
@@ -366,13 +371,13 @@ _INTROSPECTION = (
 
 async def workers(
     url: str, folder: Path, tool: LoadTool, page: bytes, seconds: float, rounds: int
-) -> dict[str, Compared]:
-    """Requests per second of two workers against one.
+) -> dict[str, Comparison]:
+    """Measure the requests per second of two workers, compared with one.
 
-    Introspection keeps the workers busy and PostgreSQL idle; a small page has all of them, and the
-    load, share the processors.
+    Introspection keeps the workers busy and PostgreSQL idle. With a small page, the workers,
+    PostgreSQL and the load tool share the processors.
     """
-    asked = {
+    requests = {
         "introspection": orjson.dumps({"query": _INTROSPECTION}),
         "page of 1 tree": page,
     }
@@ -380,15 +385,15 @@ async def workers(
         gateway(url, folder, "--workers", "2") as two,
         gateway(url, folder, "--workers", "1") as one,
     ):
-        found = {}
-        for name, body in asked.items():
+        comparisons = {}
+        for name, body in requests.items():
             pairs = []
-            for number in range(-1, rounds):  # one to warm up
+            for number in range(-1, rounds):  # the first round is a warm-up
                 rates = [
                     await tool.run(Target(server.url, [body], server.token), seconds)
                     for server in (two, one)
                 ]
                 if number >= 0:
                     pairs.append((rates[0].rate, rates[1].rate))
-            found[name] = compared(pairs)
-    return found
+            comparisons[name] = compare(pairs)
+    return comparisons

@@ -1,10 +1,11 @@
-"""The limit: the least that an HTTP server in Python can do around the gateway's own SQL.
+"""Serve the gateway's own SQL with a minimal HTTP handler: the limit of what Python can reach.
 
-A bare aiohttp handler on uvloop that reads the POSTed parameters with orjson, runs the statement
-and sends the bytes. It knows no GraphQL, no token and no limit. Connections are opened as the
-gateway opens them, so that PostgreSQL plans and runs the statements in the same way.
+A bare aiohttp handler on uvloop reads the POSTed parameters with orjson, runs the statement and
+sends the bytes. It has no GraphQL, no tokens and no rate limit. Connections are opened as in the
+gateway, so that PostgreSQL plans and runs the statements in the same way.
 
-``python limit.py PORT DATABASE_URL STATEMENTS``: the last is a JSON file of SQL by name.
+Usage: ``python limit.py PORT DATABASE_URL STATEMENTS``, where STATEMENTS is a JSON file that maps
+names to SQL.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from storage.database.pool import open_pool
 
 
 async def application(url: str, statements: dict[str, str]) -> web.Application:
-    """The application with its one handler."""
+    """Return the application."""
     pool = await open_pool(url)
 
-    async def answer(request: web.Request) -> web.Response:
-        asked = orjson.loads(await request.read())
+    async def handle(request: web.Request) -> web.Response:
+        call = orjson.loads(await request.read())
         async with pool.acquire() as connection:
-            found = await connection.fetchval(statements[asked["name"]], *asked["parameters"])
-        body = b'{"data":{"%b":%b}}' % (asked["field"].encode(), found)
+            value = await connection.fetchval(statements[call["name"]], *call["parameters"])
+        body = b'{"data":{"%b":%b}}' % (call["field"].encode(), value)
         return web.Response(body=body, content_type="application/json")
 
     app = web.Application()
-    app.router.add_post("/", answer)
+    app.router.add_post("/", handle)
     return app
 
 

@@ -1,4 +1,4 @@
-// The load, for k6: POST the bodies of a file (one a line) in turn, and print what came of it as JSON.
+// Generate load with k6: POST the lines of a file as bodies in turn, and print a JSON summary.
 
 import http from "k6/http";
 import exec from "k6/execution";
@@ -28,10 +28,10 @@ export default function () {
 }
 
 export function handleSummary({ metrics }) {
-  const found = {
+  const summary = {
     rate: metrics.http_reqs ? metrics.http_reqs.values.rate : 0,
     median_ms: metrics.http_req_duration ? metrics.http_req_duration.values.med : 0,
     failed: metrics.http_req_failed ? metrics.http_req_failed.values.passes : 0,
   };
-  return { stdout: JSON.stringify(found) };
+  return { stdout: JSON.stringify(summary) };
 }

@@ -1,5 +1,5 @@
--- The load, for wrk: POST the bodies of a file (one a line) in turn, and print what came of it as
--- JSON. Arguments: the file, and the value of the Authorization header ("" for none).
+-- Generate load with wrk: POST the lines of a file as bodies in turn, and print a JSON summary.
+-- Arguments: the file, and the value of the Authorization header ("" for none).
 
 local requests = {}
 local current = 0

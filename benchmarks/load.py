@@ -1,7 +1,7 @@
-"""In charge of the load: many connections that ask one server for a while, by wrk or by k6.
+"""Generate load on one server with wrk or k6, on many connections at once.
 
-wrk is taken where it is installed: it needs a tenth of the processor time that k6 does, which the
-servers and PostgreSQL are left to share on a small machine. k6 comes with ``make bench``.
+wrk is preferred if it is installed: it needs a tenth of the processor time of k6, and the servers
+and PostgreSQL share the processors with it. ``make bench`` installs k6.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import orjson
 
 _HERE = Path(__file__).parent
 _TIMEOUT = 60
-"""Seconds that an answer may take before it counts as failed."""
+"""The seconds after which a request counts as failed."""
 
 
 class LoadError(Exception):
-    """The load could not be made, or a server did not stand it."""
+    """The load tool failed, or a server failed under load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is asked: an address, the bodies to POST in turn, and the token to show, if any."""
+    """A URL, the bodies to POST to it in turn, and a token, if there is one."""
 
     url: str
     bodies: Sequence[bytes]
@@ -36,18 +36,18 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What came of it."""
+class Measurement:
+    """The result of a load."""
 
     rate: float
-    """Answers per second."""
+    """The responses per second."""
     median_ms: float
-    """The middle latency, in milliseconds."""
+    """The median latency in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadTool:
-    """A program that makes the load."""
+    """A program that generates load."""
 
     name: str
     program: str
@@ -55,34 +55,41 @@ class LoadTool:
 
     @classmethod
     def find(cls, preferred: str | None, k6: Path) -> LoadTool:
-        """The tool of this name, or the best there is; raises ``LoadError``."""
-        found = {"wrk": shutil.which("wrk"), "k6": str(k6) if k6.exists() else shutil.which("k6")}
-        for name, program in found.items():
+        """Return the preferred tool, or by default wrk if it is installed and k6 otherwise.
+
+        Raises:
+            LoadError: the tool is not installed.
+        """
+        programs = {
+            "wrk": shutil.which("wrk"),
+            "k6": str(k6) if k6.exists() else shutil.which("k6"),
+        }
+        for name, program in programs.items():
             if program is not None and preferred in (None, name):
                 return cls(name, program)
         raise LoadError(f"{preferred or 'neither wrk nor k6'} is not installed")
 
     def version(self) -> str:
-        """What the tool says of itself."""
+        """Return the name and version that the tool prints."""
         flag = {"wrk": "-v", "k6": "version"}[self.name]
-        said = subprocess.run([self.program, flag], capture_output=True, text=True, check=False)
-        return " ".join((said.stdout or said.stderr).split()[:2])
+        result = subprocess.run([self.program, flag], capture_output=True, text=True, check=False)
+        return " ".join((result.stdout or result.stderr).split()[:2])
 
-    async def run(self, target: Target, seconds: float) -> Measured:
-        """Ask ``target`` on all connections for so long (rounded up to whole seconds).
+    async def run(self, target: Target, seconds: float) -> Measurement:
+        """Send requests to a target on all connections for some seconds (rounded up).
 
         Raises:
-            LoadError: not every answer was a success.
+            LoadError: the tool failed, or a request did.
         """
-        whole = max(1, round(seconds + 0.4999))
+        duration = max(1, round(seconds + 0.4999))
         with NamedTemporaryFile(suffix=".txt") as file:
             file.write(b"\n".join(target.bodies) + b"\n")
             file.flush()
             token = f"Bearer {target.token}" if target.token else ""
             command, environment = (
-                self._wrk(target.url, file.name, token, whole)
+                self._wrk(target.url, file.name, token, duration)
                 if self.name == "wrk"
-                else self._k6(target.url, file.name, token, whole)
+                else self._k6(target.url, file.name, token, duration)
             )
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -90,15 +97,15 @@ class LoadTool:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
-            async with asyncio.timeout(whole + 2 * _TIMEOUT):
-                said, complaint = await process.communicate()
+            async with asyncio.timeout(duration + 2 * _TIMEOUT):
+                stdout, stderr = await process.communicate()
         try:
-            found = orjson.loads(said.splitlines()[-1])
+            summary = orjson.loads(stdout.splitlines()[-1])
         except (orjson.JSONDecodeError, IndexError):
-            raise LoadError(f"{self.name} failed: {complaint.decode()[-500:]}") from None
-        if found["failed"]:
-            raise LoadError(f"{found['failed']} requests failed")
-        return Measured(found["rate"], found["median_ms"])
+            raise LoadError(f"{self.name} failed: {stderr.decode()[-500:]}") from None
+        if summary["failed"]:
+            raise LoadError(f"{summary['failed']} requests failed")
+        return Measurement(summary["rate"], summary["median_ms"])
 
     def _wrk(
         self, url: str, bodies: str, token: str, seconds: int

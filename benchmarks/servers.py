@@ -1,4 +1,4 @@
-"""In charge of the servers that are measured: each a process of its own on a free local port."""
+"""Run the measured servers, each as a process on a free local port."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
-_START = 60.0
-_STOP = 10.0
-"""Seconds that a server may take to start and to stop."""
-_REST = 60.0
-"""Seconds that a server may go on working after the last request."""
-_LOOK = 0.25
-_ANSWER = 120.0
-"""Seconds that one answer may take."""
+_START_TIMEOUT = 60.0
+"""The seconds that a server may take to start."""
+_STOP_TIMEOUT = 10.0
+"""The seconds that a server may take to stop."""
+_IDLE_TIMEOUT = 60.0
+"""The maximum seconds to wait until a server is idle."""
+_IDLE_INTERVAL = 0.25
+"""The seconds over which the processor time of a server is measured."""
+_REQUEST_TIMEOUT = 120.0
+"""The seconds that one request may take."""
 
 
 class ServerError(Exception):
-    """A server does not start, or does not answer as it should."""
+    """A server does not start, or does not respond as expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that listens."""
+    """A running server."""
 
     port: int
     pid: int
@@ -38,16 +40,24 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it answers GraphQL."""
+        """The URL of its GraphQL endpoint."""
         return f"http://127.0.0.1:{self.port}{self.path}"
 
-    def ask(self, body: bytes) -> bytes:
-        """The answer to a POST of this body; raises ``ServerError`` where it is no success."""
-        return self.send("POST", self.path, body)
+    def post(self, body: bytes) -> bytes:
+        """POST a body to the GraphQL endpoint. Return the body of the response.
 
-    def send(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """The body of the answer to any request; raises ``ServerError`` where it is no success."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER)
+        Raises:
+            ServerError: the response is not a success.
+        """
+        return self.request("POST", self.path, body)
+
+    def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """Send a request. Return the body of the response.
+
+        Raises:
+            ServerError: the response is not a success.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_REQUEST_TIMEOUT)
         headers = {"Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -56,24 +66,24 @@ class Server:
             response = connection.getresponse()
             answer = response.read()
         if response.status >= 300 or answer.startswith((b'{"errors"', b'{"data":null')):
-            raise ServerError(f"{method} {path} was answered {response.status}: {answer[:500]!r}")
+            raise ServerError(f"{method} {path} returned {response.status}: {answer[:500]!r}")
         return answer
 
-    async def rest(self) -> None:
-        """Wait until the server has finished what it was asked and nobody waits for any more.
+    async def wait_until_idle(self) -> None:
+        """Wait until the server has finished the requests whose clients are gone.
 
-        A slow one is left with work for seconds when the load ends, which whoever is measured next
-        would have to share the processors with.
+        A slow server has work left for seconds after the load has ended. It would share the
+        processors with the server that is measured next.
         """
-        deadline = time.monotonic() + _REST
+        deadline = time.monotonic() + _IDLE_TIMEOUT
         busy = True
         while busy and time.monotonic() < deadline:
             before = self._processor_time()
-            await asyncio.sleep(_LOOK)
-            busy = self._processor_time() - before > _LOOK / 10
+            await asyncio.sleep(_IDLE_INTERVAL)
+            busy = self._processor_time() - before > _IDLE_INTERVAL / 10
 
     def _processor_time(self) -> float:
-        """Seconds that the process has worked; always 0 on a system that does not tell."""
+        """Return the processor seconds of the process, always 0 on a system without /proc."""
         stat = Path(f"/proc/{self.pid}/stat")
         if not stat.exists():
             return 0.0
@@ -81,22 +91,22 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> int:
-        """Bytes that the process holds in memory now."""
+        """Return the resident memory of the process in bytes."""
         return self._status("VmRSS")
 
     def peak_memory(self) -> int:
-        """The most bytes that it held since ``forget_peak``."""
+        """Return the maximum resident memory in bytes since ``reset_peak_memory``."""
         return self._status("VmHWM")
 
-    def forget_peak(self) -> None:
-        """Count the peak from now on."""
+    def reset_peak_memory(self) -> None:
+        """Set the maximum resident memory to the current value."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def _status(self, name: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
-        raise ServerError(f"this system does not tell {name}")
+        raise ServerError(f"this system does not report {name}")
 
 
 @contextlib.asynccontextmanager
@@ -107,10 +117,17 @@ async def running(
     path: str = "/",
     token: str | None = None,
 ) -> AsyncIterator[Server]:
-    """A server that is started by a command, in which ``{port}`` stands for the port to take.
+    """Run a server for the duration of the block.
+
+    Args:
+        command: the command. ``{port}`` in it is replaced by the port.
+        environment: variables to set in addition to the current ones.
+        path: the path of the GraphQL endpoint.
+        token: the token that requests are sent with.
 
     Raises:
-        ServerError: it does not listen after a minute, or ends before; with what it said last.
+        ServerError: the server exits or does not listen within a minute. The message ends with its
+            last output.
     """
     port = _free_port()
     with TemporaryFile() as log:
@@ -131,7 +148,7 @@ async def running(
 
 
 async def _listens(port: int, process: asyncio.subprocess.Process) -> bool:
-    deadline = time.monotonic() + _START
+    deadline = time.monotonic() + _START_TIMEOUT
     while process.returncode is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -146,7 +163,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), _STOP)
+        await asyncio.wait_for(process.wait(), _STOP_TIMEOUT)
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -1,7 +1,7 @@
-"""In charge of what is asked: the operations, their SQL, and the same request for each contestant.
+"""Define the measured operations, their SQL, and the same requests for every contestant.
 
-Every contestant has the same data in its own words. ``Words`` says which: how it puts a request,
-and how its answer reads in the gateway's words, so that the answers can be compared.
+Every contestant has the same data, but not the same schema. An ``Adapter`` builds its requests,
+and converts its responses to the gateway's schema, so that responses can be compared.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from storage.reads.plan import Scope, Visibility
 
 HERE = Path(__file__).parent
 PAGES = (1, 10, 50, 200)
-"""Whole trees on a page."""
+"""The numbers of complete trees on a page."""
 ADMIN = Scope(Visibility.ALL, sources=True)
-"""What the viewer of the benchmark sees: everything, as the peers' only one does."""
+"""The scope of the benchmark's viewer: everything, as in the peers."""
 
-_STARTS = 200
-"""Rows from the start of one page that is asked for to the start of the next."""
+_INTERVAL = 200
+"""The number of rows between the starts of two requested pages."""
 
 
 def documents(path: Path) -> dict[str, str]:
-    """The operations of a file, each with the fragments that it needs, by their names.
+    """Return the operations of a file by name, each with the fragments that it needs.
 
-    Clients send one operation at a time, and Mercurius keeps one compiled operation a document.
+    Clients send one operation at a time, and Mercurius caches one compiled operation per document.
     """
     operations = separate_operations(parse(path.read_text("utf-8")))
     return {name: print_ast(document) for name, document in operations.items()}
@@ -40,17 +40,17 @@ def documents(path: Path) -> dict[str, str]:
 
 DOCUMENTS = documents(HERE / "work.graphql")
 FRAGMENT = DOCUMENTS["Page"][DOCUMENTS["Page"].index("fragment") :]
-"""All of a tree."""
+"""The fragment that selects a complete tree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kind of request."""
+    """A kind of request."""
 
     name: str
     title: str
     trees: int | None = None
-    """On a page; None for a single process."""
+    """The number of trees on the page, None for a single process."""
 
 
 CASES = (
@@ -59,89 +59,91 @@ CASES = (
 )
 
 
-class Words(Protocol):
-    """How a contestant is asked and how it answers."""
+class Adapter(Protocol):
+    """Builds the requests of a contestant and reads its responses."""
 
     def page(self, first: int, after: str) -> bytes:
-        """The body of a request for a page; ``after`` is the gateway's cursor."""
+        """Return the body of a request for a page. ``after`` is a cursor of the gateway."""
         ...
 
     def one(self, reference: str) -> bytes:
-        """The body of a request for a single process."""
+        """Return the body of a request for a single process."""
         ...
 
     def read(self, answer: bytes) -> object:
-        """An answer as JSON in the gateway's words, cursors left out."""
+        """Return the data of a response in the gateway's schema, without cursors."""
         ...
 
 
-def bodies(case: Case, words: Words, cursors: Sequence[str]) -> list[bytes]:
-    """The requests of a case, which are asked in turn."""
+def request_bodies(case: Case, adapter: Adapter, cursors: Sequence[str]) -> list[bytes]:
+    """Return the request bodies of a case, which are sent in turn."""
     if case.trees is not None:
-        return [words.page(case.trees, cursor) for cursor in cursors]
-    numbers = range(1, len(cursors) * _STARTS, _STARTS)
-    return [words.one(reference(number)) for number in numbers]
+        return [adapter.page(case.trees, cursor) for cursor in cursors]
+    numbers = range(1, len(cursors) * _INTERVAL, _INTERVAL)
+    return [adapter.one(reference(number)) for number in numbers]
 
 
 def reference(number: int) -> str:
-    """The reference of a generated process (``storage.demo``)."""
+    """Return the reference of a generated process (``storage.demo.load``)."""
     return f"load-{number:07}"
 
 
-def walk(server: Server, documents: Mapping[str, str], field: str, count: int) -> list[str]:
-    """The cursors of every so many rows of ``count``, as a client finds them: page by page."""
-    found: list[str] = []
+def collect_cursors(
+    server: Server, documents: Mapping[str, str], field: str, count: int
+) -> list[str]:
+    """Page through ``count`` rows as a client does. Return the end cursor of each page."""
+    cursors: list[str] = []
     after: str | None = None
-    for _ in range(_STARTS, count, _STARTS):
-        body = _body(documents, "Page", {"first": _STARTS, "after": after})
-        page = orjson.loads(server.ask(body))["data"][field]
+    for _ in range(_INTERVAL, count, _INTERVAL):
+        body = _body(documents, "Page", {"first": _INTERVAL, "after": after})
+        page = orjson.loads(server.post(body))["data"][field]
         after = page["pageInfo"]["endCursor"]
         if after is None:
-            raise ServerError("the walk through the pages came to an early end")
-        found.append(after)
-    return found
+            raise ServerError("the pages ended too early")
+        cursors.append(after)
+    return cursors
 
 
 def _body(documents: Mapping[str, str], name: str, variables: Mapping[str, object]) -> bytes:
     return orjson.dumps({"query": documents[name], "operationName": name, "variables": variables})
 
 
-class OwnWords:
-    """Of the gateway, and of the peers that were given its schema and its cursors."""
+class GatewayAdapter:
+    """Adapts the gateway, and the peers that implement its schema and cursors."""
 
     def page(self, first: int, after: str) -> bytes:
-        """The operation of ``work.graphql``."""
+        """Return the body with the operation of ``work.graphql``."""
         return _body(DOCUMENTS, "Page", {"first": first, "after": after})
 
     def one(self, reference: str) -> bytes:
-        """The operation of ``work.graphql``."""
+        """Return the body with the operation of ``work.graphql``."""
         return _body(DOCUMENTS, "One", {"reference": reference})
 
     def read(self, answer: bytes) -> object:
-        """As it is, but for the cursor."""
+        """Return the data of a response without the cursor."""
         data = orjson.loads(answer)["data"]
         data.get("processes", {}).get("pageInfo", {}).pop("endCursor", None)
         return data
 
 
-class LimitWords(OwnWords):
-    """Of the limit: the parameters of the very statements that the gateway runs."""
+class LimitAdapter(GatewayAdapter):
+    """Adapts the limit. Its requests are the parameters of the statements that the gateway runs."""
 
     def __init__(self, compiler: OperationCompiler) -> None:
         self._page = compiled(compiler, DOCUMENTS["Page"], {"first": 1, "after": _ANY_CURSOR})
         self._one = compiled(compiler, DOCUMENTS["One"], {"reference": ""})
 
     def statements(self) -> dict[str, str]:
-        """Their SQL, by name."""
+        """Return the SQL of the statements by name."""
         return {"page": self._page.statement.sql, "one": self._one.statement.sql}
 
     def page(self, first: int, after: str) -> bytes:
-        """Reading the cursor is not for the limit to do."""
+        """Return the statement's parameters, so that the limit need not read the cursor."""
         values = RunValues({"first": first, "after": after}, profile_id=1)
         return self._body("page", "processes", self._page.arguments(values))
 
     def one(self, reference: str) -> bytes:
-        """As a page."""
+        """Return the statement's parameters."""
         values = RunValues({"reference": reference}, profile_id=1)
         return self._body("one", "process", self._one.arguments(values))
 
@@ -153,32 +155,32 @@ _ANY_CURSOR = "WyJkYXRhYmFzZV9pZCIsIDFd"  # ["database_id", 1]
 
 
 def compiled(compiler: OperationCompiler, document: str, variables: dict[str, Any]) -> CompiledRead:
-    """What the gateway runs for an operation of one root field."""
+    """Compile an operation with one root field."""
     operation = compiler.document(document).operation(None)
     (field,) = compiler.query(operation, variables, ADMIN).fields
     assert field.read is not None, field.error
     return field.read
 
 
-class PostGraphileWords:
-    """Of a schema that follows from the tables."""
+class PostGraphileAdapter:
+    """Adapts PostGraphile, which derives its schema from the tables."""
 
     documents = documents(HERE / "peers" / "postgraphile.graphql")
 
     def __init__(self, cursors: Mapping[str, str]) -> None:
-        """``cursors`` has PostGraphile's for each of the gateway's."""
+        """Create the adapter. ``cursors`` maps the gateway's cursors to PostGraphile's."""
         self._cursors = cursors
 
     def page(self, first: int, after: str) -> bytes:
-        """The operation of ``peers/postgraphile.graphql``."""
+        """Return the body with the operation of ``peers/postgraphile.graphql``."""
         return _body(self.documents, "Page", {"first": first, "after": self._cursors[after]})
 
     def one(self, reference: str) -> bytes:
-        """The operation of ``peers/postgraphile.graphql``."""
+        """Return the body with the operation of ``peers/postgraphile.graphql``."""
         return _body(self.documents, "One", {"reference": reference})
 
     def read(self, answer: bytes) -> object:
-        """The same trees in the gateway's words."""
+        """Return the data of a response in the gateway's schema, without cursors."""
         data = orjson.loads(answer)["data"]
         if "processByReference" in data:
             return {"process": self._process(data["processByReference"])}
@@ -193,7 +195,7 @@ class PostGraphileWords:
     def _process(self, node: dict[str, Any]) -> dict[str, Any]:
         actions = node.pop("actionsByProcessId")["nodes"]
         inputs = node.pop("inputsByProcessId")["nodes"]
-        authorised = node.pop("authorisationsByProcessId")["nodes"]
+        authorizations = node.pop("authorisationsByProcessId")["nodes"]
         return self._renamed(node, enabled="state") | {
             "mode": node["mode"].upper(),
             "espace": self._renamed(node["espaceByEspaceId"]),
@@ -203,13 +205,13 @@ class PostGraphileWords:
                 for action in actions
             ],
             "inputs": [self._renamed(part, enabled="askedWhen") for part in inputs],
-            "profiles": [self._renamed(part["profileByProfileId"]) for part in authorised],
+            "profiles": [self._renamed(part["profileByProfileId"]) for part in authorizations],
         }
 
     def _renamed(self, row: dict[str, Any], enabled: str = "") -> dict[str, Any]:
-        """A row with the gateway's names for its id and its state."""
-        kept = {name: value for name, value in row.items() if "By" not in name}
-        kept["databaseId"] = kept.pop("rowId")
+        """Return a row with the gateway's names of its id and its state."""
+        renamed = {name: value for name, value in row.items() if "By" not in name}
+        renamed["databaseId"] = renamed.pop("rowId")
         if enabled:
-            kept[enabled] = "ENABLED" if kept.pop("enabled") else "DISABLED"
-        return kept
+            renamed[enabled] = "ENABLED" if renamed.pop("enabled") else "DISABLED"
+        return renamed

@@ -1,8 +1,8 @@
-// A peer: Mercurius on Fastify, with just-in-time compilation and a loader for each relation, and pg
-// with prepared statements. Loaders do not cache, which its documentation calls the faster way where
-// the same object is not asked for again.
+// Serve the data with Mercurius on Fastify: just-in-time compilation, a loader for each relation, and
+// pg with prepared statements. The loaders do not cache. The documentation recommends that for speed
+// if the same object is not requested twice.
 //
-// node mercurius.mjs PORT DATABASE_URL
+// Usage: node mercurius.mjs PORT DATABASE_URL
 
 import Fastify from "fastify";
 import mercurius from "mercurius";
@@ -38,7 +38,7 @@ const schema = `
   }
 `;
 
-// Columns are read under the names of the schema, so that no resolver has to rename them.
+// Columns get the names of the schema in SQL, so that no resolver renames them.
 const state = `CASE WHEN enabled THEN 'ENABLED' ELSE 'DISABLED' END`;
 const process_ = `id AS "databaseId", espace_id AS "espaceId", reference, name,
   name_enable AS "nameEnable", name_disable AS "nameDisable", description, icon,
@@ -66,11 +66,11 @@ const resolvers = {
   Query: {
     async processes(_, { first, after }) {
       const start = after ? JSON.parse(Buffer.from(after, "base64").toString())[1] : 0;
-      const found = await rows("page", start, first + 1);
-      const nodes = found.slice(0, first);
-      const place = nodes.length ? `["database_id", ${nodes.at(-1).databaseId}]` : null;
-      const endCursor = place && Buffer.from(place).toString("base64");
-      return { nodes, pageInfo: { hasNextPage: found.length > first, endCursor } };
+      const page = await rows("page", start, first + 1);
+      const nodes = page.slice(0, first);
+      const position = nodes.length ? `["database_id", ${nodes.at(-1).databaseId}]` : null;
+      const endCursor = position && Buffer.from(position).toString("base64");
+      return { nodes, pageInfo: { hasNextPage: page.length > first, endCursor } };
     },
     async process(_, { reference }) {
       return (await rows("one", reference))[0] ?? null;
@@ -78,7 +78,7 @@ const resolvers = {
   },
 };
 
-/** Loads the rows that belong to each of many processes. */
+/** Return a loader of the rows that belong to processes. */
 function parts(name) {
   const loader = async (queries) => {
     const lists = new Map(queries.map(({ obj }) => [obj.databaseId, []]));
@@ -92,8 +92,8 @@ function parts(name) {
 
 async function espaces(queries) {
   const ids = new Set(queries.map(({ obj }) => obj.espaceId));
-  const found = new Map((await rows("espace", [...ids])).map((row) => [row.databaseId, row]));
-  return queries.map(({ obj }) => found.get(obj.espaceId) ?? null);
+  const byId = new Map((await rows("espace", [...ids])).map((row) => [row.databaseId, row]));
+  return queries.map(({ obj }) => byId.get(obj.espaceId) ?? null);
 }
 
 const loaders = {

@@ -1,8 +1,8 @@
-// A peer: PostGraphile 5 as its documentation sets it up for production: the Amber preset, the pg
-// adaptor with a pool, no GraphiQL, no explain. Run with NODE_ENV=production and
-// GRAPHILE_ENV=production, which switch off its checks for development.
+// Serve the data with PostGraphile 5, set up for production as its documentation describes: the Amber
+// preset, the pg adaptor with a pool, no GraphiQL, no explain. NODE_ENV=production and
+// GRAPHILE_ENV=production must be set. They turn off its development checks.
 //
-// node postgraphile.mjs PORT DATABASE_URL
+// Usage: node postgraphile.mjs PORT DATABASE_URL
 
 import { createServer } from "node:http";
 import { postgraphile } from "postgraphile";

@@ -1,0 +1,145 @@
+"""Hold the results of a run, and compare them with the goals."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from contestants import TITLES
+from figures import Comparison, Growth, Memory, WholeTable
+
+_PYTHON_PACKAGES = ("aiohttp", "asyncpg", "orjson", "strawberry-graphql", "uvloop")
+
+
+@dataclass(slots=True)
+class Results:
+    """The results of a run."""
+
+    date: str
+    quick: bool
+    rounds: int
+    seconds: float
+    connections: int
+    count: int
+    large_count: int
+    machine: dict[str, str]
+    versions: dict[str, str]
+    rates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """The requests per second of each round, by case and contestant."""
+    latencies: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """The median latencies in milliseconds of each round, by case and contestant."""
+    whole: list[WholeTable] = field(default_factory=list)
+    bulk: Comparison | None = None
+    memory: Memory | None = None
+    growth: list[Growth] = field(default_factory=list)
+    workers: dict[str, Comparison] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """The parts and contestants that were not measured, with the reasons."""
+
+    def ratio(self, case: str, peer: str) -> float | None:
+        """Return the median over the rounds of the gateway's rate divided by the peer's."""
+        ours, theirs = self.rates.get(case, {}).get("gateway"), self.rates.get(case, {}).get(peer)
+        if not ours or not theirs:
+            return None
+        return statistics.median(own / other for own, other in zip(ours, theirs, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A ratio to reach."""
+
+    title: str
+    bound: float
+    measured: float | None
+    at_least: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """Whether the goal is reached, in Markdown."""
+        if self.measured is None:
+            return "missing"
+        reached = self.measured >= self.bound if self.at_least else self.measured <= self.bound
+        return "reached" if reached else "**missed**"
+
+
+def goals(results: Results) -> list[Goal]:
+    """Return all goals with the measured ratios."""
+    peers = {
+        "limit": {1: 0.90, 10: 0.90, 50: 0.95, 200: 0.95},
+        "postgraphile": {1: 1.5, 10: 1.5, 50: 2.5, 200: 4.0},
+        "dataloaders": {50: 30.0},
+    }
+    result = [
+        Goal(
+            f"gateway / {TITLES[peer]}, page of {trees}",
+            bound,
+            results.ratio(f"page-{trees}", peer),
+        )
+        for peer, bounds in peers.items()
+        for trees, bound in bounds.items()
+    ]
+    everything = next((w for w in results.whole if w.route == "GET /process"), None)
+    memory, growth = results.memory, results.growth
+    busy = results.workers.get("introspection")
+    result += [
+        Goal(
+            "GET /process of all processes, time / its SQL alone",
+            1.15,
+            everything.seconds.ratio if everything else None,
+            at_least=False,
+        ),
+        Goal(
+            "GET /process of all processes, increase of the worker's memory / response",
+            3.0,
+            memory.peak / memory.size if memory else None,
+            at_least=False,
+        ),
+        Goal(
+            "PUT /processes of all processes, time / its UPDATE alone",
+            1.5,
+            results.bulk.ratio if results.bulk else None,
+            at_least=False,
+        ),
+        Goal(
+            f"page of 50, {results.large_count:,} processes / {results.count:,}, slowest kind",
+            1.2,
+            max(kind.ratio for kind in growth) if growth else None,
+            at_least=False,
+        ),
+        Goal("two workers / one, PostgreSQL idle", 1.6, busy.ratio if busy else None),
+    ]
+    return result
+
+
+def machine() -> dict[str, str]:
+    """Return a description of the machine."""
+    cpu = memory = "unknown"
+    cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        cpu = names[0].split(":", 1)[1].strip() if names else cpu
+    if meminfo.exists():
+        kilobytes = int(meminfo.read_text().splitlines()[0].split()[1])
+        memory = f"{kilobytes / 2**20:.0f} GiB"
+    return {
+        "processor": cpu,
+        "cores": str(os.cpu_count()),
+        "memory": memory,
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def python_versions() -> dict[str, str]:
+    """Return the versions of Python and of the main packages."""
+    return {"Python": platform.python_version()} | {
+        name: version(name) for name in _PYTHON_PACKAGES
+    }
+
+
+def format_rate(value: float) -> str:
+    """Return a number of requests per second as text."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
