@@ -64,16 +64,17 @@ _PROFILES = 10
 # The rows of an earlier run are used again. The update changes nothing: it makes the statement
 # return the ids of existing rows.
 _INSERT_ESPACES = """INSERT INTO espace (reference, name, description, icon)
-    SELECT 'load-room-' || lpad(place::text, 2, '0'), room, 'Generated for load work.', 'door-open'
-    FROM unnest($1::text[]) WITH ORDINALITY AS new (room, place) ORDER BY place
+    SELECT 'load-room-' || lpad(ordinal::text, 2, '0'), room, 'Generated for load work.',
+        'door-open'
+    FROM unnest($1::text[]) WITH ORDINALITY AS new (room, ordinal) ORDER BY ordinal
     ON CONFLICT (reference) DO UPDATE SET reference = excluded.reference RETURNING id"""
 _INSERT_SOURCES = """INSERT INTO source (name, kind)
-    SELECT 'load-device-' || lpad(place::text, 2, '0'), 'echo'
-    FROM generate_series(1, $1::integer) AS place ORDER BY place
+    SELECT 'load-device-' || lpad(ordinal::text, 2, '0'), 'echo'
+    FROM generate_series(1, $1::integer) AS ordinal ORDER BY ordinal
     ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"""
 _INSERT_PROFILES = """INSERT INTO profile (name, permissions)
-    SELECT 'load-profile-' || lpad(place::text, 2, '0'), '{process:read,process:execute}'
-    FROM generate_series(1, $1::integer) AS place ORDER BY place
+    SELECT 'load-profile-' || lpad(ordinal::text, 2, '0'), '{process:read,process:execute}'
+    FROM generate_series(1, $1::integer) AS ordinal ORDER BY ordinal
     ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"""
 
 _HIGHEST_NUMBER = """SELECT coalesce(max(substring(reference FROM 6)::integer), 0) FROM process
@@ -116,15 +117,15 @@ _INSERT_INPUTS = """INSERT INTO input (process_id, position, reference, name, ty
 # inputs.
 _INSERT_ACTIONS = """INSERT INTO action
         (process_id, position, source_id, action, enabled, arguments, subprocess_id)
-    SELECT process_id, place,
+    SELECT process_id, ordinal,
         CASE WHEN calls THEN $5::integer
-            ELSE ($4::integer[])[1 + (k + place) % cardinality($4)] END,
+            ELSE ($4::integer[])[1 + (k + ordinal) % cardinality($4)] END,
         CASE WHEN calls THEN 'load-' || lpad(($1::integer + k / 10)::text, 7, '0')
-            ELSE (ARRAY['on', 'set', 'wait', 'off'])[place] END,
-        place <= 2,
+            ELSE (ARRAY['on', 'set', 'wait', 'off'])[ordinal] END,
+        ordinal <= 2,
         CASE WHEN calls THEN
             '[{"reference":"level","value":"{level}"},{"reference":"until","value":"{until}"}]'
-        WHEN place <= 2 THEN format(
+        WHEN ordinal <= 2 THEN format(
             '[{"reference":"channel","value":"%s"},{"reference":"level","value":"{level}"}]',
             k % 64)
         ELSE format(
@@ -133,9 +134,9 @@ _INSERT_ACTIONS = """INSERT INTO action
         END::json,
         CASE WHEN calls THEN called_id END
     FROM unnest($2::integer[], $3::integer[], $6::integer[]) AS process (k, process_id, called_id)
-    CROSS JOIN generate_series(1, 4) AS place,
-        LATERAL (SELECT place = 4 AND called_id IS NOT NULL AS calls) AS derived
-    ORDER BY k, place"""
+    CROSS JOIN generate_series(1, 4) AS ordinal,
+        LATERAL (SELECT ordinal = 4 AND called_id IS NOT NULL AS calls) AS derived
+    ORDER BY k, ordinal"""
 
 _INSERT_AUTHORISATIONS = """INSERT INTO authorisation (process_id, profile_id)
     SELECT process_id, ($3::integer[])[1 + (k + step) % cardinality($3)]

@@ -1,6 +1,6 @@
 """Read the rows that actions refer to, and check the calls between processes.
 
-Every function runs in the caller's transaction. ``only_profile`` is the profile whose authorised
+Every function runs in the caller's transaction. ``only_profile`` is the profile whose authorized
 processes exist for the caller. None stands for viewers who see all processes.
 """
 

@@ -1,6 +1,6 @@
 """Insert, find and reorder the parts of processes: their actions and inputs.
 
-Every function runs in the caller's transaction. ``only_profile`` is the profile whose authorised
+Every function runs in the caller's transaction. ``only_profile`` is the profile whose authorized
 processes exist for the caller. None stands for viewers who see all processes.
 """
 
@@ -42,11 +42,11 @@ async def insert_actions(
     rows = await transaction.fetch(
         """INSERT INTO action
             (process_id, position, source_id, action, enabled, arguments, subprocess_id)
-        SELECT $1, $2 + place - 1, source_id, action, enabled, arguments::json, subprocess_id
+        SELECT $1, $2 + ordinal - 1, source_id, action, enabled, arguments::json, subprocess_id
         FROM unnest($3::integer[], $4::text[], $5::boolean[], $6::text[], $7::integer[])
             WITH ORDINALITY
-            AS new (source_id, action, enabled, arguments, subprocess_id, place)
-        ORDER BY place RETURNING id""",
+            AS new (source_id, action, enabled, arguments, subprocess_id, ordinal)
+        ORDER BY ordinal RETURNING id""",
         process_id,
         position,
         [action.source_id for action in actions],
@@ -64,10 +64,10 @@ async def insert_inputs(
     """Insert inputs in order, starting at ``position``. Return their ids in the same order."""
     rows = await transaction.fetch(
         """INSERT INTO input (process_id, position, reference, name, type, enabled)
-        SELECT $1, $2 + place - 1, reference, name, type, enabled
+        SELECT $1, $2 + ordinal - 1, reference, name, type, enabled
         FROM unnest($3::text[], $4::text[], $5::text[], $6::boolean[])
-            WITH ORDINALITY AS new (reference, name, type, enabled, place)
-        ORDER BY place RETURNING id""",
+            WITH ORDINALITY AS new (reference, name, type, enabled, ordinal)
+        ORDER BY ordinal RETURNING id""",
         process_id,
         position,
         [new.reference for new in inputs],

@@ -1,6 +1,6 @@
-"""Lock and change processes and their authorisations.
+"""Lock and change processes and their authorizations.
 
-Every function runs in the caller's transaction. ``only_profile`` is the profile whose authorised
+Every function runs in the caller's transaction. ``only_profile`` is the profile whose authorized
 processes exist for the caller. None stands for viewers who see all processes.
 """
 

@@ -371,7 +371,7 @@ async def test_proc_024_authorizes_profiles_of_a_new_process(api: Api) -> None:
 
 async def test_proc_025_ignores_unknown_keys_and_null(api: Api) -> None:
     process = await api.process(
-        colour="red",
+        unknown="red",
         espace=None,
         mode=None,
         inputs=None,
@@ -384,7 +384,7 @@ async def test_proc_025_ignores_unknown_keys_and_null(api: Api) -> None:
     assert await api.invalid("POST", "/process", body) == "name: is required"
 
 
-async def test_proc_026_refuses_an_unknown_source(api: Api) -> None:
+async def test_proc_026_rejects_an_unknown_source(api: Api) -> None:
     sources = [say(), say() | {"source": "nowhere"}, say() | {"source": {"id": NOBODY}}]
     body = {"reference": "a", "name": "A", "sources": sources, "inputs": [{"name": "x"}]}
     assert await api.invalid("POST", "/process", body) == (
@@ -396,7 +396,7 @@ async def test_proc_026_refuses_an_unknown_source(api: Api) -> None:
     assert message == 'source: there is no source "nowhere"'
 
 
-async def test_proc_027_refuses_an_unknown_process_to_run(api: Api) -> None:
+async def test_proc_027_rejects_an_unknown_process_to_run(api: Api) -> None:
     sources = [run("nothing"), run({"id": NOBODY}), say() | {"action": {"id": 1}}]
     body = {"reference": "a", "name": "A", "sources": sources}
     assert await api.invalid("POST", "/process", body) == (
@@ -406,7 +406,7 @@ async def test_proc_027_refuses_an_unknown_process_to_run(api: Api) -> None:
     )
 
 
-async def test_proc_028_refuses_a_cycle(api: Api) -> None:
+async def test_proc_028_rejects_a_cycle(api: Api) -> None:
     a = await api.process("a")
     await api.process("b", sources=[run("a")])
     await api.process("c", sources=[run("b")])
