@@ -1,72 +1,74 @@
-"""In charge of the command line: ``process-gateway`` and its commands.
-
-Commands import what only they need: all that the server is made of takes a second to import, and
-most commands do without.
-"""
+"""Define the command line of ``process-gateway``: commands, options, and exit statuses."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
+from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal, get_args, get_origin
 
 import uvloop
 
-from gateway.auth.tokens import TokenKeys, parse_ttl
-from gateway.postgres.open import open_database
+from gateway import commands
 from gateway.settings.load import load_settings
 from gateway.settings.model import Settings, SettingsError
-from resolvers.errors.catalogue import GatewayError
-from storage.demo.home import load_home
-from storage.demo.load import generate
-from storage.writes.access import load_profiles, revoke_token
 
-if TYPE_CHECKING:
-    from rest_compat.handler import CompiledDialect
-
-Command = Callable[[argparse.Namespace, Settings], Coroutine[None, None, None]]
-
-_STORAGE_LOG = logging.getLogger("storage.database.errors")
-
-
-class _CommandError(Exception):
-    """The command cannot be done, or not as it was given; the message says why."""
+_BROKEN_PIPE = 128 + signal.SIGPIPE  # what a shell reports for a program that SIGPIPE ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, or 1 with one line on stderr that says why."""
-    parsed = _parser().parse_args(arguments)
+    """Run a command and return its exit status.
+
+    The status is 0 on success, 1 after an error that one line on stderr explains, 130 after Ctrl-C,
+    and 141 if the reader of the output has gone away. Wrong usage exits with 2.
+    """
     try:
-        settings = load_settings(parsed.config, **_given(parsed))
+        try:
+            return _run(_parser().parse_args(arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes again when it exits; that must not fail a second time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    serves = arguments.run is commands.serve
+    try:
+        settings = load_settings(arguments.config, **_settings_in(arguments))
         logging.basicConfig(
             level=settings.log_level.upper(),
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
             stream=sys.stderr,
         )
-        # What ends a command is told in one line; only who keeps serving has a log to tell more in.
-        _STORAGE_LOG.disabled = True
-        uvloop.run(_stoppable(parsed.run(parsed, settings)))
+        # An error that ends a command is reported in one line, without the details of the log.
+        commands.STORAGE_LOG.disabled = True
+        uvloop.run(_stoppable(arguments.run(arguments, settings)))
     except (asyncio.CancelledError, KeyboardInterrupt):
-        # To stop is what ends a server well; of any other command something was left undone.
-        return 0 if parsed.run is _serve else 130
-    except (SettingsError, _CommandError) as error:
+        # A server is meant to be stopped. Any other command was interrupted.
+        return 0 if serves else 130
+    except (SettingsError, commands.CommandError) as error:
         return _fail(str(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return _fail(f"{error.strerror or error}")
     return 0
 
 
 async def _stoppable(command: Coroutine[None, None, None]) -> None:
-    """Run a command; SIGINT and SIGTERM cancel it, so that whatever it has opened is closed.
+    """Run a command. SIGINT and SIGTERM cancel it, so that it closes what it has opened.
 
-    A second one cancels what the first one waits for: requests in flight.
+    A second signal cancels the wait that the first one started, for requests in flight.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -80,6 +82,18 @@ def _fail(message: str) -> int:
     return 1
 
 
+def _settings_in(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return the settings among a command's arguments."""
+    return {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in Settings.model_fields and value is not None
+    }
+
+
+# Parser ------------------------------------------------------------------------------------------
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="process-gateway",
@@ -88,146 +102,85 @@ def _parser() -> argparse.ArgumentParser:
         " file; docs/settings.md lists them.",
     )
     parser.add_argument("--version", action="version", version=version("process-gateway"))
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     common = argparse.ArgumentParser(add_help=False)
-    where = common.add_argument_group("where the data is")
-    where.add_argument("--database-url", metavar="URL", help="an external PostgreSQL, 15 or later")
-    where.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="folder of the embedded one (.gateway)"
-    )
-    where.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with settings")
+    group = common.add_argument_group("configuration")
+    shared_settings = ("database_url", "data_dir")
+    for name in shared_settings:
+        _add_setting(group, name)
+    group.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings.")
 
-    def command(name: str, run: Command, summary: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, parents=[common], help=summary, description=summary)
-        added.set_defaults(run=run)
-        return added
+    def command(
+        name: str, run: commands.Command, summary: str, usage: str | None = None
+    ) -> argparse.ArgumentParser:
+        subparser = subparsers.add_parser(
+            name, parents=[common], help=summary, description=summary, usage=usage
+        )
+        subparser.set_defaults(run=run)
+        return subparser
 
-    serving = command("serve", _serve, "Serve until Ctrl-C or SIGTERM.")
-    serving.add_argument("--host", help="address to listen on (127.0.0.1)")
-    serving.add_argument("--port", type=int, help="port to listen on (8080); 0 for any free one")
-    serving.add_argument("--workers", type=int, metavar="N", help="processes that share it (1)")
-    serving.add_argument(
-        "--demo", action="store_true", default=None, help="load the demo home first"
+    serve = command(
+        "serve",
+        commands.serve,
+        "Serve until Ctrl-C or SIGTERM.",
+        usage="process-gateway serve [options]",
     )
-    command("migrate", _migrate, "Bring the database to the schema of this version.")
-    demo = command("demo", _demo, "Load the demo home, or generated processes for load work.")
-    demo.add_argument("--processes", type=int, metavar="N", help="generate N processes")
-    token = command("token", _token, "Print a new access token, alone.")
-    token.add_argument("--profile", required=True, metavar="NAME", help="whom it speaks for")
-    token.add_argument("--ttl", default="12h", help="how long it is good: 90s, 30m, 12h, 7d (12h)")
-    revoke = command("revoke", _revoke, "Make a token worthless before it expires.")
-    revoke.add_argument("token", metavar="TOKEN", help="the token")
-    command("schema", _schema, "Print the GraphQL schema in SDL.")
-    openapi = command("openapi", _openapi, "Print the OpenAPI document of a legacy dialect.")
-    openapi.add_argument("dialect", choices=("process", "processes"), help="which one")
-    command("routes", _routes, "List the legacy routes: operation and permission of each.")
+    settings = serve.add_argument_group("settings")
+    for name in Settings.model_fields:
+        if name not in shared_settings:
+            _add_setting(settings, name)
+    command("migrate", commands.migrate, "Migrate the database to the schema of this version.")
+    demo = command("demo", commands.demo, "Load the demo home, or generated processes.")
+    demo.add_argument(
+        "--processes", type=int, metavar="N", help="Generate N processes for load tests."
+    )
+    token = command("token", commands.token, "Issue an access token, or inspect one.")
+    action = token.add_mutually_exclusive_group(required=True)
+    action.add_argument("--profile", metavar="NAME", help="Print a new token for this profile.")
+    action.add_argument(
+        "--inspect",
+        type=_read_token,
+        metavar="TOKEN",
+        help="Print the claims of a token and whether it is valid; - reads it from standard input.",
+    )
+    token.add_argument(
+        "--ttl", default="12h", help="Lifetime of a new token: 90s, 30m, 12h, 7d. Default: 12h."
+    )
+    revoke = command("revoke", commands.revoke, "Revoke a token.")
+    revoke.add_argument(
+        "token",
+        type=_read_token,
+        metavar="TOKEN",
+        help="Token to revoke; - reads it from standard input.",
+    )
+    command("schema", commands.schema, "Print the GraphQL schema in SDL.")
+    openapi = command("openapi", commands.openapi, "Print the OpenAPI document of a dialect.")
+    openapi.add_argument("dialect", choices=("process", "processes"), help="Dialect to describe.")
+    command("routes", commands.routes, "List the legacy routes with operation and permission.")
     return parser
 
 
-def _given(parsed: argparse.Namespace) -> dict[str, object]:
-    """The settings among a command's arguments."""
-    return {
-        name: value
-        for name, value in vars(parsed).items()
-        if name in Settings.model_fields and value is not None
-    }
+def _add_setting(group: argparse._ArgumentGroup, name: str) -> None:
+    """Add the option of a setting. Its type, choices and help come from the settings' model."""
+    field = Settings.model_fields[name]
+    option = "--" + name.replace("_", "-")
+    text = (field.description or "").replace("`", "").replace("%", "%%")
+    if field.default is not None:
+        default = str(field.default).lower() if field.annotation is bool else field.default
+        text += f" Default: {default if default != '' else 'none'}."
+    if field.annotation is bool:
+        group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
+    elif get_origin(field.annotation) is Literal:
+        group.add_argument(option, choices=get_args(field.annotation), help=text)
+    elif field.annotation is int:
+        group.add_argument(option, type=int, metavar="N", help=text)
+    elif field.annotation is float:
+        group.add_argument(option, type=float, metavar="N", help=text)
+    else:
+        group.add_argument(option, metavar=name.rpartition("_")[2].upper(), help=text)
 
 
-async def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
-    from gateway.serve.command import serve
-    from rest_compat.dialect import RouteError
-
-    async with open_database(settings) as database:
-        _STORAGE_LOG.disabled = False
-        try:
-            await serve(settings, database)
-        except RouteError as error:
-            raise _CommandError(str(error)) from error
-
-
-async def _migrate(parsed: argparse.Namespace, settings: Settings) -> None:
-    async with open_database(settings):
-        print("the database is up to date")
-
-
-async def _demo(parsed: argparse.Namespace, settings: Settings) -> None:
-    if parsed.processes is not None and parsed.processes < 1:
-        raise _CommandError(f"--processes: expected a number from 1, got {parsed.processes}")
-    # A million rows take longer than any request may.
-    settings = settings.model_copy(update={"statement_timeout": 0})
-    async with open_database(settings) as database:
-        if parsed.processes is not None:
-            try:
-                await generate(database, parsed.processes)
-            except ValueError as error:
-                raise _CommandError(f"--processes: {error}") from error
-            print(f"generated {parsed.processes:,} processes")
-        elif await load_home(database):
-            print("loaded the demo home")
-        else:
-            print("the demo home is loaded already")
-
-
-async def _token(parsed: argparse.Namespace, settings: Settings) -> None:
-    try:
-        ttl = parse_ttl(parsed.ttl)
-    except ValueError as error:
-        raise _CommandError(f"--ttl: {error}") from None
-    keys = TokenKeys.from_settings(settings)
-    async with open_database(settings) as database, database.transaction() as transaction:
-        profiles = {profile.name: profile for profile in await load_profiles(transaction)}
-    if parsed.profile not in profiles:
-        known = ", ".join(profiles)
-        raise _CommandError(f'--profile: there is no profile "{parsed.profile}"; there are {known}')
-    print(keys.issue(profiles[parsed.profile].id, parsed.profile, ttl))
-
-
-async def _revoke(parsed: argparse.Namespace, settings: Settings) -> None:
-    try:
-        claims = TokenKeys.from_settings(settings).verify(parsed.token)
-    except GatewayError as error:
-        raise _CommandError(f"TOKEN: {error}") from error
-    expires_at = datetime.fromtimestamp(claims.expires_at, UTC)
-    async with open_database(settings) as database, database.transaction() as transaction:
-        await revoke_token(transaction, claims.token_id, expires_at)
-
-
-async def _schema(parsed: argparse.Namespace, settings: Settings) -> None:
-    from gateway.services import compiler_of
-
-    print(compiler_of(settings).sdl())
-
-
-async def _openapi(parsed: argparse.Namespace, settings: Settings) -> None:
-    import orjson
-
-    from rest_compat.openapi import openapi_document
-
-    (dialect,) = (found for found in _dialects(settings) if found.name == parsed.dialect)
-    document = openapi_document(
-        dialect,
-        version=version("process-gateway"),
-        base_path=settings.rest_base_path,
-    )
-    print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
-
-
-async def _routes(parsed: argparse.Namespace, settings: Settings) -> None:
-    from rest_compat.dialects import describe_routes
-
-    rows = describe_routes(_dialects(settings))
-    names = ("DIALECT", "METHOD", "PATH", "OPERATION", "PERMISSION")
-    header = [name.ljust(len(cell)) for name, cell in zip(names, rows[0], strict=True)]
-    for row in (header, *rows):
-        print("  ".join(row).rstrip())
-
-
-def _dialects(settings: Settings) -> Sequence[CompiledDialect]:
-    from gateway.services import compiler_of, dialects_of
-    from rest_compat.dialect import RouteError
-
-    try:
-        return dialects_of(settings, compiler_of(settings))
-    except RouteError as error:
-        raise _CommandError(str(error)) from error
+def _read_token(argument: str) -> str:
+    """Return a token given as an argument; ``-`` reads it from standard input."""
+    return sys.stdin.read().strip() if argument == "-" else argument

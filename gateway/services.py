@@ -74,7 +74,7 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
     """
     compiler = compiler_of(settings)
     dialects = dialects_of(settings, compiler)
-    keys = TokenKeys.from_settings(settings)
+    keys = TokenKeys.from_settings(settings, create=True)
     engine = ExecutionEngine(
         database,
         installed_kinds(),

@@ -1,8 +1,4 @@
-"""In charge of tokens: signing one for a profile, and telling who sent one.
-
-A token is a JWT, signed with HS256, that names a profile and ends at a set time. Nothing here asks
-the database: whether a good token was revoked, and what its profile may do, is looked up later.
-"""
+"""Read the access token from an ``Authorization`` header."""
 
 from __future__ import annotations
 
@@ -11,11 +7,11 @@ from resolvers.errors.catalogue import missing_token
 
 
 def bearer(header: str | None) -> str:
-    """The token in the value of an ``Authorization`` header, bare or after the word Bearer.
+    """Return the token in an ``Authorization`` header, bare or after the word Bearer.
 
     Raises:
-        GatewayError: ``UNAUTHENTICATED`` where there is no header, no token in it, or another
-            scheme than Bearer.
+        GatewayError: ``UNAUTHENTICATED``: there is no header, no token in it, or another scheme
+            than Bearer.
     """
     words = (header or "").split()
     if words and words[0].lower() == "bearer":

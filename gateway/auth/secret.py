@@ -1,8 +1,4 @@
-"""In charge of tokens: signing one for a profile, and telling who sent one.
-
-A token is a JWT, signed with HS256, that names a profile and ends at a set time. Nothing here asks
-the database: whether a good token was revoked, and what its profile may do, is looked up later.
-"""
+"""Create the file of the token secret."""
 
 from __future__ import annotations
 
@@ -13,16 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def read_or_make_secret(path: Path) -> str:
-    """The secret in a file, which is created with a new secret if it does not exist."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Whole and on disk before it has its name, and the name is taken once: of two processes
-        # that start together one makes the secret, and neither reads half of it.
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-            with suppress(FileExistsError):
-                path.hardlink_to(file.name)
-    return path.read_text(encoding="utf-8").strip()
+def create_secret(path: Path) -> None:
+    """Create a file with a new secret, readable by its user only, unless the file exists.
+
+    Raises:
+        OSError: The file or its folder cannot be created.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The file is complete and on disk before it gets its name, and the first process to name it
+    # wins: processes that start together read the same secret, and none reads half of it.
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:
+        file.write(secrets.token_hex(32))
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(file.name)

@@ -1,7 +1,8 @@
-"""In charge of tokens: signing one for a profile, and telling who sent one.
+"""Issue and verify access tokens.
 
-A token is a JWT, signed with HS256, that names a profile and ends at a set time. Nothing here asks
-the database: whether a good token was revoked, and what its profile may do, is looked up later.
+A token is a JWT, signed with HS256, that names a profile and has an expiration time. This module
+does not use the database: whether a token was revoked, and what its profile may do, is checked
+later (``resolvers.access.directory``).
 """
 
 from __future__ import annotations
@@ -18,37 +19,40 @@ from typing import Annotated, Literal
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.auth.secret import read_or_make_secret
-from gateway.settings.model import Settings, SettingsError
+from gateway.auth.secret import create_secret
+from gateway.settings.model import Settings, SettingsError, no_gateway_in
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 
 MAX_TOKEN_LENGTH = 4096
-"""Characters; the gateway's own tokens have about 300."""
+"""In characters; the gateway's own tokens have about 300."""
 
 _ALGORITHM = "HS256"
-_SHORTEST_SECRET = 32  # characters: a shorter key would be weaker than the hash it feeds
+_SHORTEST_SECRET = 32  # characters: a shorter key is weaker than the hash
 _CACHED_TOKENS = 1024
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_YEAR_9999 = 253_402_300_799  # its last second: what a datetime can still hold
+_YEAR_9999 = 253_402_300_799  # its last second, the latest that a datetime can hold
 _LONGEST_TTL = timedelta(days=3650)
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a good token says."""
+    """The claims of a token. Times are in seconds since 1970 UTC."""
 
     profile_id: int
+    profile_name: str
+    """The name when the token was issued, for display only."""
     token_id: str
-    """What revocation goes by (``jti``)."""
+    """The claim ``jti``, by which a token is revoked."""
+    issued_at: int
     expires_at: int
-    """The first second, since 1970 UTC, in which the token is no longer good."""
+    """The first second in which the token is no longer valid."""
 
 
 class _Payload(BaseModel):
-    """A token's payload: exactly what ``issue`` writes, by RFC 7519's names.
+    """The payload of a token: what ``issue`` writes, with the names of RFC 7519.
 
-    Strict, so that true is not profile 1; and a claim that is not known is refused, because it may
-    be one that narrows what the token is good for (``nbf``, say).
+    Strict, so that ``true`` is not profile 1. Unknown claims are rejected because they may restrict
+    the use of the token (``nbf``, for example).
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -66,38 +70,47 @@ class TokenKeys:
     """Issues and verifies the tokens of one secret."""
 
     def __init__(self, secret: str) -> None:
-        """``secret`` is used as its UTF-8 bytes; it has 32 characters or more."""
+        """Use the UTF-8 bytes of ``secret``, which must have at least 32 characters."""
         if len(secret) < _SHORTEST_SECRET:
             raise ValueError(f"a token secret has at least {_SHORTEST_SECRET} characters")
         self._key = secret.encode()
         self._jws = jwt.PyJWS(algorithms=[_ALGORITHM])
-        # A client sends the same token again and again, and a signature takes 30 µs to check. Only
-        # the time moves on, so that is checked outside. Refused tokens are not kept.
+        # A client sends the same token many times, and checking a signature takes 30 µs. Expiration
+        # depends on the time, so it is checked outside the cache. Rejected tokens are not cached.
         self._read_cached = lru_cache(maxsize=_CACHED_TOKENS)(self._read)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> TokenKeys:
-        """The keys of the setting ``token_secret``, or else of the secret in the data folder.
+    def from_settings(cls, settings: Settings, *, create: bool = False) -> TokenKeys:
+        """Return the keys of the setting ``token_secret``, or of the secret in the data folder.
 
-        The first process that needs the secret makes it, in a file that only its user can read.
+        Args:
+            settings: The settings in force.
+            create: Whether to create a missing secret, in a file that only its user can read.
 
         Raises:
-            SettingsError: The file cannot be made or read, or does not hold a secret.
+            SettingsError: The file does not exist, cannot be created or read, or does not contain a
+                secret.
         """
         if settings.token_secret is not None:
             return cls(settings.token_secret.get_secret_value())
         path = settings.data_dir / "token-secret"
         try:
-            return cls(read_or_make_secret(path))
+            if create:
+                create_secret(path)
+            return cls(path.read_text(encoding="utf-8").strip())
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if create:
+                raise SettingsError(f"data_dir: cannot use {path}: {error.strerror}") from error
+            raise no_gateway_in(settings.data_dir, "token secret") from error
         except OSError as error:
             raise SettingsError(f"data_dir: cannot use {path}: {error.strerror}") from error
         except ValueError as error:
-            raise SettingsError(f"data_dir: {path} holds no secret: {error}") from error
+            raise SettingsError(f"data_dir: {path} contains no secret: {error}") from error
 
     def issue(self, profile_id: int, profile_name: str, ttl: timedelta) -> str:
-        """A new token for a profile, good from now for ``ttl`` (rounded up to whole seconds).
+        """Return a new token for a profile, valid for ``ttl`` (rounded up to whole seconds).
 
-        The name is for people who look into the token; only the id counts.
+        The name is for people who inspect the token; only the id is used.
         """
         now = int(time.time())
         payload = _Payload(
@@ -112,11 +125,11 @@ class TokenKeys:
         return self._jws.encode(payload.model_dump_json().encode(), self._key, _ALGORITHM)
 
     def verify(self, token: str) -> Claims:
-        """What ``token`` says, if it is one of ours and still good.
+        """Return the claims of a token that this gateway signed and that has not expired.
 
         Raises:
-            GatewayError: ``TOKEN_EXPIRED`` for a token of ours that has ended, ``UNAUTHENTICATED``
-                for anything else.
+            GatewayError: ``TOKEN_EXPIRED`` for a token of this gateway that has expired,
+                ``UNAUTHENTICATED`` for anything else.
         """
         if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
             raise unauthenticated("this is not a token of this gateway")
@@ -125,24 +138,39 @@ class TokenKeys:
             raise GatewayError(ErrorKind.TOKEN_EXPIRED, "the token has expired; ask for a new one")
         return claims
 
+    def decode(self, token: str) -> Claims | None:
+        """Return the claims of a token without verifying it; None if it has not these claims.
+
+        For display only: anyone can write such a token.
+        """
+        try:
+            return _claims(self._jws.decode(token, options={"verify_signature": False}))
+        except (jwt.InvalidTokenError, RecursionError, ValidationError):
+            return None
+
     def _read(self, token: str) -> Claims:
         try:
-            payload = _Payload.model_validate_json(self._jws.decode(token, self._key, [_ALGORITHM]))
+            return _claims(self._jws.decode(token, self._key, [_ALGORITHM]))
         except jwt.InvalidSignatureError:
             raise unauthenticated("the token was not signed by this gateway") from None
-        # The header is the sender's own JSON, read before the signature: it may nest too deep.
+        # The header is the client's JSON, read before the signature is checked. It may be nested
+        # too deeply.
         except (jwt.InvalidTokenError, RecursionError):
             raise unauthenticated("this is not a token of this gateway") from None
         except ValidationError:
             raise unauthenticated("the token's claims are not those of this gateway") from None
-        return Claims(payload.profile, payload.jti, payload.exp)
+
+
+def _claims(payload: bytes) -> Claims:
+    claims = _Payload.model_validate_json(payload)
+    return Claims(claims.profile, claims.name, claims.jti, claims.iat, claims.exp)
 
 
 def parse_ttl(text: str) -> timedelta:
-    """Read how long a token shall be good: ``90s``, ``30m``, ``12h`` or ``7d``.
+    """Parse the lifetime of a token: ``90s``, ``30m``, ``12h`` or ``7d``.
 
     Raises:
-        ValueError: ``text`` is not of that form, is zero, or is more than 3650 days.
+        ValueError: ``text`` does not have that form, is zero, or is more than 3650 days.
     """
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     ttl = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else timedelta()

@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.auth.header import bearer
 from gateway.http import graphql
-from gateway.http.pages.handlers import Handler, page, pages, wants_page
+from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.rate_limit import RateLimiter
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of
@@ -69,7 +69,7 @@ class _Endpoint:
         self._settings = services.settings
         self._metrics = Metrics(services)
         self._limiter = RateLimiter(self._settings.rate_limit, self._settings.rate_burst)
-        self._graphiql = page("graphiql.html") if self._settings.graphiql else None
+        self._graphiql = graphiql_page(self._settings) if self._settings.graphiql else None
         self._readings: Mapping[str, Handler] = {
             **pages(self._settings, _openapi(services)),
             "/health": self.health,

@@ -61,6 +61,15 @@ class EmbeddedPostgres:
         self._pgdata = data_dir / "postgres"
         self._users = users
 
+    @staticmethod
+    def exists(data_dir: Path) -> bool:
+        """Whether the folder has a database cluster.
+
+        Raises:
+            OSError: The folder cannot be read.
+        """
+        return (data_dir / "postgres").exists()
+
     @classmethod
     def start(cls, data_dir: Path) -> EmbeddedPostgres:
         """Start the server of ``data_dir``, or join it where it runs; it accepts connections then.

@@ -1,4 +1,4 @@
-"""In charge of the database that the gateway runs on: the one that is set, or the one it brings."""
+"""Open the database of the gateway: an external PostgreSQL or the embedded one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from gateway.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from gateway.settings.model import Settings, SettingsError
+from gateway.settings.model import Settings, SettingsError, no_gateway_in
 from storage.database.database import Database
 from storage.database.errors import DatabaseUnavailableError
 from storage.migrations.migrate import ServerTooOldError, migrate
@@ -18,16 +18,23 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database that the settings name, connected and migrated; without one the embedded server,
-    which is started if need be and stopped at the end.
+async def open_database(settings: Settings, *, create: bool = False) -> AsyncIterator[Database]:
+    """Connect to the database and migrate it.
+
+    Without the setting ``database_url`` this is the embedded PostgreSQL, which is started unless it
+    runs, and stopped at the end unless another process uses it.
+
+    Args:
+        settings: The settings in force.
+        create: Whether to create a missing cluster of the embedded PostgreSQL.
 
     Raises:
-        SettingsError: it cannot be used, or no longer; the message names the setting.
+        SettingsError: The database does not exist or cannot be used, now or later. The message
+            names the setting.
     """
     async with contextlib.AsyncExitStack() as stack:
         if settings.database_url is None:
-            name, embedded = "data_dir", _start_embedded(settings.data_dir)
+            name, embedded = "data_dir", _start_embedded(settings.data_dir, create=create)
             stack.push_async_callback(asyncio.to_thread, embedded.stop)
             url = embedded.url
         else:
@@ -55,20 +62,22 @@ async def _connect(settings: Settings, url: str) -> Database:
             statement_cache_size=settings.statement_cache_size,
         )
     except ValueError:
-        # Not the cause: it quotes what it could not read, and that may be part of a password.
+        # The cause is left out: it quotes what it could not parse, perhaps part of a password.
         raise SettingsError(
             "database_url: expected an address such as postgresql://user:password@host:5432/name,"
             " with the special characters of each part percent-encoded"
         ) from None
 
 
-def _start_embedded(data_dir: Path) -> EmbeddedPostgres:
-    """The server of a data folder, running.
+def _start_embedded(data_dir: Path, *, create: bool) -> EmbeddedPostgres:
+    """Start or join the server of a data folder.
 
-    This blocks the event loop, and so keeps a signal waiting: a server could not be stopped that is
-    half started, and nothing else runs yet.
+    This blocks the event loop, which delays signals: a server that is still starting could not be
+    stopped, and nothing else runs yet.
     """
     try:
+        if not create and not EmbeddedPostgres.exists(data_dir):
+            raise no_gateway_in(data_dir, "database")
         return EmbeddedPostgres.start(data_dir)
     except OSError as error:
         raise SettingsError(f"data_dir: cannot use {data_dir}: {error.strerror}") from error

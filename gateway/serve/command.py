@@ -1,4 +1,4 @@
-"""In charge of ``serve``: what comes before the first request and after the last."""
+"""Run ``serve``: load the demo, open the port, print how to use it, and stop in order."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ logger = logging.getLogger(__name__)
 
 _DEMO_TOKEN_TTL = timedelta(days=7)
 
+# README.md shows these commands with their output; a test runs them and compares.
+_EXAMPLES = """\
+curl -s BASE/graphql -H "Authorization: Bearer $TOKEN" \\
+  -d '{"query":"{ process(reference: \\"leave_home\\") { displayName subprocesses { reference\
+ subprocesses { reference } } } }"}'
+curl -s BASE/process/3 -H "Authorization: $TOKEN"
+curl -s BASE/processes -H "Authorization: Bearer $TOKEN" | head -c 237
+curl -s -X PUT BASE/processes/3 -H "Authorization: Bearer $TOKEN" -d '{"name":""}'"""
+
 
 async def serve(settings: Settings, database: Database) -> None:
-    """Serve until the task is cancelled; requests in flight are finished then.
+    """Serve until the task is canceled, then finish the requests in flight.
 
     Raises:
-        SettingsError: the address cannot be listened on.
-        RouteError: a legacy route does not fit the schema.
+        SettingsError: The gateway cannot listen on the address.
+        RouteError: A legacy route does not fit the schema.
     """
     if settings.demo and await load_home(database):
         logger.info("loaded the demo home")
@@ -41,7 +50,7 @@ async def serve(settings: Settings, database: Database) -> None:
 
 
 async def _greeting(services: Services, port: int) -> str:
-    """What a person needs to begin: the addresses and, for the embedded demo, a token to try."""
+    """Return the addresses and, for the embedded demo, a token and commands to try."""
     settings = services.settings
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     base = f"http://{host}:{port}"
@@ -54,18 +63,15 @@ async def _greeting(services: Services, port: int) -> str:
         f"Health         {base}/health",
     ]
     if settings.demo and settings.database_url is None:
-        # Only here: on a database of its own the gateway gives nobody a token unasked.
+        # Only for the embedded database: the gateway never prints a token for an external one.
         async with services.database.transaction() as transaction:
             (admin,) = (p for p in await load_profiles(transaction) if p.name == "admin")
         token = services.keys.issue(admin.id, admin.name, _DEMO_TOKEN_TTL)
-        query = '{"query":"{ processes(first: 2) { totalCount nodes { reference displayName } } }"}'
         lines += [
             "",
-            f"Admin token of the demo, good for {_DEMO_TOKEN_TTL.days} days:",
+            f"Admin token of the demo, valid for {_DEMO_TOKEN_TTL.days} days:",
             f"  TOKEN={token}",
             "",
-            f"  curl -s {base}/graphql -H \"Authorization: Bearer $TOKEN\" -d '{query}'",
-            f'  curl -s {base}/process/1 -H "Authorization: $TOKEN"',
-            f'  curl -s {base}/processes -H "Authorization: Bearer $TOKEN"',
+            *(f"  {line}" for line in _EXAMPLES.replace("BASE", base).splitlines()),
         ]
     return "\n".join(lines)

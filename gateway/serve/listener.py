@@ -1,4 +1,4 @@
-"""In charge of the open port: a gateway that answers on it, until it is closed."""
+"""Listen on the port of the gateway until the server stops."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from storage.database.database import Database
 async def serving(
     settings: Settings, database: Database, *, shared: bool
 ) -> AsyncIterator[tuple[Services, int]]:
-    """The gateway, answering on a port; at the end, requests in flight are finished.
+    """Serve the gateway on a port; at the end, finish the requests in flight.
 
     Args:
-        shared: whether other processes listen on the same port.
+        settings: The settings in force.
+        database: An open database.
+        shared: Whether other processes listen on the same port.
 
     Raises:
-        SettingsError: the address cannot be listened on.
-        RouteError: a legacy route does not fit the schema.
+        SettingsError: The gateway cannot listen on the address.
+        RouteError: A legacy route does not fit the schema.
     """
     async with open_services(settings, database) as services:
         runner = web.ServerRunner(
@@ -38,12 +40,12 @@ async def serving(
         await runner.setup()
         try:
             await _listen(runner, settings, shared=shared)
-            # What is there now stays. Without this, a full collection goes through the whole schema
-            # whenever a large request has made many objects: 0.1 s for 10,000 rows.
+            # Everything allocated so far stays. Without this, a full collection traverses the
+            # schema whenever a large request has created many objects: 0.1 s for 10,000 rows.
             gc.collect()
             gc.freeze()
-            # Nor is it worth looking for cycles every 700 objects: a list of 10,000 is 70,000
-            # objects that all go when it has been answered.
+            # Looking for cycles every 700 objects is not worth it either: a list of 10,000 is
+            # 70,000 objects, all freed when the response has been sent.
             gc.set_threshold(10_000, 20, 50)
             yield services, runner.addresses[0][1]
         finally:
@@ -58,7 +60,7 @@ async def _listen(runner: web.ServerRunner, settings: Settings, *, shared: bool)
         await site.start()
     except OSError as error:
         name = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
-        # Event loops put long words of their own here; resolvers of names count from -1 down.
+        # Event loops set a long message of their own here. Name resolution errors are negative.
         number = error.errno or 0
         reason = os.strerror(number) if number > 0 else error.strerror
         raise SettingsError(

@@ -1,8 +1,8 @@
-"""In charge of further processes that serve the same port, which the kernel shares out among them.
+"""Run further processes that serve the same port. The kernel spreads the connections over them.
 
-A worker is this module run as a program. It is told what to serve on its standard input, says on
-its standard output that it does, and ends when its input does: no worker outlives the process that
-started it, however that ended.
+A worker is this module run as a program. It reads its settings from standard input, prints a line
+once it serves, and ends when its standard input is closed: no worker outlives the process that
+started it, however that process ended.
 """
 
 from __future__ import annotations
@@ -26,35 +26,41 @@ from gateway.settings.model import Settings, SettingsError
 logger = logging.getLogger(__name__)
 
 _READY_TIMEOUT = 30.0
-"""Seconds that the workers may take from their start until they serve."""
-_PAUSE = 1.0
-"""Seconds until a worker that ended is replaced."""
+"""Seconds that the workers may take to start."""
+_RESTART_DELAY = 1.0
+"""Seconds before a worker that ended is replaced."""
 
 
 @contextlib.asynccontextmanager
 async def further_workers(
     settings: Settings, database_url: str, port: int, count: int
 ) -> AsyncIterator[None]:
-    """``count`` workers beside this process, all of them serving; each is replaced if it ends.
+    """Run ``count`` workers beside this process, all of them serving. Each is replaced if it ends.
 
     Args:
-        database_url: the database that this process uses.
-        port: the port that this process listens on, shared.
+        settings: The settings of this process.
+        database_url: The database that this process uses.
+        port: The port that this process listens on, shared.
+        count: The number of workers.
 
     Raises:
-        SettingsError: they do not come to serve.
+        SettingsError: The workers do not start in time.
     """
-    told = _told(settings, database_url, port)
+    worker_settings = _worker_settings(settings, database_url, port)
     events = [asyncio.Event() for _ in range(count)]
-    keepers = [asyncio.create_task(_keep_one(settings, told, event)) for event in events]
+    keepers = [
+        asyncio.create_task(_keep_worker(worker_settings, event, settings.shutdown_grace))
+        for event in events
+    ]
     try:
         try:
             async with asyncio.timeout(_READY_TIMEOUT):
                 for event in events:
                     await event.wait()
         except TimeoutError as error:
-            wait = f"{_READY_TIMEOUT:.0f} s"
-            raise SettingsError(f"workers: not all of them serve after {wait}") from error
+            raise SettingsError(
+                f"workers: not all of them serve after {_READY_TIMEOUT:g} s"
+            ) from error
         yield
     finally:
         for keeper in keepers:
@@ -62,8 +68,8 @@ async def further_workers(
         await asyncio.gather(*keepers, return_exceptions=True)
 
 
-async def _keep_one(settings: Settings, told: bytes, ready: asyncio.Event) -> None:
-    """Have a worker run until this is cancelled, another one whenever one has ended."""
+async def _keep_worker(worker_settings: bytes, ready: asyncio.Event, shutdown_grace: float) -> None:
+    """Keep one worker running until this task is canceled."""
     while True:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -71,44 +77,50 @@ async def _keep_one(settings: Settings, told: bytes, ready: asyncio.Event) -> No
             __name__,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C in a terminal is for the first process, which then ends the others in order.
+            # Ctrl-C in a terminal must reach only the first process, which then stops the others.
             start_new_session=True,
         )
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(told)
+            process.stdin.write(worker_settings)
             if await process.stdout.readline():
                 ready.set()
             status = await process.wait()
             logger.error("a worker ended with status %s; starting another", status)
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_RESTART_DELAY)
         finally:
             if process.returncode is None:
                 process.terminate()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), settings.shutdown_grace + 5)
+                    await asyncio.wait_for(process.wait(), shutdown_grace + 5)
                 if process.returncode is None:
                     process.kill()
 
 
-def _told(settings: Settings, database_url: str, port: int) -> bytes:
-    """What a worker has to know, in a line: all settings, those that are secret too."""
+def _worker_settings(settings: Settings, database_url: str, port: int) -> bytes:
+    """Return one line of JSON with the settings of a worker, secrets included.
+
+    ``connect_to`` is the address of the database. The setting ``database_url`` stays as it is: it
+    tells whether the gateway uses its own PostgreSQL.
+    """
     values: dict[str, Any] = {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
         for name, value in settings
     }
-    values |= {"database_url": database_url, "port": port, "demo": False}
-    return json.dumps(values, default=str).encode() + b"\n"
+    values |= {"port": port, "demo": False}
+    line = {"settings": values, "connect_to": database_url}
+    return json.dumps(line, default=str).encode() + b"\n"
 
 
 async def _work() -> None:
-    """Serve what the first process told until its end of the pipe closes, or until SIGTERM."""
+    """Serve until the first process closes the pipe, or until SIGTERM."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     reader = asyncio.StreamReader(limit=2**20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    settings = Settings.model_validate_json(await reader.readline())
+    line = json.loads(await reader.readline())
+    settings = Settings.model_validate(line["settings"])
     logging.basicConfig(
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -116,8 +128,9 @@ async def _work() -> None:
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
+    there = settings.model_copy(update={"database_url": SecretStr(line["connect_to"])})
     async with (
-        open_database(settings) as database,
+        open_database(there) as database,
         serving(settings, database, shared=True),
     ):
         sys.stdout.write("ready\n")
@@ -126,7 +139,7 @@ async def _work() -> None:
 
 
 def main() -> int:
-    """Run a worker; returns the exit status."""
+    """Run a worker and return its exit status."""
     with contextlib.suppress(asyncio.CancelledError):
         uvloop.run(_work())
     return 0

@@ -24,7 +24,16 @@ _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
 class SettingsError(Exception):
-    """A setting that the gateway cannot start with, in one line that names it."""
+    """A setting that the gateway cannot use. The message is one line that names the setting."""
+
+
+def no_gateway_in(data_dir: Path, missing: str) -> SettingsError:
+    """Return the error for a data folder in which no gateway was ever started."""
+    return SettingsError(
+        f"data_dir: there is no gateway in {data_dir.absolute()} (no {missing}); start one there"
+        " with 'process-gateway serve', name the folder of the running one with --data-dir or"
+        " GATEWAY_DATA_DIR, or use --database-url and token_secret"
+    )
 
 
 def _check_database_url(url: SecretStr) -> SecretStr:

@@ -67,12 +67,14 @@ def test_help_of_each_command_says_how_to_use_it(
         assert explained or following[line + 1].startswith(" " * 20), f"{argument} goes unexplained"
 
 
-def test_token_alone_on_stdout_though_all_has_to_be_made_first(tmp_path: Path) -> None:
+def test_token_prints_only_the_token(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
+    migrated = run("migrate", "--data-dir", data_dir)
+    assert migrated.returncode == 0, migrated.stderr
+    assert "migrated: model" in migrated.stderr
     ran = run("token", "--profile", "guest", "--ttl", "90s", "--data-dir", data_dir)
     assert ran.returncode == 0, ran.stderr
     assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", ran.stdout)
-    assert "migrated: model" in ran.stderr
     secret = data_dir / "token-secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     claims = TokenKeys(secret.read_text().strip()).verify(ran.stdout.strip())
@@ -88,7 +90,7 @@ def test_migrate_and_demo(postgres: str, database_url: str) -> None:
 
     assert answer("migrate") == "the database is up to date\n"
     assert answer("demo") == "loaded the demo home\n"
-    assert answer("demo") == "the demo home is loaded already\n"
+    assert answer("demo") == "the demo home is already loaded\n"
     assert answer("demo", "--processes", 1234) == "generated 1,234 processes\n"
 
 
@@ -211,9 +213,9 @@ WRONG: dict[str, tuple[str, str]] = {
         "migrate --data-dir {folder}/wrong.toml",
         "data_dir: cannot use {folder}/wrong.toml: File exists",
     ),
-    "a secret below a file": (
-        "token --profile admin --data-dir {folder}/wrong.toml/data",
-        "data_dir: cannot use {folder}/wrong.toml/data/token-secret: Not a directory",
+    "a data folder below a file": (
+        "migrate --data-dir {folder}/wrong.toml/data",
+        "data_dir: cannot use {folder}/wrong.toml/data: Not a directory",
     ),
     "a profile": (
         "GATEWAY_TOKEN_SECRET={secret} token --profile nobody --database-url {database}",
@@ -289,12 +291,13 @@ def test_what_is_wrong_is_named_in_one_line(
     assert ran.returncode == 1
 
 
-def test_a_read_only_data_folder(tmp_path: Path) -> None:
-    # What a mode forbids, root is allowed all the same, unless it drops that right.
+def test_a_data_folder_without_permission(tmp_path: Path) -> None:
+    # Root may do what a mode forbids, unless it drops that capability.
     ordinary = [require_program("setpriv"), "--bounding-set=-all"] if os.geteuid() == 0 else []
     folder = tmp_path / "folder"
-    folder.mkdir(mode=0o555)
-    for arguments in (["migrate"], ["token", "--profile", "admin"]):
+    folder.mkdir()
+    for mode, arguments in ((0o555, ["migrate"]), (0o000, ["token", "--profile", "admin"])):
+        folder.chmod(mode)
         ran = run(*arguments, "--data-dir", folder, through=ordinary)
         assert re.fullmatch(
             rf"process-gateway: data_dir: cannot use {folder}\S*: Permission denied\n", ran.stderr

@@ -1,4 +1,4 @@
-// Shows the OpenAPI documents of both dialects, one at a time.
+// Show the OpenAPI documents of both dialects, one at a time.
 SwaggerUIBundle({
   dom_id: "#documentation",
   urls: [
@@ -8,9 +8,9 @@ SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
   layout: "StandaloneLayout",
   deepLinking: true,
-  // Without this a token is forgotten where one goes over to the other dialect.
+  // Keep the token when the reader switches to the other dialect.
   persistAuthorization: true,
-  // Both would ask another host.
+  // Both of these would load from another host.
   validatorUrl: null,
   queryConfigEnabled: false,
 });

@@ -1,4 +1,4 @@
-// Runs GraphiQL against this server. The token stays in this tab: it is gone when the tab is closed.
+// Run GraphiQL against this server. The token is kept for this tab only, until it is closed.
 const KEY = "process-gateway-token";
 const field = document.getElementById("token");
 field.value = sessionStorage.getItem(KEY) || "";

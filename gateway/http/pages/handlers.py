@@ -1,11 +1,13 @@
-"""In charge of the pages for people: GraphiQL, and the API documentation of both dialects.
+"""Serve the HTML pages: GraphiQL, the documentation of both dialects, and the entry page.
 
-Everything that a page loads comes from this server; the content security policy holds the browser
-to that. The scripts of GraphiQL and Swagger UI are files of installed packages.
+A page loads everything from this server, which the content security policy enforces. The scripts of
+GraphiQL and Swagger UI are files of installed packages.
 """
 
 from __future__ import annotations
 
+import html
+import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from importlib.util import find_spec
@@ -20,14 +22,14 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _HEADERS = MappingProxyType(
     {
-        # Both programs set styles in the document; GraphiQL's editor draws with data: images.
+        # GraphiQL and Swagger UI set inline styles; the editor of GraphiQL uses data: images.
         "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline';"
         " img-src 'self' data:; font-src 'self' data:; frame-ancestors 'none'",
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
 )
-# Not as the system has it: some say application/javascript, and none says the charset.
+# Fixed here: the types that operating systems register differ and have no charset.
 _TYPES = MappingProxyType(
     {
         ".css": "text/css; charset=utf-8",
@@ -39,36 +41,46 @@ _CACHED = MappingProxyType({**_HEADERS, hdrs.CACHE_CONTROL: "public, max-age=360
 
 
 def pages(settings: Settings, openapi: Mapping[str, bytes]) -> dict[str, Handler]:
-    """The pages and all that they load, by path.
+    """Return the handlers of the pages, and of the files that they load, by path.
 
     Args:
-        openapi: the OpenAPI document of each dialect (JSON), by the dialect's name.
+        settings: The settings in force.
+        openapi: The OpenAPI document of each dialect (JSON), by the name of the dialect.
     """
-    found = {
+    handlers = {
         f"/openapi/{name}.json": _fixed(document, "application/json; charset=utf-8")
         for name, document in openapi.items()
     }
     own = resources.files(__package__)
     for name in ("docs.js", "graphiql.js", "icon.svg", "index.css"):
         content_type = _TYPES[Path(name).suffix]
-        found[f"/static/pages/{name}"] = _fixed((own / name).read_bytes(), content_type)
-    found["/"] = page("index.html")
-    found["/docs"] = page("docs.html")
-    found |= _files("/static/swagger-ui/", _package("swagger_ui_bundle") / "vendor")
+        handlers[f"/static/pages/{name}"] = _fixed((own / name).read_bytes(), content_type)
+    handlers["/"] = _page("index.html")
+    handlers["/docs"] = _page("docs.html")
+    handlers |= _files("/static/swagger-ui/", _package("swagger_ui_bundle") / "vendor")
     if settings.graphiql:
         folder = _package("graphene_django_graphiql_static") / "static"
-        found |= _files("/static/graphiql/", folder)
-    return found
+        handlers |= _files("/static/graphiql/", folder)
+    return handlers
+
+
+def graphiql_page(settings: Settings) -> Handler:
+    """Return the handler of GraphiQL, which shows how to get a token for this gateway."""
+    command = ["process-gateway", "token", "--profile", "admin"]
+    # The address of an external database may hold a password, so it is not shown.
+    if settings.database_url is None:
+        command += ["--data-dir", str(settings.data_dir.absolute())]
+    return _page("graphiql.html", token_command=shlex.join(command))
 
 
 def wants_page(request: web.BaseRequest) -> bool:
-    """Whether a browser asks for a page to look at, and not a program for an answer."""
+    """Whether the request is a browser opening a page, and not a client running a query."""
     accepts = request.headers.get(hdrs.ACCEPT, "")
     return "text/html" in accepts and "query" not in request.query
 
 
 def _package(name: str) -> Path:
-    """The folder of an installed package, which is not imported: it may want what is not here."""
+    """Return the folder of an installed package without importing it or its dependencies."""
     spec = find_spec(name)
     assert spec is not None
     assert spec.origin is not None
@@ -76,10 +88,10 @@ def _package(name: str) -> Path:
 
 
 def _files(prefix: str, folder: Path) -> dict[str, Handler]:
-    """The files of the one folder in ``folder``, whatever version it names."""
-    (found,) = (path for path in folder.iterdir() if path.is_dir())
-    served = (path for path in found.iterdir() if path.suffix in _TYPES)
-    return {f"{prefix}{path.name}": _file(path) for path in served}
+    """Return the handlers of the files in the only subfolder, which is named after a version."""
+    (version_folder,) = (path for path in folder.iterdir() if path.is_dir())
+    paths = (path for path in version_folder.iterdir() if path.suffix in _TYPES)
+    return {f"{prefix}{path.name}": _file(path) for path in paths}
 
 
 def _file(path: Path) -> Handler:
@@ -89,14 +101,17 @@ def _file(path: Path) -> Handler:
     return handler
 
 
-def page(name: str) -> Handler:
-    """A handler that answers with one of the pages in this folder."""
-    body = (resources.files(__package__) / name).read_bytes()
-    return _fixed(body, "text/html; charset=utf-8")
+def _page(name: str, **values: str) -> Handler:
+    """Return the handler of a page in this folder, with each ``{{name}}`` in it replaced."""
+    text = (resources.files(__package__) / name).read_text(encoding="utf-8")
+    for key, value in values.items():
+        text = text.replace("{{" + key + "}}", html.escape(value))
+    # A path that is not valid UTF-8 shows question marks.
+    return _fixed(text.encode(errors="replace"), "text/html; charset=utf-8")
 
 
 def _fixed(body: bytes, content_type: str) -> Handler:
-    """A handler that always answers the same."""
+    """Return a handler that always sends the same body."""
     headers = {**_HEADERS, hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "no-cache"}
 
     async def handler(request: web.BaseRequest) -> web.Response:

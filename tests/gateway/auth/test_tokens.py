@@ -225,12 +225,20 @@ def test_the_secret_of_the_settings(tmp_path: Path) -> None:
 
 def test_the_secret_is_made_once(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "new" / "data")
-    token = TokenKeys.from_settings(settings).issue(7, "occupant", HOUR)
-    assert TokenKeys.from_settings(settings).verify(token).profile_id == 7
+    token = TokenKeys.from_settings(settings, create=True).issue(7, "occupant", HOUR)
+    assert TokenKeys.from_settings(settings, create=True).verify(token).profile_id == 7
     file = settings.data_dir / "token-secret"
     assert list(settings.data_dir.iterdir()) == [file]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(bytes.fromhex(file.read_text())) == 32
+
+
+def test_a_missing_secret_is_not_created(tmp_path: Path) -> None:
+    for folder in (tmp_path / "data", tmp_path / "file" / "data"):
+        (tmp_path / "file").touch()
+        with pytest.raises(SettingsError, match=f"^data_dir: there is no gateway in {folder} "):
+            TokenKeys.from_settings(Settings(data_dir=folder))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_processes_that_start_together_agree(tmp_path: Path) -> None:
@@ -238,7 +246,7 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
         "import sys; from pathlib import Path;"
         "from gateway.settings.model import Settings; from gateway.auth.tokens import TokenKeys;"
         "settings = Settings(data_dir=Path(sys.argv[1])); print('ready', flush=True);"
-        "sys.stdin.readline(); TokenKeys.from_settings(settings);"
+        "sys.stdin.readline(); TokenKeys.from_settings(settings, create=True);"
         "print((settings.data_dir / 'token-secret').read_text())"
     )
     processes = [
@@ -265,7 +273,7 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 64])
 def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "token-secret").write_bytes(content)
-    with pytest.raises(SettingsError, match=r"^data_dir: .* holds no secret: ") as caught:
+    with pytest.raises(SettingsError, match=r"^data_dir: .* contains no secret: ") as caught:
         TokenKeys.from_settings(Settings(data_dir=tmp_path))
     assert "\n" not in str(caught.value)
 
@@ -273,7 +281,7 @@ def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes) -> None:
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     with pytest.raises(SettingsError, match=r"^data_dir: cannot use "):
-        TokenKeys.from_settings(Settings(data_dir=tmp_path / "data"))
+        TokenKeys.from_settings(Settings(data_dir=tmp_path / "data"), create=True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from storage.demo.home import load_home
-from tests.conftest import Gateway
+from tests.conftest import Gateway, StartGateway
 from tests.gateway.programs import require_program
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
@@ -119,9 +119,39 @@ async def test_the_documentation_of_both_dialects(tab: Tab, gateway: Gateway) ->
     await expect(operations.first.locator(".live-responses-table")).to_contain_text('"processes"')
 
 
+@pytest.mark.parametrize(
+    ("settings", "command"),
+    [
+        ({"data_dir": "/srv/home"}, "process-gateway token --profile admin --data-dir /srv/home"),
+        (
+            {"data_dir": "here"},
+            f"process-gateway token --profile admin --data-dir {Path.cwd()}/here",
+        ),
+        (
+            {"data_dir": '/srv/<b>\'s & "home"'},
+            "process-gateway token --profile admin --data-dir"
+            " &#x27;/srv/&lt;b&gt;&#x27;&quot;&#x27;&quot;&#x27;s &amp; &quot;home&quot;&#x27;",
+        ),
+        (
+            {"database_url": "postgresql://me:sesame@db/home", "data_dir": "/srv/home"},
+            "process-gateway token --profile admin",
+        ),
+    ],
+)
+async def test_graphiql_shows_how_to_get_a_token_of_this_gateway(
+    start_gateway: StartGateway, settings: dict[str, str], command: str
+) -> None:
+    async with start_gateway(**settings) as gateway:
+        look = {"Accept": "text/html"}
+        page = await gateway.call("GET", "/graphql", headers=look, profile=None)
+        assert f"<code>{command}</code>" in page.body.decode()
+        assert "sesame" not in page.body.decode()
+
+
 async def test_graphiql(tab: Tab, gateway: Gateway) -> None:
     await tab.open("/graphql")
     await expect(tab.page.locator(".graphiql-container")).to_be_visible()
+    await expect(tab.page.locator(".hint")).to_contain_text("token --profile admin --data-dir /")
     await tab.picture("graphiql")
     await tab.page.get_by_label("Access token").fill(await gateway.token())
     await tab.page.get_by_role("button", name="Execute query").click()

@@ -273,6 +273,13 @@ def test_a_server_that_cannot_start(data_dir: Path) -> None:
     EmbeddedPostgres.start(data_dir).stop()
 
 
+def test_whether_a_folder_has_a_cluster(data_dir: Path) -> None:
+    assert not EmbeddedPostgres.exists(data_dir)
+    assert not data_dir.exists()
+    EmbeddedPostgres.start(data_dir).stop()
+    assert EmbeddedPostgres.exists(data_dir)
+
+
 def test_a_folder_that_is_a_file(data_dir: Path) -> None:
     data_dir.touch()
     with pytest.raises(FileExistsError):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import signal
 import stat
 import subprocess
+import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +37,8 @@ STOPS: dict[str, Callable[[Server], None]] = {
     "SIGTERM": lambda server: server.process.terminate(),
     "Ctrl-C": Server.interrupt,
 }
+
+README = Path(__file__).parents[3] / "README.md"
 
 QUERY = {"query": "{ processes { totalCount } }"}
 
@@ -88,6 +90,16 @@ async def locked_processes(data_dir: Path) -> AsyncIterator[None]:
 # Starting ----------------------------------------------------------------------------------------
 
 
+def _first_look_of_the_readme() -> dict[str, list[str]]:
+    """The code blocks of README.md that a reader sees first, by their language."""
+    text = README.read_text(encoding="utf-8")
+    section = text.partition("## A first look")[2].partition("\n## ")[0]
+    blocks: dict[str, list[str]] = {}
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE):
+        blocks.setdefault(language, []).append(block)
+    return blocks
+
+
 def test_the_first_start_says_all_that_one_needs(data_dir: Path) -> None:
     with serving("--demo", "--data-dir", data_dir) as server:
         server.ready()
@@ -96,31 +108,34 @@ def test_the_first_start_says_all_that_one_needs(data_dir: Path) -> None:
         for path in ("/health", "/health/ready"):
             assert server.get(path)[0] == 200
 
-        # As a person would: paste it all into a shell.
+        # README.md shows what is printed, and what the printed commands answer.
+        shown = server.output.replace(server.url, "http://127.0.0.1:8080")
+        printed, token, commands = re.split(r"^  TOKEN=(\S+)\n\n", shown, flags=re.MULTILINE)
+        blocks = _first_look_of_the_readme()
+        assert f"{printed}  TOKEN=eyJ…\n" == blocks[""][0]
+        assert textwrap.dedent(commands) == "".join(blocks["sh"])
         require_program("curl")
-        pasted = "\n".join(re.findall(r"^  (?:TOKEN=|curl ).*$", server.output, re.MULTILINE))
-        assert pasted.count("curl") == 3
-        pasted = pasted.replace("curl", "echo; curl")  # an answer has no line's end
-        shell = subprocess.run(["sh"], input=pasted, capture_output=True, text=True, check=True)
-        graphql, process, processes = map(json.loads, shell.stdout.split("\n")[1:])
-        count = graphql["data"]["processes"]["totalCount"]
-        assert len(graphql["data"]["processes"]["nodes"]) == 2
-        assert process["error"] is False
-        assert process["data"]["id"] == 1
-        assert len(processes["processes"]) == count > 10
+        pasted = "".join(blocks["sh"]).replace("http://127.0.0.1:8080", server.url)
+        pasted = re.sub("^curl", "echo; curl", pasted, flags=re.MULTILINE)
+        shell = subprocess.run(
+            ["sh"],
+            input=pasted,
+            env=os.environ | {"TOKEN": token},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shell.stdout[1:] + "\n" == "".join(blocks["json"])
 
         secret = data_dir / "token-secret"
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
         made = secret.read_text()
         server.stop()
     assert not postmaster(data_dir)
-    token = re.search(r"TOKEN=(\S+)", pasted)
-    assert token
-
     with serving("--demo", "--data-dir", data_dir) as server:
         seconds = server.ready()
         assert secret.read_text() == made
-        assert server.get("/processes", token[1])[0] == 200
+        assert server.get("/processes", token)[0] == 200
         server.stop()
     # On a machine that has time for it: where others want the processors too, it is to wait longer.
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.request
 from pathlib import Path
 
 from tests.gateway.programs import Server, serving, until
@@ -47,6 +48,11 @@ def test_workers_share_a_port_and_end_with_the_first_process(tmp_path: Path) -> 
         assert all(server.get("/health")[0] == 200 for _ in range(30))
         others = workers(server)
         assert len(others) == 2
+        # Every process knows that the database is the gateway's own.
+        request = urllib.request.Request(f"{server.url}/graphql", headers={"Accept": "text/html"})
+        for _ in range(30):
+            with urllib.request.urlopen(request) as response:
+                assert f"--data-dir {tmp_path}/data</code>" in response.read().decode()
         server.stop()
         assert not any(map(alive, others))
 

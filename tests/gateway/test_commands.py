@@ -1,0 +1,237 @@
+"""Commands that need a gateway, commands that create one, tokens from standard input, options."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.auth.tokens import TokenKeys
+from gateway.cli import _parser
+from gateway.settings.load import load_settings
+from gateway.settings.model import Settings
+from tests.conftest import SECRET, in_database
+from tests.gateway.programs import COMMAND, PATIENCE, environment, postmaster, run
+
+ADVICE = (
+    "start one there with 'process-gateway serve', name the folder of the running one with"
+    " --data-dir or GATEWAY_DATA_DIR, or use --database-url and token_secret"
+)
+
+
+# Commands that need a gateway --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["token --profile admin", "token --inspect a.b.c", "revoke a.b.c"],
+)
+def test_a_command_in_a_folder_without_a_gateway_creates_nothing(
+    tmp_path: Path, arguments: str
+) -> None:
+    ran = run(*arguments.split(), cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    where = f"data_dir: there is no gateway in {tmp_path}/.gateway (no token secret)"
+    assert ran.stderr == f"process-gateway: {where}; {ADVICE}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_secret_alone_is_no_gateway(tmp_path: Path) -> None:
+    ran = run(
+        *("token", "--profile", "admin", "--data-dir", "here"),
+        cwd=tmp_path,
+        variables={"GATEWAY_TOKEN_SECRET": SECRET},
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    where = f"data_dir: there is no gateway in {tmp_path}/here (no database)"
+    assert ran.stderr == f"process-gateway: {where}; {ADVICE}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_external_database_without_a_token_secret(tmp_path: Path, database_url: str) -> None:
+    there = ("--database-url", database_url)
+    ran = run("token", "--profile", "admin", *there, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert f"there is no gateway in {tmp_path}/.gateway (no token secret)" in ran.stderr
+    # Nor does migrate create one there: the gateway that uses the database may run elsewhere.
+    assert run("migrate", *there, cwd=tmp_path).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["migrate", "demo"])
+def test_a_token_after_the_data_folder_was_created(tmp_path: Path, command: str) -> None:
+    folder = tmp_path / "data"
+    assert run(command, "--data-dir", folder).returncode == 0
+    ran = run("token", "--profile", "admin", "--data-dir", folder)
+    assert ran.returncode == 0, ran.stderr
+    keys = TokenKeys((folder / "token-secret").read_text())
+    assert keys.verify(ran.stdout.strip()).profile_id == 1
+    assert not postmaster(folder)
+
+
+# Tokens ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def external(database_url: str) -> dict[str, str]:
+    """Variables of a gateway with an external database."""
+    return {"GATEWAY_DATABASE_URL": database_url, "GATEWAY_TOKEN_SECRET": SECRET}
+
+
+def piped(variables: dict[str, str], text: str, *arguments: str) -> tuple[int, str, str]:
+    """The exit status, output and errors of a command that reads ``text``."""
+    ran = subprocess.run(
+        [COMMAND, *arguments],
+        env=environment(**variables),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+def test_inspect_and_revoke_a_token(external: dict[str, str]) -> None:
+    keys = TokenKeys(SECRET)
+    token = run("token", "--profile", "guest", "--ttl", "1h", variables=external).stdout
+    claims = keys.verify(token.strip())
+    ran = run("token", "--inspect", token.strip(), variables=external)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00"
+    pattern = (
+        rf"profile  guest \(id 3\)\nid       {claims.token_id}\nissued   {moment}\n"
+        rf"expires  {moment}\nvalid    yes\n"
+    )
+    assert re.fullmatch(pattern, ran.stdout)
+    assert piped(external, token, "token", "--inspect", "-") == (0, ran.stdout, "")
+
+    assert piped(external, token, "revoke", "-") == (0, "", "")
+    status, output, errors = piped(external, token, "token", "--inspect", "-")
+    assert (status, errors) == (1, "process-gateway: TOKEN: the token was revoked\n")
+    assert output == ran.stdout.replace("valid    yes", "valid    no")
+
+
+def test_inspect_tokens_that_are_not_valid(external: dict[str, str]) -> None:
+    hour = timedelta(hours=1)
+    own, other = TokenKeys(SECRET), TokenKeys("another secret " * 3)
+    gone = "the profile that the token was made for is gone"
+    for token, profile, problem in (
+        (own.issue(1, "admin", -hour), "admin (id 1)", "the token has expired; ask for a new one"),
+        (other.issue(1, "admin", hour), "admin", "the token was not signed by this gateway"),
+        (own.issue(77, "nobody", hour), "nobody (id 77)", gone),
+        (other.issue(1, "a\x1b[1mb", hour), r'"a\x1b[1mb"', "not signed by this gateway"),
+        ("sesame", None, "this is not a token of this gateway"),
+        ("", None, "this is not a token of this gateway"),
+    ):
+        status, output, errors = piped(external, token, "token", "--inspect", "-")
+        assert status == 1
+        assert problem in errors
+        assert output.endswith("valid    no\n")
+        assert (f"profile  {profile}" in output) if profile else output == "valid    no\n"
+
+
+# Pipes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", ["schema", "openapi process", "routes", "--help"])
+def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path, arguments: str) -> None:
+    """The exit status is the one of a program that SIGPIPE ended, as a shell reports it: 141.
+
+    For ``--help`` it may be 0 as well: argparse ignores an output that cannot be written.
+    """
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [COMMAND, *arguments.split()],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert ended.stderr == b""
+    assert ended.returncode == 141 or (ended.returncode == 0 and arguments == "--help")
+
+
+# Options -----------------------------------------------------------------------------------------
+
+
+def serve_options() -> dict[str, argparse.Action]:
+    """The options of ``serve`` by destination."""
+    (commands,) = (
+        action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    return {action.dest: action for action in commands.choices["serve"]._actions}
+
+
+def test_every_setting_is_an_option_of_serve() -> None:
+    options = serve_options()
+    assert options.keys() - {"help", "config"} == Settings.model_fields.keys()
+    for name, field in Settings.model_fields.items():
+        assert options[name].option_strings[0] == "--" + name.replace("_", "-")
+        assert options[name].default is None, "an option that is not given must not hide a variable"
+        assert field.description
+        assert (options[name].help or "").startswith(field.description.replace("`", ""))
+
+
+def test_the_value_of_every_option_reaches_its_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("GATEWAY_"):
+            monkeypatch.delenv(name)
+    special: dict[str, Any] = {
+        "database_url": "postgresql://me@db/home",
+        "token_secret": SECRET,
+        "introspection": "off",
+        "process_dialect_status": "always-200",
+        "rest_base_path": "/api",
+        "log_level": "debug",
+        "data_dir": Path("/elsewhere"),
+        "host": "::1",
+        "workers": 3,
+        "port": 1,
+    }
+    words, expected = ["serve"], {}
+    for name, field in Settings.model_fields.items():
+        option = "--" + name.replace("_", "-")
+        if isinstance(field.default, bool):
+            expected[name] = not field.default
+            words.append(option.replace("--", "--no-") if field.default else option)
+        else:
+            expected[name] = special[name] if name in special else field.default + 200
+            words.append(f"{option}={expected[name]}")
+    parsed = vars(_parser().parse_args(words))
+    settings = load_settings(None, **{name: parsed[name] for name in Settings.model_fields})
+    values = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in settings
+    }
+    assert values == expected
+
+
+def test_an_option_wins_over_a_variable(postgres: str) -> None:
+    ran = run(
+        *("serve", "--no-demo", "--page-size-max", "3"),
+        *("--database-url", in_database(postgres, "none")),
+        variables={"GATEWAY_PAGE_SIZE_MAX": "300", "GATEWAY_DEMO": "true"},
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "process-gateway: page_size_max: expected at least page_size_default, which is 20,"
+        " got 3 (--page-size-max)\n"
+    )
+    assert ran.stdout == ""
