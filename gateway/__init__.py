@@ -1,1 +1,1 @@
-"""The running server: settings, tokens, HTTP, processes and telemetry."""
+"""The server: settings, access tokens, HTTP, processes, metrics and the command line."""

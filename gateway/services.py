@@ -1,4 +1,4 @@
-"""In charge of the parts that a running gateway is made of: opened in order, closed in reverse."""
+"""Open and close the parts of a running gateway."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from storage.database.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the HTTP application works with."""
+    """The parts that the HTTP server uses."""
 
     settings: Settings
     database: Database
@@ -34,7 +34,7 @@ class Services:
     dialects: tuple[CompiledDialect, ...]
 
     async def authenticate(self, token: str | None) -> Viewer:
-        """The viewer that a token speaks for. A token that is not valid costs no database work.
+        """Return the viewer that a token identifies. Rejecting an invalid token needs no database.
 
         Raises:
             GatewayError: ``UNAUTHENTICATED``, ``TOKEN_EXPIRED`` or ``DATABASE_UNAVAILABLE``.
@@ -46,7 +46,7 @@ class Services:
 
 
 def compiler_of(settings: Settings) -> OperationCompiler:
-    """The compiler of operations; it needs no database."""
+    """Return the compiler of operations, which needs no database."""
     return OperationCompiler(
         build_schema(),
         Limits(
@@ -60,17 +60,18 @@ def compiler_of(settings: Settings) -> OperationCompiler:
 
 
 def dialects_of(settings: Settings, compiler: OperationCompiler) -> tuple[CompiledDialect, ...]:
-    """Both legacy dialects, validated against the schema; they need no database."""
+    """Return both legacy dialects, validated against the schema. This needs no database."""
     return build_dialects(compiler, process_dialect_status=settings.process_dialect_status)
 
 
 @contextlib.asynccontextmanager
 async def open_services(settings: Settings, database: Database) -> AsyncIterator[Services]:
-    """Everything that serving takes, on a database that is open already.
+    """Open everything that the server needs on an open database.
 
     Raises:
-        RouteError: a legacy route does not fit the schema.
-        DatabaseUnavailableError: the database went away.
+        RouteError: A legacy route does not fit the schema.
+        SettingsError: The token secret cannot be read or created.
+        DatabaseUnavailableError: The database is not available.
     """
     compiler = compiler_of(settings)
     dialects = dialects_of(settings, compiler)

@@ -1,1 +1,1 @@
-"""Access tokens: issue them, read them from a header, verify them."""
+"""Issue, read and verify access tokens."""

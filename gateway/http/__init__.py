@@ -1,1 +1,1 @@
-"""HTTP: dispatch requests, read and write bodies, serve the pages."""
+"""Serve HTTP: dispatch requests, read and write bodies, limit rates, serve pages."""

@@ -1,7 +1,7 @@
-"""In charge of HTTP: which path is whose, and what goes for every request.
+"""Dispatch HTTP requests to GraphQL, the dialects and the pages, and render their errors.
 
-There is no router and no middleware in between. Every path here is a fixed text, the dialects match
-their own, and aiohttp's application would take a fifth of all the time that HTTP takes.
+There is no router and no middleware: the paths here are fixed, the dialects match their own paths,
+and aiohttp's application would take a fifth of the time spent on HTTP.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ logger = logging.getLogger(__name__)
 
 _JSON = "application/json; charset=utf-8"
 _GRAPHQL = ("/graphql", "/graphql/")
-_READING = ("GET", "HEAD")
+_READ_METHODS = ("GET", "HEAD")
 _HEALTH_TIMEOUT = 2.0
-"""Seconds that the database may take to answer before the gateway counts as not ready."""
+"""Seconds without an answer from the database after which the gateway counts as not ready."""
 
 
 def create_server(services: Services) -> web.Server:
-    """The server of GraphQL, both dialects and the pages about them, ready to listen."""
-    logging.getLogger("aiohttp.server").addFilter(_is_our_affair)
+    """Return the server of GraphQL, both dialects and the pages, ready to listen."""
+    logging.getLogger("aiohttp.server").addFilter(_is_server_error)
     return web.Server(_Endpoint(services).answer, access_log=None)
 
 
 def _openapi(services: Services) -> dict[str, bytes]:
-    """The OpenAPI document of each dialect, by its name."""
+    """Return the OpenAPI document of each dialect, by name."""
     return {
         dialect.name: orjson.dumps(
             openapi_document(
@@ -62,7 +62,7 @@ def _openapi(services: Services) -> dict[str, bytes]:
 
 
 class _Endpoint:
-    """The handlers, with the services that they work with."""
+    """The handlers and the services that they use."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -70,16 +70,16 @@ class _Endpoint:
         self._metrics = Metrics(services)
         self._limiter = RateLimiter(self._settings.rate_limit, self._settings.rate_burst)
         self._graphiql = graphiql_page(self._settings) if self._settings.graphiql else None
-        self._readings: Mapping[str, Handler] = {
+        self._read_handlers: Mapping[str, Handler] = {
             **pages(self._settings, _openapi(services)),
             "/health": self.health,
             "/health/ready": self.ready,
             "/metrics": self.metrics,
         }
-        """What can be read at the paths that are no API's."""
+        """Handlers of the paths that belong to no API, for GET and HEAD."""
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Judge how much the client asks, and give every failure the form of the API asked."""
+        """Apply the rate limit, dispatch, and render errors in the format of the called API."""
         path = request.rel_url.raw_path
         dialect, below = (None, path) if path in _GRAPHQL else self._dialect(path)
         response: web.StreamResponse
@@ -90,19 +90,19 @@ class _Endpoint:
             elif dialect is not None:
                 response = _from_dialect(await self._legacy(request, dialect, below))
             else:
-                response = await self._reading(request, path)
+                response = await self._read(request, path)
         except Exception as error:
-            refused = as_gateway_error(error)
+            gateway_error = as_gateway_error(error)
             if dialect is None:
-                response = graphql.refuse(request, refused)
+                response = graphql.refuse(request, gateway_error)
             else:
-                response = _from_dialect(dialect.error_response(refused))
-        # Not the programs that answered: their versions help an attacker alone.
+                response = _from_dialect(dialect.error_response(gateway_error))
+        # aiohttp would send the versions of its parts, which help only an attacker.
         response.headers[hdrs.SERVER] = "process-gateway"
         return response
 
     def _dialect(self, raw_path: str) -> tuple[CompiledDialect | None, str]:
-        """The dialect that a path belongs to, if any, and the path without the base path."""
+        """Return the dialect that a path belongs to, if any, and the path without the base path."""
         base = self._settings.rest_base_path
         below = [raw_path.removeprefix(base)] if base and raw_path.startswith(f"{base}/") else []
         for path in (*below, raw_path):
@@ -112,10 +112,10 @@ class _Endpoint:
         return None, raw_path
 
     async def _graphql(self, request: web.BaseRequest) -> web.StreamResponse:
-        """GraphQL over HTTP; to a browser that only looks, GraphiQL."""
+        """Answer a GraphQL request; show GraphiQL to a browser that opens the page."""
         if request.method != hdrs.METH_POST:
-            if request.method not in _READING:
-                return graphql.method_not_allowed(request, (*_READING, hdrs.METH_POST))
+            if request.method not in _READ_METHODS:
+                return graphql.method_not_allowed(request, (*_READ_METHODS, hdrs.METH_POST))
             if self._graphiql is not None and wants_page(request):
                 return await self._graphiql(request)
         viewer = await self._viewer(request) if hdrs.AUTHORIZATION in request.headers else None
@@ -133,19 +133,19 @@ class _Endpoint:
             )
         return graphql.respond(request, await operations.run(prepared, viewer))
 
-    async def _reading(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        """A page, or a number that operators watch."""
-        handler = self._readings.get(path)
+    async def _read(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Answer a request for a page, a health check or the metrics."""
+        handler = self._read_handlers.get(path)
         if handler is None:
             return _plain(404, "Not Found")
-        if request.method not in _READING:
-            return _plain(405, "Method Not Allowed", _READING)
+        if request.method not in _READ_METHODS:
+            return _plain(405, "Method Not Allowed", _READ_METHODS)
         return await handler(request)
 
     async def _legacy(
         self, request: web.BaseRequest, dialect: CompiledDialect, path: str
     ) -> Response:
-        """A route of one of the dialects, at the root or below the base path."""
+        """Answer a request to a dialect, at the root or below the base path."""
 
         def read(*, bulk: bool) -> Awaitable[bytes]:
             settings = self._settings
@@ -169,18 +169,18 @@ class _Endpoint:
         return await self._services.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))
 
     async def metrics(self, request: web.BaseRequest) -> web.Response:
-        """The numbers of this process, for admins."""
+        """Return the metrics of this process to admins."""
         viewer = await self._viewer(request)
         viewer.require(Permission.ADMIN, "metrics")
         headers = {hdrs.CONTENT_TYPE: self._metrics.content_type, hdrs.CACHE_CONTROL: "no-store"}
         return web.Response(body=self._metrics.text(), headers=headers)
 
     async def health(self, request: web.BaseRequest) -> web.Response:
-        """Whether the gateway runs."""
+        """Report that the gateway is running."""
         return web.Response(body=b'{"status":"ok"}', headers={hdrs.CONTENT_TYPE: _JSON})
 
     async def ready(self, request: web.BaseRequest) -> web.Response:
-        """Whether requests can be answered: 200, or 503 while the database is out of reach."""
+        """Report whether the database can be reached: 200 or 503."""
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT):
                 await self._services.database.ping()
@@ -191,10 +191,10 @@ class _Endpoint:
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: _JSON})
 
 
-def _is_our_affair(record: logging.LogRecord) -> bool:
-    """Whether a log record is more than that somebody sent what is not HTTP."""
-    of_client = (HttpProcessingError, web.RequestPayloadError)
-    return not (record.exc_info and isinstance(record.exc_info[1], of_client))
+def _is_server_error(record: logging.LogRecord) -> bool:
+    """Whether a log record is about something other than a malformed request."""
+    client_errors = (HttpProcessingError, web.RequestPayloadError)
+    return not (record.exc_info and isinstance(record.exc_info[1], client_errors))
 
 
 def _from_dialect(response: Response) -> web.Response:
@@ -205,6 +205,6 @@ def _from_dialect(response: Response) -> web.Response:
 
 
 def _plain(status: int, reason: str, allowed: tuple[str, ...] = ()) -> web.Response:
-    """The answer of a path that belongs to no API."""
+    """Return the error response of a path that belongs to no API."""
     headers = {hdrs.CONTENT_TYPE: _JSON} | ({hdrs.ALLOW: ", ".join(allowed)} if allowed else {})
     return web.Response(status=status, body=orjson.dumps({"error": reason}), headers=headers)

@@ -1,4 +1,4 @@
-"""In charge of GraphQL over HTTP: from a request to an operation, from an answer to a response."""
+"""Serve GraphQL over HTTP: read an operation from a request, and write the response."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def _headers(media_type: str) -> CIMultiDict[str]:
     return CIMultiDict({hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "private, no-store"})
 
 
-# Of every response; made once, since a multidict is copied in a tenth of the time.
+# Headers of every response. Copying a multidict takes a tenth of the time of building it.
 _JSON_HEADERS = _headers("application/json")
 _GRAPHQL_JSON_HEADERS = _headers(_GRAPHQL_JSON)
 
 
 async def read_request(request: web.BaseRequest, largest_body: int) -> GraphQLRequest:
-    """The operation that a GET or POST request asks for; raises ``BAD_USER_INPUT``."""
+    """Return the operation in a GET or POST request. Raises ``BAD_USER_INPUT``."""
     if request.method == hdrs.METH_POST:
         return _from_members(
             strict_json.loads(
@@ -65,12 +65,12 @@ def _from_members(members: object) -> GraphQLRequest:
         raise bad_value(("operationName",), f"expected text, got {describe(name)}")
     if variables is not None and not isinstance(variables, dict):
         raise bad_value(("variables",), f"expected an object, got {describe(variables)}")
-    # Some clients send "" where they mean none.
+    # Some clients send "" for no operation name.
     return GraphQLRequest(query, name or None, variables or {})
 
 
 def respond(request: web.BaseRequest, answer: Answer) -> web.Response:
-    """The response that carries an answer, in the media type that the client asked for."""
+    """Return the HTTP response for an answer, in the media type that the client accepts."""
     wants_graphql_json = _GRAPHQL_JSON in request.headers.get(hdrs.ACCEPT, "")
     headers = _GRAPHQL_JSON_HEADERS if wants_graphql_json else _JSON_HEADERS
     status = 200 if answer.rejected is None else http_status(answer.rejected)

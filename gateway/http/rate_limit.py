@@ -1,4 +1,4 @@
-"""In charge of how much one client may ask: requests per second, and bytes of a body."""
+"""Limit the requests per second of each client address."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 
-_REMEMBERED = 10_000
-"""Addresses that are kept track of; the one that asked longest ago is forgotten first."""
+_MAX_ADDRESSES = 10_000
+"""Number of addresses to track. The least recently seen address is dropped first."""
 
 
 class RateLimiter:
     """A token bucket for each client address.
 
     Args:
-        rate: requests per second; 0 for no limit.
-        burst: requests at once.
-        clock: seconds, never going back.
+        rate: Requests per second; 0 for no limit.
+        burst: Requests at once.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class RateLimiter:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def spend(self, address: str) -> None:
-        """Count a request; raises ``RATE_LIMITED``, with the seconds to wait."""
+        """Count a request. Raises ``RATE_LIMITED`` with the seconds to wait."""
         if not self._rate:
             return
         now = self._clock()
@@ -39,7 +39,7 @@ class RateLimiter:
         left = min(self._burst, left + (now - since) * self._rate)
         allowed = left >= 1
         self._buckets[address] = (left - 1 if allowed else left, now)
-        if len(self._buckets) > _REMEMBERED:
+        if len(self._buckets) > _MAX_ADDRESSES:
             self._buckets.popitem(last=False)
         if not allowed:
             wait = math.ceil((1 - left) / self._rate)

@@ -1,4 +1,4 @@
-"""In charge of how much one client may ask: requests per second, and bytes of a body."""
+"""Read request bodies up to a maximum size."""
 
 from __future__ import annotations
 
@@ -10,49 +10,55 @@ from aiohttp.http_exceptions import HttpProcessingError
 from resolvers.errors.catalogue import GatewayError, bad_value
 
 _BODY_TIMEOUT = 30.0
-"""Seconds without a byte after which a body that was announced is given up."""
+"""Seconds without a byte after which the rest of a body is no longer waited for."""
 
 
-async def read_body(request: web.BaseRequest, largest: int) -> bytes:
-    """The request's body.
+async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
+    """Return the body of a request.
+
+    Args:
+        request: The request.
+        max_bytes: The maximum size, in bytes.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``; it has more than ``largest`` bytes, or is not what the
-            request's head says.
+        GatewayError: ``BAD_USER_INPUT``: the body is larger, ends early, does not arrive in time,
+            or is not encoded as the headers say.
     """
     try:
         if request.content.is_eof():
-            # A short body comes along with the head: there is nothing to wait for.
-            whole = request.content.read_nowait()
-            if len(whole) > largest:
-                raise _too_long(largest)
-            return whole
-        if request.content_length is not None and request.content_length > largest:
-            raise _too_long(largest)
+            # A short body arrives together with the headers: there is nothing to wait for.
+            data = request.content.read_nowait()
+            if len(data) > max_bytes:
+                raise _too_long(max_bytes)
+            return data
+        if request.content_length is not None and request.content_length > max_bytes:
+            raise _too_long(max_bytes)
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-            await _invite(request)
+            await _send_continue(request)
         body = bytearray()
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_BODY_TIMEOUT) as timeout:
             async for chunk in request.content.iter_any():
                 timeout.reschedule(loop.time() + _BODY_TIMEOUT)
                 body += chunk
-                if len(body) > largest:
-                    raise _too_long(largest)
+                if len(body) > max_bytes:
+                    raise _too_long(max_bytes)
     except TimeoutError as error:
-        raise bad_value((), f"nothing of the body came for {_BODY_TIMEOUT:g} s") from error
+        raise bad_value((), f"the body did not arrive: no data for {_BODY_TIMEOUT:g} s") from error
     except (web.RequestPayloadError, HttpProcessingError) as error:
-        raise bad_value((), "the body is not encoded as the request's head says") from error
+        raise bad_value((), "the body is not encoded as its headers say") from error
     except ConnectionError as error:
-        raise bad_value((), "the body ended early") from error  # told to nobody: they are gone
+        raise bad_value(
+            (), "the body ended early"
+        ) from error  # the client is gone and gets no response
     return bytes(body)
 
 
-async def _invite(request: web.BaseRequest) -> None:
-    """Tell a client to send the body that it holds back until it is told to (RFC 9110 §10.1.1)."""
+async def _send_continue(request: web.BaseRequest) -> None:
+    """Ask a client for the body that it holds back until it is asked for (RFC 9110 §10.1.1)."""
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # of the response, which is yet to come
+    request.writer.output_size = 0  # the size of the response, which follows
 
 
-def _too_long(largest: int) -> GatewayError:
-    return bad_value((), f"the body is longer than {largest:,} bytes")
+def _too_long(max_bytes: int) -> GatewayError:
+    return bad_value((), f"the body is longer than {max_bytes:,} bytes")

@@ -1,4 +1,4 @@
-"""In charge of the bodies of responses: large ones go out part by part, not put together before."""
+"""Build response bodies from parts. Large bodies are written without joining their parts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
 _LARGE = 64 * 1024
-"""Bytes from which on joining the parts costs more than writing each of them."""
+"""Size in bytes from which joining the parts costs more than writing each of them."""
 
 
 def body_of(parts: Sequence[bytes]) -> bytes | Payload | None:
-    """What to give a response as its body; None where there are no parts."""
+    """Return the body of a response; None if there are no parts."""
     if not parts:
         return None
     size = sum(map(len, parts))
@@ -20,8 +20,9 @@ def body_of(parts: Sequence[bytes]) -> bytes | Payload | None:
 
 
 class _Parts(Payload):
-    """A body that is written part by part, without a copy of it. The connection takes the next one
-    when the client has taken most of what was written before.
+    """A body that is written part by part, without copying it.
+
+    The connection accepts the next part when the client has read most of the previous ones.
     """
 
     def __init__(self, parts: Sequence[bytes], size: int) -> None:
@@ -34,5 +35,5 @@ class _Parts(Payload):
             await writer.write(part)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The body as text."""
+        """Return the body as text."""
         return b"".join(self._value).decode(encoding, errors)

@@ -1,1 +1,1 @@
-"""The PostgreSQL that the gateway uses: an external one or the embedded one."""
+"""Open the database: an external PostgreSQL or the embedded one."""

@@ -1,1 +1,1 @@
-"""The `serve` command: the listening port and its worker processes."""
+"""Run the ``serve`` command: the port and the worker processes."""

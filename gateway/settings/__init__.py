@@ -1,1 +1,1 @@
-"""What can be configured, and where each value comes from."""
+"""Define the settings and load them from options, variables and a TOML file."""

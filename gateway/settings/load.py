@@ -1,8 +1,4 @@
-"""In charge of the settings: what can be set, where a value comes from, and what a wrong one says.
-
-A value given on the command line wins over a ``GATEWAY_*`` variable, that over the TOML file, that
-over the default. ``docs/settings.md`` is the table for people; a test holds the two together.
-"""
+"""Load the settings from options, ``GATEWAY_*`` variables and a TOML file, in this precedence."""
 
 from __future__ import annotations
 
@@ -14,34 +10,33 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.settings.model import Settings, SettingsError
 
 PREFIX = "GATEWAY_"
-"""What the name of every variable starts with."""
+"""Prefix of every variable."""
 CONFIG_VARIABLE = PREFIX + "CONFIG"
-"""The variable that names the TOML file: the one that is not itself a setting."""
+"""The variable that names the TOML file. It is not a setting."""
 CONFIG_DEFAULT = Path("gateway.toml")
-"""The TOML file that is read, if it exists, when none is named."""
+"""The TOML file that is read by default, if it exists."""
 
 
-def load_settings(config: Path | None = None, **given: object) -> Settings:
-    """The settings in force here: ``given`` before variables before the TOML file before defaults.
+def load_settings(config: Path | None = None, **options: object) -> Settings:
+    """Return the settings in force.
 
     Args:
-        config: The TOML file to read; without one, the file that ``GATEWAY_CONFIG`` names, or
-            ``gateway.toml`` in the working directory if there is one.
-        **given: Values from the command line by the setting's name; None is "not given".
+        config: The TOML file to read. By default the file that ``GATEWAY_CONFIG`` names, or
+            ``gateway.toml`` in the working directory if it exists.
+        **options: Values from the command line by name of the setting; None for options that were
+            not given.
 
     Raises:
-        SettingsError: A value does not fit, no setting has that name (in the file or among the
-            variables that start with ``GATEWAY_``), or the file cannot be read.
+        SettingsError: A value is not valid, a name in the file or a variable that starts with
+            ``GATEWAY_`` is no setting, or the file cannot be read.
     """
-    # An empty variable is an unset one: that is how Compose files and CI pass on "nothing".
+    # An empty variable counts as unset, because Compose files and CI pass variables that way.
     variables = {
         name: value for name, value in os.environ.items() if name.startswith(PREFIX) and value
     }
@@ -60,16 +55,16 @@ def load_settings(config: Path | None = None, **given: object) -> Settings:
         name = variable.removeprefix(PREFIX).lower()
         values[name] = text
         origins[name] = variable
-    for name, value in given.items():
+    for name, value in options.items():
         if value is not None:
             values[name] = value
             origins[name] = "--" + name.replace("_", "-")
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        flaws = [_describe(flaw, origins) for flaw in error.errors(include_url=False)]
-        # Not the cause: it shows values, and one of them may be a secret.
-        raise SettingsError("; ".join(flaws)) from None
+        problems = [_describe(details, origins) for details in error.errors(include_url=False)]
+        # The cause is left out: it contains values, and one of them may be a secret.
+        raise SettingsError("; ".join(problems)) from None
 
 
 def _read_toml(path: Path) -> dict[str, object]:
@@ -81,44 +76,44 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise SettingsError(f"config: {path} is not valid TOML: {error}") from error
 
 
-def _describe(flaw: ErrorDetails, origins: Mapping[str, str]) -> str:
-    """One wrong setting, for its operator: its name, what was expected, what came, from where."""
-    name = str(flaw["loc"][0])
+def _describe(details: ErrorDetails, origins: Mapping[str, str]) -> str:
+    """Describe an invalid setting: its name, the expected value, the value, and its origin."""
+    name = str(details["loc"][0])
     origin = f" ({origins[name]})" if name in origins else ""
     schema = Settings.model_json_schema()["properties"]
     if name not in schema:
-        alike = get_close_matches(name, schema, n=1)
-        hint = f"; did you mean {alike[0]}?" if alike else ""
+        matches = get_close_matches(name, schema, n=1)
+        hint = f"; did you mean {matches[0]}?" if matches else ""
         return f"{name}: there is no such setting{hint}{origin}"
     rule: dict[str, Any] = schema[name]
-    rule |= next(iter(rule.get("anyOf", [])), {})  # "or null" goes without saying
-    if flaw["type"] == "value_error":
-        expected = str(flaw["ctx"]["error"])
+    rule |= next(iter(rule.get("anyOf", [])), {})  # without "or null"
+    if details["type"] == "value_error":
+        expected = str(details["ctx"]["error"])
     else:
         expected = f"expected {_expectation(rule)}"
     secret = rule.get("writeOnly", False)
-    return f"{name}: {expected}" + ("" if secret else f", got {_quoted(flaw['input'])}") + origin
+    return f"{name}: {expected}" + ("" if secret else f", got {_quoted(details['input'])}") + origin
 
 
 def _expectation(rule: Mapping[str, Any]) -> str:
-    """What a setting's JSON schema asks for, in words."""
+    """Describe the values that the JSON schema of a setting accepts."""
     if "enum" in rule:
         return "one of " + ", ".join(map(_quoted, rule["enum"]))
-    words = {
+    noun = {
         "boolean": "true or false",
         "integer": "an integer",
         "number": "a number",
         "string": "a path" if rule.get("format") == "path" else "text",
     }[rule["type"]]
     if "minimum" in rule and "maximum" in rule:
-        return f"{words} from {rule['minimum']} to {rule['maximum']}"
+        return f"{noun} from {rule['minimum']} to {rule['maximum']}"
     if "minimum" in rule:
-        return f"{words} of at least {rule['minimum']:g}"
+        return f"{noun} of at least {rule['minimum']:g}"
     if "exclusiveMinimum" in rule:
-        return f"{words} above {rule['exclusiveMinimum']:g}"
+        return f"{noun} above {rule['exclusiveMinimum']:g}"
     if "minLength" in rule:
-        return f"{words} of at least {rule['minLength']} characters"
-    return words
+        return f"{noun} of at least {rule['minLength']} characters"
+    return noun
 
 
 def _quoted(value: object) -> str:

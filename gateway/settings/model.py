@@ -1,7 +1,6 @@
-"""In charge of the settings: what can be set, where a value comes from, and what a wrong one says.
+"""Define every setting: its type, bounds, default and description.
 
-A value given on the command line wins over a ``GATEWAY_*`` variable, that over the TOML file, that
-over the default. ``docs/settings.md`` is the table for people; a test holds the two together.
+``docs/settings.md`` and the options of ``serve`` are derived from this model; tests compare them.
 """
 
 from __future__ import annotations
@@ -44,122 +43,131 @@ def _check_database_url(url: SecretStr) -> SecretStr:
 
 def _check_base_path(path: str) -> str:
     if not _BASE_PATH.fullmatch(path):
-        raise ValueError('expected "" or a path such as "/api/v1", with no "/" at its end')
+        raise ValueError('expected "" or a path such as "/api/v1", without "/" at the end')
     return path
 
 
 class Settings(BaseModel):
-    """Every setting of the gateway, checked. ``load_settings`` makes one from where it runs."""
+    """The validated settings of the gateway. ``load_settings`` reads them from the environment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     host: str = Field(
-        default="127.0.0.1", min_length=1, description="The address to listen on; `0.0.0.0` is all."
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; `0.0.0.0` for all interfaces.",
     )
     port: int = Field(
-        default=8080, ge=0, le=65535, description="The port to listen on; 0 takes any free one."
+        default=8080, ge=0, le=65535, description="Port to listen on; 0 for any free port."
     )
     workers: int = Field(
-        default=1, ge=1, le=64, description="Processes that serve the port together."
+        default=1, ge=1, le=64, description="Number of processes that serve the port."
     )
     database_url: Annotated[SecretStr, AfterValidator(_check_database_url)] | None = Field(
         default=None,
-        description="The PostgreSQL (15 or later) to use, as `postgresql://user:password@host/name`"
-        "; without one, the gateway starts its own in `data_dir`.",
+        description="URL of a PostgreSQL database, version 15 or later, as "
+        "`postgresql://user:password@host/name`. By default the gateway runs an embedded "
+        "PostgreSQL in `data_dir`.",
     )
     data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
         default=Path(".gateway"),
-        description="The folder for the gateway's own PostgreSQL and its token secret.",
+        description="Folder of the embedded PostgreSQL and the token secret.",
     )
     demo: bool = Field(
-        default=False, description="Load the demo home at the start, unless it is there."
+        default=False, description="Load the demo home at startup unless it is already loaded."
     )
     token_secret: Annotated[SecretStr, Field(min_length=32)] | None = Field(
         default=None,
-        description="What tokens are signed with, 32 characters or more; without one, the gateway "
-        "makes one at the first start and keeps it in `data_dir`.",
+        description="Secret that signs access tokens, at least 32 characters. By default the "
+        "gateway generates one at the first start and stores it in `data_dir`.",
     )
     introspection: Literal["public", "token", "off"] = Field(
         default="public",
-        description="Who may read the GraphQL schema: anyone, the holder of a token, or nobody.",
+        description="Who may read the GraphQL schema: everyone, clients with a token, or no one.",
     )
     graphiql: bool = Field(default=True, description="Serve GraphiQL to browsers at `/graphql`.")
     process_dialect_status: Literal["http", "always-200"] = Field(
         default="http",
-        description="The HTTP status of the /process dialect's errors: the fitting one, or 200 for "
-        "clients that read only the envelope.",
+        description="HTTP status of errors in the /process dialect: the matching status, or always "
+        "200 for clients that read only the envelope.",
     )
     rest_base_path: Annotated[str, AfterValidator(_check_base_path)] = Field(
         default="",
-        description="A path, such as `/api/v1`, below which both dialects are served as well.",
+        description="Path, such as `/api/v1`, under which both dialects are also served.",
     )
     max_body_bytes: int = Field(
-        default=1024 * 1024, ge=1, description="The longest request body, in bytes."
+        default=1024 * 1024, ge=1, description="Maximum size of a request body, in bytes."
     )
     max_bulk_body_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=1,
-        description="The longest body of `PUT /processes`, in bytes.",
+        description="Maximum size of the body of `PUT /processes`, in bytes.",
     )
     rate_limit: float = Field(
         default=0,
         ge=0,
         allow_inf_nan=False,
-        description="Requests per second that one client address may make; 0 is no limit.",
+        description="Maximum requests per second from one client address; 0 for no limit.",
     )
     rate_burst: int = Field(
         default=100,
         ge=1,
-        description="Requests that a client address may make at once before `rate_limit` holds.",
+        description="Requests that a client address may send at once before `rate_limit` applies.",
     )
     page_size_default: int = Field(
-        default=20, ge=1, description="Nodes on a page of a connection that asks for no number."
+        default=20,
+        ge=1,
+        description="Number of nodes per page of a connection without `first` or `last`.",
     )
     page_size_max: int = Field(
-        default=100, ge=1, description="The most nodes that a page of a connection may have."
+        default=100, ge=1, description="Maximum number of nodes per page of a connection."
     )
     pool_min: int = Field(
-        default=1, ge=0, description="Database connections that are kept open when idle."
+        default=1, ge=0, description="Minimum number of open database connections."
     )
-    pool_max: int = Field(default=16, ge=1, description="The most database connections.")
+    pool_max: int = Field(
+        default=16, ge=1, description="Maximum number of open database connections."
+    )
     statement_timeout: float = Field(
         default=30,
         ge=0,
         allow_inf_nan=False,
-        description="Seconds after which a database statement is given up; 0 is never.",
+        description="Timeout of a database statement, in seconds; 0 for no timeout.",
     )
     statement_cache_size: int = Field(
         default=1000,
         ge=0,
-        description="Prepared statements that each connection keeps; 0 behind PgBouncer in "
+        description="Number of prepared statements to cache per connection; 0 behind PgBouncer in "
         "transaction mode.",
     )
     max_query_tokens: int = Field(
-        default=4000, ge=1, description="The most tokens of a GraphQL document."
+        default=4000, ge=1, description="Maximum number of tokens in a GraphQL document."
     )
     max_query_depth: int = Field(
-        default=20, ge=1, description="The deepest nesting of fields in a GraphQL operation."
+        default=20, ge=1, description="Maximum depth of a GraphQL operation."
     )
     operation_cache_size: int = Field(
-        default=1000, ge=1, description="GraphQL operations that are kept compiled."
+        default=1000, ge=1, description="Number of compiled GraphQL operations to cache."
     )
     execution_max_steps: int = Field(
-        default=1000, ge=1, description="The most steps of one execution, sub-processes included."
+        default=1000,
+        ge=1,
+        description="Maximum number of steps in one execution, including subprocesses.",
     )
     execution_timeout: float = Field(
         default=60,
         gt=0,
         allow_inf_nan=False,
-        description="Seconds after which an execution is given up.",
+        description="Timeout of an execution, in seconds.",
     )
     shutdown_grace: float = Field(
         default=10,
         ge=0,
         allow_inf_nan=False,
-        description="Seconds that requests in flight may take to finish when the gateway stops.",
+        description="Seconds to wait for requests in flight when the gateway stops.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least grave messages that are logged."
+        default="info", description="Minimum log level."
     )
 
     @field_validator("page_size_max", "pool_max")
@@ -168,7 +176,7 @@ class Settings(BaseModel):
         lower = {"page_size_max": "page_size_default", "pool_max": "pool_min"}[
             info.field_name or ""
         ]
-        least: int = info.data.get(lower, 0)  # absent where it is itself wrong
-        if value < least:
-            raise ValueError(f"expected at least {lower}, which is {least}")
+        minimum: int = info.data.get(lower, 0)  # missing if it is invalid itself
+        if value < minimum:
+            raise ValueError(f"expected at least {lower}, which is {minimum}")
         return value

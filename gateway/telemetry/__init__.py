@@ -1,1 +1,1 @@
-"""What operators observe: metrics."""
+"""Expose metrics to operators."""

@@ -1,4 +1,4 @@
-"""In charge of the numbers that an operator watches, in the format of Prometheus."""
+"""Expose the metrics of one process in the Prometheus text format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.services import Services
 
 
 class Metrics:
-    """The metrics of this process, read where they arise when they are asked for."""
+    """The metrics of this process, collected when they are requested."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -24,7 +24,7 @@ class Metrics:
         GCCollector(registry=self._registry)
 
     def text(self) -> bytes:
-        """All of them, in the text format."""
+        """Return all metrics in the text format."""
         return generate_latest(self._registry)
 
 
@@ -36,7 +36,7 @@ class _GatewayCollector(Collector):
         operations = self._services.operations
         runs = CounterMetricFamily(
             "gateway_operations",
-            "Operations that were run, legacy routes included, by the path that they took.",
+            "Operations run, including those of legacy routes, by execution path.",
             labels=["path"],
         )
         runs.add_metric(["compiled"], operations.compiled)
@@ -44,16 +44,16 @@ class _GatewayCollector(Collector):
         yield runs
         cache = operations.compiler.cache_info()
         yield CounterMetricFamily(
-            "gateway_compiled_hits", "Queries whose compiled operation was kept.", cache.hits
+            "gateway_compiled_hits", "Queries whose compiled operation was cached.", cache.hits
         )
         yield CounterMetricFamily(
             "gateway_compiled_misses", "Queries that had to be compiled.", cache.misses
         )
         yield GaugeMetricFamily(
-            "gateway_compiled_kept", "Compiled operations that are kept.", cache.size
+            "gateway_compiled_kept", "Compiled operations in the cache.", cache.size
         )
         yield CounterMetricFamily(
             "gateway_statements",
-            "SQL statements that were run.",
+            "SQL statements run.",
             self._services.database.statements,
         )

@@ -435,7 +435,7 @@ async def test_a_body_that_is_not_what_its_header_says(
     caplog.set_level(logging.WARNING)
     reply = await first(gateway, await head(gateway, method, path, header), sent)
     assert (reply.status, code(reply)) == (400, expected)
-    assert "head says" in reply.body.decode()
+    assert "headers say" in reply.body.decode()
     assert caplog.messages == []
 
 
@@ -446,7 +446,7 @@ async def test_a_body_that_does_not_come_is_given_up(
     announced = await head(gateway, "POST", "/graphql", "Content-Length: 100")
     reply = await first(gateway, announced, b'{"query":', b'"{')
     assert (reply.status, code(reply)) == (400, "BAD_USER_INPUT")
-    assert "nothing of the body came for 0.1 s" in reply.body.decode()
+    assert "no data for 0.1 s" in reply.body.decode()
 
 
 async def test_a_compressed_body_is_limited_as_it_unfolds(gateway: Gateway) -> None:

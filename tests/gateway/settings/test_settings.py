@@ -105,7 +105,7 @@ def test_values_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "rest_base_path",
             "/api/",
-            'rest_base_path: expected "" or a path such as "/api/v1", with no "/" at its end,'
+            'rest_base_path: expected "" or a path such as "/api/v1", without "/" at the end,'
             ' got "/api/"',
         ),
         ("token_secret", "too short", "token_secret: expected text of at least 32 characters"),
