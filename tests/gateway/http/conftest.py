@@ -1,0 +1,44 @@
+"""Gateways that several tests share because the tests change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from storage.database.database import Database
+from tests.conftest import Gateway, database_copy, running_gateway
+from tests.resolvers.home import Home
+
+
+@pytest.fixture(scope="module")
+async def shared(postgres: str, template: str) -> AsyncIterator[Gateway]:
+    """One gateway for all of it: what is refused changes nothing."""
+    async with database_copy(postgres, template) as url:
+        database = await Database.connect(url, pool_max=4)
+        try:
+            async with running_gateway(database) as gateway:
+                home = Home(gateway)
+                await home.process("hall", actions=[{"source": "echo", "action": "say"}])
+                await home.process("attic", inputs=[{"name": "n"}])
+                yield gateway
+        finally:
+            await database.close()
+
+
+@pytest.fixture
+async def hostile(shared: Gateway) -> AsyncIterator[Gateway]:
+    """A gateway that a test must not change."""
+    before = await Home(shared).dump()
+    yield shared
+    assert await Home(shared).dump() == before
+
+
+@pytest.fixture(scope="module")
+async def empty_gateway(postgres: str, template: str) -> AsyncIterator[Gateway]:
+    """A gateway on an empty database."""
+    async with database_copy(postgres, template) as url:
+        database = await Database.connect(url, pool_max=4)
+        async with running_gateway(database) as started:
+            yield started
+        await database.close()

@@ -1,0 +1,105 @@
+"""Broken request bodies: the client is told what to fix, and nothing changes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import json
+import zlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.conftest import Gateway, Reply
+from tests.gateway.http.hostile import (
+    BODIES,
+    LEAKS,
+    LIMIT,
+    VIEWER,
+    bad,
+    post,
+    send,
+)
+
+
+@pytest.mark.parametrize(("body", "message"), BODIES.values(), ids=BODIES)
+async def test_a_body_that_is_no_request(hostile: Gateway, body: bytes, message: str) -> None:
+    (error,) = bad(await post(hostile, body))
+    assert message in error["message"]
+
+
+async def test_a_body_is_read_as_json_whatever_its_type(hostile: Gateway) -> None:
+    body = json.dumps({"query": VIEWER}).encode()
+    for type_ in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "?"):
+        reply = await hostile.call("POST", "/graphql", body, headers={"Content-Type": type_})
+        assert reply.json == {"data": {"viewer": {"seesAll": True}}}
+
+
+# Sizes -------------------------------------------------------------------------------------------
+
+
+async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 2**16):
+        yield body[start : start + 2**16]
+
+
+async def test_a_body_past_the_limit(hostile: Gateway) -> None:
+    token = await hostile.token()
+    fits = b'{"query": "{ viewer { seesAll } }", "extensions": "'
+    fits += b"x" * (LIMIT - len(fits) - 2) + b'"}'
+    assert len(fits) == LIMIT
+    async with aiohttp.ClientSession(headers={"Authorization": token}) as client:
+        for body, status in ((fits, 200), (fits + b" ", 400), (b"x" * (5 * LIMIT), 400)):
+            for data in (io.BytesIO(body), in_chunks(body)):
+                async with client.post(f"{hostile.url}/graphql", data=data) as response:
+                    reply = Reply(response.status, dict(response.headers), await response.read())
+                assert reply.status == status
+                if status == 400:
+                    (error,) = bad(reply)
+                    assert error["message"] == "the body is longer than 1,048,576 bytes"
+
+
+async def test_a_body_that_was_packed(hostile: Gateway) -> None:
+    body = json.dumps({"query": VIEWER}).encode()
+    bomb = b'{"query": "' + b"a" * (30 * LIMIT) + b'"}'
+    for encoding, packed, statuses in [
+        ("gzip", gzip.compress(body), (200, 400)),
+        ("deflate", zlib.compress(body), (200, 400)),
+        ("gzip", b"not packed at all", (400,)),
+        ("deflate", b"\xff" * 100, (400,)),
+        ("gzip", gzip.compress(body)[:20], (400,)),
+        ("gzip", gzip.compress(bomb), (400,)),
+        ("deflate", zlib.compress(bomb), (400,)),
+    ]:
+        reply = await hostile.call(
+            "POST", "/graphql", packed, headers={"Content-Encoding": encoding}
+        )
+        assert reply.status in statuses, (encoding, packed[:20], reply)
+        if reply.status == 400:
+            bad(reply)
+
+
+async def test_a_request_that_is_broken_off(hostile: Gateway) -> None:
+    """It is answered or its connection is closed; the next one is served all the same."""
+    port = int(hostile.url.rpartition(":")[2])
+    token = await hostile.token()
+    start = f"POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n".encode()
+    for rest in [
+        b"Content-Length: 100\r\n\r\n{",
+        b"Content-Length: -1\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+    ]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(start + rest)
+        writer.write_eof()
+        async with asyncio.timeout(2):
+            answer = await reader.read()
+        assert b" 500 " not in answer.split(b"\r\n", 1)[0]
+        assert LEAKS.search(answer) is None
+        writer.close()
+        assert (await send(hostile, VIEWER)).status == 200

@@ -1,0 +1,208 @@
+"""Hostile documents and values: the client is told what to fix, and nothing changes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import Gateway, StartGateway
+from tests.gateway.http.hostile import (
+    DEEP,
+    DOCUMENTS,
+    VIEWER,
+    bad,
+    post,
+    send,
+)
+
+
+@pytest.mark.parametrize("query", DOCUMENTS.values(), ids=DOCUMENTS)
+async def test_a_document_that_is_refused(hostile: Gateway, query: str) -> None:
+    bad(await send(hostile, query), 200, 400)
+
+
+async def test_messages_about_documents_say_what_to_mend(hostile: Gateway) -> None:
+    for name, message in [
+        ("a long number", "A number has more than 400 characters"),
+        ("20,000 times a field", "more than 100,000 characters"),
+        ("5,000 words", "more than 4000 tokens"),
+        ("900 times a field", "repeats fields, or spreads fragments, too often"),
+        ("500 aliases", "more than 100 fields at its root"),
+        ("the schema 300 times", "more than 100 fields at its root"),
+        ("the schema 99 times", "selects too much of the schema"),
+        ("all types 300 times", "selects too much of the schema"),
+        ("deep fields", "more than 100,000 characters"),
+        ("deep and few", "nested too deeply"),
+        ("deep filters", "filters are nested deeper than 40 levels"),
+        ("2^16 fields", "selects more than 5,000 fields"),
+        ("two to choose from", "expected one of the document's operations: a, b"),
+        ("a cycle", 'Cannot spread fragment "f" within itself'.replace('"', "'")),
+    ]:
+        errors = bad(await send(hostile, DOCUMENTS[name]), 200, 400)
+        assert any(message in error["message"] for error in errors), (name, errors)
+
+
+async def test_an_operation_that_the_document_has_not(hostile: Gateway) -> None:
+    for query in (VIEWER, "query a { viewer { seesAll } } query b { viewer { seesAll } }"):
+        for name in ("c", "A", "\N{SNOWMAN}", "__proto__"):
+            bad(await post(hostile, {"query": query, "operationName": name}))
+
+
+# Values ------------------------------------------------------------------------------------------
+
+
+def opaque(text: str | bytes) -> str:
+    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+NOT_IDS = [
+    "",
+    "1",
+    "Process:1",
+    "\N{SNOWMAN}",
+    "=" * 40,
+    "A" * 100_000,
+    opaque(b"\xff\xfe"),
+    opaque("Process"),
+    opaque("Process:"),
+    opaque("Process:0"),
+    opaque("Process:-1"),
+    opaque("Process:1.0"),
+    opaque("Process:2147483648"),
+    opaque("Process:99999999999999999999"),
+    opaque("Process:" + "9" * 5000),
+    opaque("Process:\N{ARABIC-INDIC DIGIT THREE}"),
+    opaque("Process:1:2"),
+    opaque("Process:1\0"),
+    opaque("Process: 1"),
+]
+
+
+async def test_what_is_no_id(hostile: Gateway) -> None:
+    for wrong in NOT_IDS:
+        for query in (
+            "query($id: ID!) { node(id: $id) { id } }",
+            "query($id: ID!) { nodes(ids: [$id]) { id } }",
+            "query($id: ID!) { process(id: $id) { id } }",
+            "mutation($id: ID!) { deleteProcess(id: $id) { deletedId } }",
+            "mutation($id: ID!) { executeProcess(id: $id) { execution { id } } }",
+        ):
+            bad(await send(hostile, query, id=wrong), 200)
+    for unknown in ("Nothing:1", "process:1", "__Type:1"):
+        reply = await send(hostile, "query($id: ID!) { node(id: $id) { id } }", id=opaque(unknown))
+        assert reply.json["data"] == {"node": None}
+
+
+async def test_what_is_no_database_id(hostile: Gateway) -> None:
+    query = "query($id: Int!) { process(databaseId: $id) { id } }"
+    not_ints: list[Any] = [2**31, -(2**31) - 1, 2**63, 1.5, True, "1", [], {}]
+    for wrong in not_ints:
+        bad(await send(hostile, query, id=wrong), 400)
+    for nobody in (0, -1, 2**31 - 1):
+        assert (await send(hostile, query, id=nobody)).json == {"data": {"process": None}}
+
+
+async def test_nul_where_texts_are_looked_for(hostile: Gateway) -> None:
+    for where in (
+        '{name: {eq: "%s"}}',
+        '{name: {in: ["a", "%s"]}}',
+        '{description: {contains: "%s"}}',
+        '{reference: {startsWith: "%s"}}',
+        '{or: [{name: {eq: "a"}}, {not: {espace: {name: {contains: "%s"}}}}]}',
+        '{actions: {sourceName: {eq: "%s"}}}',
+    ):
+        query = f"{{ processes(where: {where % chr(92)}u0000) {{ totalCount }} }}"
+        query = query.replace("\\" + chr(34), "\\u0000" + chr(34)).replace("u0000)", ")")
+        (error,) = bad(await send(hostile, query), 200)
+        assert error["path"] == ["processes"]
+        assert "must not contain the NUL character" in error["message"]
+    for query in (
+        '{ process(reference: "\\u0000") { id } }',
+        '{ node(id: "\\u0000") { id } }',
+        '{ processes(after: "\\u0000") { totalCount nodes { id } } }',
+        '{ espace(reference: "a\\u0000") { id } }',
+        'mutation { createEspace(espace: {reference: "a", name: "\\u0000"}) { espace { id } } }',
+        'mutation { updateProcesses(changes: [{databaseId: 1, icon: "\\u0000"}])'
+        " { updatedCount } }",
+        f'mutation {{ removeInput(ofProcess: "{opaque("Process:2")}", reference: "\\u0000")'
+        " { removedId } }",
+        f'mutation {{ executeProcess(id: "{opaque("Process:2")}", values: ["\\u0000"])'
+        " { execution { id } } }",
+        'mutation { createSource(source: {name: "a", kind: "echo", settings: {a: "\\u0000"}})'
+        " { source { id } } }",
+        f'mutation {{ authoriseProfile(process: "{opaque("Process:2")}",'
+        ' profile: {name: "\\u0000"}) { process { id } } }',
+    ):
+        bad(await send(hostile, query), 200)
+
+
+async def test_what_is_no_cursor(hostile: Gateway) -> None:
+    query = "query($c: String) { processes(first: 1, after: $c, orderBy: {field: NAME})"
+    query += " { pageInfo { endCursor } nodes { reference } } }"
+    page = (await send(hostile, query)).json["data"]["processes"]
+    cursor = page["pageInfo"]["endCursor"]
+    order, name, number = json.loads(base64.b64decode(cursor))
+    assert isinstance(name, str)
+    assert isinstance(number, int)
+    assert (await send(hostile, query, c=cursor)).status == 200
+    cursors: list[Any] = [
+        [order, "a\0", 1],
+        [order, name, 2**31],
+        [order, name, -(2**31)],
+        [order, name, 10**30],
+        [order, name, 1.5],
+        [order, name, True],
+        [order, name, None],
+        [order, name, "1"],
+        [order, name],
+        [order, name, number, number],
+        [order, [name], number],
+        ["", name, number],
+        [],
+        {},
+        None,
+        1,
+        "text",
+    ]
+    for wrong in cursors:
+        bad(await send(hostile, query, c=opaque(json.dumps(wrong))), 200)
+    surrogate = json.dumps([order, "\ud800", 1])
+    for text in ["", "x", cursor[:-3], opaque(surrogate), opaque("[" * DEEP), "é"]:
+        bad(await send(hostile, query, c=text), 200)
+
+
+async def test_variables_that_do_not_fit(hostile: Gateway) -> None:
+    create = "mutation($p: NewProcess!) { createProcess(process: $p) { process { id } } }"
+    processes: list[Any] = [
+        None,
+        1,
+        "x",
+        [],
+        {},
+        {"reference": 1, "name": "a"},
+        {"reference": "a", "name": None},
+        {"reference": "a", "name": "a", "unknown": 1},
+        {"reference": "a", "name": "a", "mode": "simple"},
+        {"reference": "a", "name": "a", "mode": 1},
+        {"reference": "a", "name": "a", "actions": {"source": "echo"}},
+        {"reference": "a", "name": "a", "espace": {"reference": "a", "databaseId": 1}},
+        {"reference": "a", "name": "a", "espace": {}},
+        {"reference": "a", "name": "a", "espace": {"reference": None}},
+        {"__proto__": {}, "name": "a", "reference": "a"},
+    ]
+    for wrong in processes:
+        bad(await send(hostile, create, p=wrong), 200, 400)
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    bad(await send(hostile, create, p=deep), 400)
+
+
+async def test_the_limit_is_a_setting(start_gateway: StartGateway) -> None:
+    async with start_gateway(max_body_bytes=100, max_query_tokens=5, max_query_depth=1) as gateway:
+        assert (await send(gateway, "{ __typename }")).status == 200
+        for query in ("{ " + "a" * 100 + " }", "{ a b c d e }", "{ viewer { profile { name } } }"):
+            bad(await send(gateway, query), 200, 400)

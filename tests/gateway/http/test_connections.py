@@ -1,0 +1,171 @@
+"""Connections: pipelining, slow clients, clients that go away, and bytes that are not HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import struct
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from storage.database.database import Database
+from storage.demo.load import generate
+from tests.conftest import Gateway, database_copy, running_gateway
+from tests.gateway.http.wire import COUNT, head, raw
+
+
+@pytest.fixture(scope="module")
+async def gateway(empty_gateway: Gateway) -> Gateway:
+    """One gateway for all tests of this module, which change nothing."""
+    return empty_gateway
+
+
+# Connections -------------------------------------------------------------------------------------
+
+
+async def test_requests_on_one_connection_are_answered_in_order(gateway: Gateway) -> None:
+    paths = ["/processes", "/process/7", "/espaces", "/nonsense", "/health"]
+    # All at once, before any answer.
+    sent = b"".join([await head(gateway, "GET", path) for path in paths])
+    sent += await head(gateway, "HEAD", "/process", "Connection: close")
+    answers = (await raw(gateway, sent)).split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers] == [b"200", b"404", b"200", b"404", b"200", b"200"]
+    bodies = [answer.partition(b"\r\n\r\n")[2] for answer in answers]
+    assert bodies[0] == b'{"processes":[]}'
+    assert b"not_found" in bodies[1]
+    assert bodies[5] == b""
+
+
+@pytest.fixture(scope="module")
+async def large(postgres: str, template: str) -> AsyncIterator[Gateway]:
+    """A gateway with so many processes that a list of them is some megabytes long."""
+    async with database_copy(postgres, template) as url:
+        database = await Database.connect(url, pool_max=4)
+        await generate(database, 3000)
+        async with running_gateway(database) as started:
+            yield started
+        await database.close()
+
+
+async def test_a_client_that_goes_away_in_the_middle(
+    large: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = large
+    at = urlsplit(gateway.url)
+    address = (at.hostname, at.port)
+    caplog.set_level(logging.WARNING)
+    reset = struct.pack("ii", 1, 0)  # do not say goodbye
+    for sent, read in (
+        (await head(gateway, "GET", "/process"), 10_000),
+        (await head(gateway, "GET", "/process"), 0),
+        (await head(gateway, "POST", "/graphql", "Content-Length: 1000") + b'{"query":', 0),
+        (await head(gateway, "PUT", "/processes", "Content-Length: 1000") + b'{"processes":', 0),
+        (await head(gateway, "POST", "/graphql", "Transfer-Encoding: chunked") + b"5\r\n{", 0),
+    ):
+        with socket.create_connection(address) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(client, sent)
+            while read > 0:
+                read -= len(await loop.sock_recv(client, read))
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
+    assert caplog.messages == []
+    assert (await gateway.call("GET", "/processes")).status == 200
+
+
+async def test_slow_clients_keep_nobody_waiting(large: Gateway) -> None:
+    gateway = large
+    at = urlsplit(gateway.url)
+    body = json.dumps(COUNT).encode()
+    request = await head(
+        gateway, "POST", "/graphql", f"Content-Length: {len(body)}", "Connection: close"
+    )
+    asked = await head(gateway, "GET", "/process", "Connection: close")
+
+    async def writes_slowly() -> bytes:
+        reader, writer = await asyncio.open_connection(at.hostname, at.port)
+        for byte in request + body:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.001)
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    async def reads_slowly() -> bytes:
+        reader, writer = await asyncio.open_connection(at.hostname, at.port, limit=4096)
+        writer.write(asked)
+        answer = b""
+        while chunk := await reader.read(100_000):
+            answer += chunk
+            await asyncio.sleep(0.005)
+        writer.close()
+        return answer
+
+    slow = [asyncio.create_task(work) for work in (writes_slowly(), reads_slowly())]
+    quick = 0
+    while not all(task.done() for task in slow):
+        reply = await asyncio.wait_for(gateway.call("GET", "/health", profile=None), 1)
+        assert reply.status == 200
+        quick += 1
+    assert quick > 20
+    written, read = [task.result() for task in slow]
+    assert written.endswith(b'{"data":{"processes":{"totalCount":3000}}}')
+    whole = read.partition(b"\r\n\r\n")[2]
+    assert len(json.loads(whole)["data"]) == 3000
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /process HTTP/9.9\r\nHost: gateway\r\n\r\n",
+        b"GET /process HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Length: many\r\n\r\n",
+        b"GET /process HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"POST /process HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # somebody speaks TLS
+    ],
+)
+async def test_what_is_not_http(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    caplog.set_level(logging.WARNING)
+    answer = await raw(gateway, sent)
+    assert answer.startswith((b"HTTP/1.1 400 Bad Request\r\n", b"HTTP/1.0 400 Bad Request\r\n"))
+    assert b"Traceback" not in answer
+    assert caplog.messages == []
+
+
+async def test_a_large_answer_arrives_whole(gateway: Gateway) -> None:
+    await generate(gateway.database, 2000)
+    query = {
+        "query": "{ processes(first: 100) { %s } }"
+        % " ".join(
+            f"nodes{n}: nodes {{ name description actions {{ action }} }}" for n in range(10)
+        )
+    }
+    for method, path, sent in (("GET", "/process", None), ("POST", "/graphql", query)):
+        reply = await gateway.call(method, path, sent)
+        assert reply.status == 200
+        assert len(reply.body) == int(reply.headers["Content-Length"]) > 200_000
+        assert reply.json["data"]
+    shown = await gateway.call("HEAD", "/process")
+    assert shown.body == b""
+    assert int(shown.headers["Content-Length"]) > 1_000_000
+
+
+@pytest.mark.parametrize(
+    "path",
+    "/process/%00 /process/%FF /process/%zz /process/1%2F2 /processes/%00 /%00 /processes/-1"
+    f" /process/{'9' * 5000} /process/?{'a=' * 1000} /process/../process".split(),
+)
+async def test_odd_paths(gateway: Gateway, path: str) -> None:
+    sent = await head(gateway, "GET", path, "Connection: close")
+    answer = await raw(gateway, sent)
+    assert answer[:12] in (b"HTTP/1.1 404", b"HTTP/1.1 200", b"HTTP/1.1 405")

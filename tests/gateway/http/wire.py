@@ -1,0 +1,59 @@
+"""Send raw bytes to a gateway, and read what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.conftest import Gateway, Reply
+
+JSON = "application/json; charset=utf-8"
+GRAPHQL_JSON = "application/graphql-response+json; charset=utf-8"
+COUNT = {"query": "{ processes { totalCount } }"}
+NEW = {"reference": "lamp", "name": "Lamp"}
+
+
+def code(reply: Reply) -> Any:
+    """The code of an error in whichever API's form it is."""
+    body = reply.json
+    return body["errors"][0]["extensions"]["code"] if "errors" in body else body["code"]
+
+
+async def raw(gateway: Gateway, *parts: bytes) -> bytes:
+    """All that comes back for these bytes, until the gateway closes the connection."""
+    async with sending(gateway, *parts) as reader:
+        return await reader.read()
+
+
+async def first(gateway: Gateway, *parts: bytes) -> Reply:
+    """The first answer to these bytes."""
+    async with sending(gateway, *parts) as reader:
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines[1:-2])
+        body = await reader.readexactly(int(headers["Content-Length"]))
+        return Reply(int(lines[0].split()[1]), headers, body)
+
+
+@contextlib.asynccontextmanager
+async def sending(gateway: Gateway, *parts: bytes) -> AsyncIterator[asyncio.StreamReader]:
+    """What comes back for these bytes, sent so that the parts arrive one by one."""
+    at = urlsplit(gateway.url)
+    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0.02)
+        async with asyncio.timeout(10):
+            yield reader
+    finally:
+        writer.close()
+
+
+async def head(gateway: Gateway, method: str, path: str, *more: str) -> bytes:
+    """The head of a request by an admin."""
+    token = await gateway.token()
+    lines = [f"{method} {path} HTTP/1.1", "Host: gateway", f"Authorization: {token}", *more]
+    return "\r\n".join([*lines, "", ""]).encode()
