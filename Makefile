@@ -11,6 +11,10 @@ COMPILE_ANY := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 -
 COMPILE := $(COMPILE_ANY) --group build pyproject.toml
 # The load of the benchmark, apart from what the project itself needs.
 BENCH := .venv-bench
+# The linters and client generators that the OpenAPI documents are tested with, from PyPI and npm.
+OPENAPI := .venv-openapi
+OPENAPI_LOCKS := tests/rest_compat/clients
+NPM := PATH="$(CURDIR)/$(OPENAPI)/bin:$$PATH" npm --no-audit --no-fund --no-update-notifier --ignore-scripts
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -22,13 +26,13 @@ help: ## List these commands
 serve: $(VENV)/runtime ## Serve the demo home on http://127.0.0.1:8080, PostgreSQL included
 	$(BIN)/process-gateway serve --demo --data-dir .gateway
 
-test: $(VENV)/dev ## Run the whole suite; ARGS="-k tokens" runs a part of it
+test: $(VENV)/dev $(OPENAPI)/ready ## Run the whole suite; ARGS="-k tokens" runs a part of it
 	$(BIN)/pytest $(ARGS)
 
 prove: $(VENV)/dev ## Take EXAMPLES=20000 random examples for each proof; SEED=... repeats a run
 	EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest $(shell find tests -name test_proof.py)
 
-check: $(VENV)/dev ## Format, lint, types, imports, tests: all that a change must pass
+check: $(VENV)/dev $(OPENAPI)/ready ## Format, lint, types, imports, tests: all that a change must pass
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -43,10 +47,12 @@ format: $(VENV)/dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-lock: $(VENV)/dev ## Write the lock files anew, keeping every version that still fits
+lock: $(VENV)/dev $(OPENAPI)/node ## Write the lock files anew, keeping every version that still fits
 	$(COMPILE) $(UPGRADE) --output-file requirements.lock
 	$(COMPILE) $(UPGRADE) --output-file requirements-dev.lock --group dev --constraint requirements.lock
 	$(COMPILE_ANY) $(UPGRADE) --output-file benchmarks/requirements.lock benchmarks/requirements.in
+	$(COMPILE_ANY) $(UPGRADE) --output-file $(OPENAPI_LOCKS)/requirements.lock $(OPENAPI_LOCKS)/requirements.in
+	$(NPM) install --prefix $(OPENAPI_LOCKS) --package-lock-only --omit-lockfile-registry-resolved
 
 upgrade: UPGRADE := --upgrade
 upgrade: lock ## Write the lock files anew with the newest versions
@@ -56,7 +62,7 @@ schema: $(VENV)/runtime ## Write schema.graphql
 	mv $(VENV)/schema.graphql schema.graphql
 
 clean: ## Remove what the tools made; the data in .gateway stays
-	rm -rf $(VENV) $(BENCH) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(OPENAPI) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each file below stands for a finished step, so that a second `make` has nothing to do.
@@ -78,4 +84,14 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.lock
 $(BENCH)/ready: $(VENV)/created benchmarks/requirements.lock
 	$(PYTHON) -m venv --clear $(BENCH)
 	$(BENCH)/bin/$(PIP_INSTALL) --require-hashes --requirement benchmarks/requirements.lock
+	@touch $@
+
+$(OPENAPI)/node: $(VENV)/created $(OPENAPI_LOCKS)/requirements.lock
+	$(PYTHON) -m venv --clear $(OPENAPI)
+	$(OPENAPI)/bin/$(PIP_INSTALL) --require-hashes --requirement $(OPENAPI_LOCKS)/requirements.lock
+	@touch $@
+
+$(OPENAPI)/ready: $(OPENAPI)/node $(OPENAPI_LOCKS)/package-lock.json
+	cp $(OPENAPI_LOCKS)/package.json $(OPENAPI_LOCKS)/package-lock.json $(OPENAPI)/
+	$(NPM) ci --prefix $(OPENAPI)
 	@touch $@

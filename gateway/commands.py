@@ -169,7 +169,7 @@ async def openapi(arguments: argparse.Namespace, settings: Settings) -> None:
     """Print the OpenAPI document of a dialect."""
     import orjson
 
-    from rest_compat.openapi import openapi_document
+    from rest_compat.openapi.document import openapi_document
 
     (dialect,) = (item for item in _dialects(settings) if item.name == arguments.dialect)
     document = openapi_document(

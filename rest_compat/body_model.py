@@ -36,9 +36,14 @@ from resolvers.values.text import describe, storable
 
 JsonSchema = dict[str, Any]
 
-ID_SCHEMA: JsonSchema = {"type": "integer", "minimum": 1, "maximum": MAX_DATABASE_ID}
+SCHEMAS = "#/components/schemas/"
+"""The place of named schemas in the OpenAPI document."""
+INTEGER_SCHEMA: JsonSchema = {"type": "integer", "format": "int32"}
+ID_SCHEMA: JsonSchema = INTEGER_SCHEMA | {"minimum": 1, "maximum": MAX_DATABASE_ID}
+STATE_SCHEMA: JsonSchema = INTEGER_SCHEMA | {"enum": [0, 1]}
+KEY_SCHEMA: JsonSchema = {"type": "string", "minLength": 1}
+"""The documented form of a reference to an existing object; the field's text has the others."""
 _DIGITS = re.compile(r"[0-9]+")
-_DIGITS_SCHEMA: JsonSchema = {"type": "string", "pattern": "^[0-9]+$"}
 
 
 class Body(BaseModel):
@@ -54,21 +59,26 @@ class Body(BaseModel):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchema:
-        made = handler.resolve_ref_schema(handler(schema))
-        properties, required = made.get("properties", {}), made.get("required", [])
-        for shown in properties.values():
-            shown.pop("title", None)
-            if shown.get("default", ...) is None:
-                del shown["default"]
+        """Describe the documented name and form of each member.
+
+        The other names and forms are in the descriptions of the fields. Null means the same as
+        nothing, so no member is described as nullable.
+        """
+        described = handler.resolve_ref_schema(handler(schema))
+        described.pop("title", None)
+        properties = described.get("properties", {})
+        for name, member in properties.items():
+            member.pop("title", None)
+            if member.get("default", ...) is None:
+                del member["default"]
+            forms = [form for form in member.pop("anyOf", ()) if form != {"type": "null"}]
+            if forms:
+                assert len(forms) == 1, f"{cls.__name__}.{name} is described with several forms"
+                properties[name] = forms[0] | member
         # Two fields may read one member of the body, each another form of it.
-        made["required"] = list(dict.fromkeys(required))
-        for info in cls.model_fields.values():
-            first, *others = _client_names(info)
-            properties |= dict.fromkeys(others, properties[first])
-            if others and first in made["required"]:
-                made["required"].remove(first)
-                made["anyOf"] = [{"required": [name]} for name in (first, *others)]
-        return made
+        if "required" in described:
+            described["required"] = list(dict.fromkeys(described["required"]))
+        return described
 
     def variables(self) -> dict[str, Any]:
         """What the client gave, as GraphQL has it after coercion."""
@@ -122,17 +132,6 @@ class KeyForms:
         number = read_id(value)
         return global_id(self.opaque, number) if self.opaque else number
 
-    def json_schema(self) -> JsonSchema:
-        """The JSON Schema of all forms."""
-        named = {member: {"type": "string"} for member in self.members if member != "id"}
-        properties = {"id": {"anyOf": [ID_SCHEMA, _DIGITS_SCHEMA]}, **named}
-        described = {
-            "type": "object",
-            "properties": properties,
-            "anyOf": [{"required": [member]} for member in self.members],
-        }
-        return {"anyOf": [ID_SCHEMA, {"type": "string", "minLength": 1}, described]}
-
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
@@ -141,7 +140,7 @@ class KeyForms:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchema:
-        return self.json_schema()
+        return dict(KEY_SCHEMA)
 
 
 def read_id(value: object) -> int:

@@ -111,12 +111,35 @@ class Envelope(Protocol):
         ...
 
     def success_schema(self, data: JsonSchema | None) -> JsonSchema | None:
-        """The JSON Schema of ``success``, around that of the data."""
+        """Return the JSON Schema of ``success`` around that of the data; None for an empty body.
+
+        Errors that are sent with status 200 have to fit it too.
+        """
         ...
 
     def failure_schema(self) -> JsonSchema:
-        """The JSON Schema of ``failure``."""
+        """Return the JSON Schema of ``failure``."""
         ...
+
+    def code_schema(self) -> JsonSchema:
+        """Return the JSON Schema of the codes, the component ``Code`` that both refer to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RouteExample:
+    """A request to a route and its answer, as the OpenAPI document shows them.
+
+    Sent in the order of the routes to a gateway with the demo home, each request succeeds as it
+    stands.
+    """
+
+    answer: object = None
+    """The data of the answer; None where the route has none. Lists show their first items."""
+    path: Mapping[str, int | str] = field(default_factory=dict)
+    """A value for each variable part of the path."""
+    body: object = None
+    """The body; None where the route takes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +155,7 @@ class Dialect:
     """Its operations, in GraphQL."""
     routes: tuple[Route, ...]
     envelope: Envelope
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Descriptions of the groups of routes, by the last fixed segment of their paths."""
+    examples: Mapping[str, RouteExample] = field(default_factory=dict)
+    """By the name of the operation."""

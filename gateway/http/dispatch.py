@@ -29,7 +29,7 @@ from resolvers.errors.translate import as_gateway_error
 from resolvers.values.enums import Permission
 from rest_compat.handler import CompiledDialect
 from rest_compat.http import Request, Response
-from rest_compat.openapi import openapi_document
+from rest_compat.openapi.document import openapi_document
 from storage.database.errors import DatabaseUnavailableError
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,8 @@
-"""In charge of the bodies of the /process dialect, in all the forms that its clients send.
+"""Models of the request bodies of the /process dialect, in every form that its clients send.
 
-What GET answers can be sent to POST: ``actions`` is accepted for ``sources``, objects for names and
-ids, and keys that mean nothing there are ignored.
+The answer of a GET route can be sent to the POST route: ``actions`` is accepted for ``sources``,
+objects for names and IDs, and unknown keys are ignored. The OpenAPI document describes the
+recommended form of each member with a plain type, and names the others in its text.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from resolvers.values.text import (
     describe,
     storable,
 )
-from rest_compat.body_model import KeyForms, NullableBody
+from rest_compat.body_model import KEY_SCHEMA, SCHEMAS, KeyForms, NullableBody
 
-# The kinds of value that have more forms than one ------------------------------------------------
+# Values with several forms -----------------------------------------------------------------------
 
 _STATES = {"0": ProcessState.DISABLED, "1": ProcessState.ENABLED}
 _MODES = {"simple": ProcessMode.SIMPLE, "button": ProcessMode.SIMPLE, "switch": ProcessMode.SWITCH}
@@ -79,33 +80,36 @@ def _mode(value: object) -> ProcessMode:
 
 
 def _value(value: object) -> object:
-    """A number or a boolean as the text that JSON has for it."""
+    """Return a number or a boolean as its JSON text; other values unchanged."""
     return orjson.dumps(value).decode() if isinstance(value, int | float) else value
 
 
 State: TypeAlias = Annotated[
     ProcessState,
     BeforeValidator(_state),
-    WithJsonSchema({"enum": [0, 1, True, False, "0", "1"]}),
+    WithJsonSchema({"$ref": f"{SCHEMAS}ProcessState"}),
 ]
 Mode: TypeAlias = Annotated[
     ProcessMode,
     BeforeValidator(_mode),
-    WithJsonSchema({"enum": list(_MODES)}),
+    WithJsonSchema({"$ref": f"{SCHEMAS}ProcessMode"}),
 ]
 Scalar: TypeAlias = str | int | float | bool
 Value: TypeAlias = Annotated[
-    str, BeforeValidator(_value, json_schema_input_type=Scalar), AfterValidator(storable)
+    str, BeforeValidator(_value, json_schema_input_type=str), AfterValidator(storable)
 ]
+_AS_TEXT = "Numbers and booleans are accepted and stored as text."
+_PROFILE_FORMS = "An integer, or an object with `id` or `name`, is accepted."
+_STATE_FORMS = 'Send 0 or 1; `true`, `false`, `"0"` and `"1"` are accepted.'
 EspaceKey: TypeAlias = Annotated[dict[str, Any], _ESPACE]
 ProfileKey: TypeAlias = Annotated[dict[str, Any], _PROFILE]
 
 
 def _form(forms: KeyForms, key: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    """What makes a field take the forms that become this key, and leave out the others."""
+    """Return the metadata of a field that takes the forms for one GraphQL key and no others."""
     return (
         BeforeValidator(lambda value: forms.read(value).get(key)),
-        WithJsonSchema(forms.json_schema()),
+        WithJsonSchema(KEY_SCHEMA),
     )
 
 
@@ -113,6 +117,14 @@ _BY_SOURCE_NAME, _SOURCE_SCHEMA = _form(_SOURCE, "source")
 _BY_SOURCE_ID, _ = _form(_SOURCE, "sourceId")
 _BY_ACTION_NAME, _ACTION_SCHEMA = _form(_ACTION, "action")
 _BY_PROCESS_ID, _ = _form(_ACTION, "subprocessId")
+_SOURCE_TEXT = (
+    "The name of the source to act on. An object with `name`, `reference` or `id`, or the ID as an"
+    " integer, is accepted."
+)
+_ACTION_TEXT = (
+    "The action of the source; for the source `process`, the reference of the process to run. An"
+    " object with `reference`, `name` or `id`, or the ID of the process as an integer, is accepted."
+)
 
 
 # Processes and their parts -----------------------------------------------------------------------
@@ -121,17 +133,23 @@ _BY_PROCESS_ID, _ = _form(_ACTION, "subprocessId")
 class ArgumentBody(NullableBody):
     """A value for an action."""
 
-    reference: Reference = Field(validation_alias=AliasChoices("reference", "name"))
-    value: Value
+    reference: Reference = Field(
+        validation_alias=AliasChoices("reference", "name"),
+        description="The name of the argument. Also accepted as `name`.",
+    )
+    value: Value = Field(
+        description="The value. `{reference}` in it is replaced by the value of that input."
+        f" {_AS_TEXT}"
+    )
 
 
 def _arguments(value: object) -> object:
-    """Arguments, with those that are bare values named by their index."""
+    """Return arguments with bare values named by their index."""
     if not isinstance(value, list):
         return value
     return [
-        {"reference": str(place), "value": item} if isinstance(item, Scalar) else item
-        for place, item in enumerate(value)
+        {"reference": str(index), "value": item} if isinstance(item, Scalar) else item
+        for index, item in enumerate(value)
     ]
 
 
@@ -140,38 +158,42 @@ class ActionBody(NullableBody):
 
     source: Annotated[Name | None, _BY_SOURCE_NAME, _SOURCE_SCHEMA] = Field(
         validation_alias="source",
-        description="The source to act on.",
+        description=_SOURCE_TEXT,
     )
     source_id: Annotated[str | None, _BY_SOURCE_ID, _SOURCE_SCHEMA] = Field(
         validation_alias=AliasChoices("source"),
         serialization_alias="sourceId",
-        description="The source to act on.",
+        description=_SOURCE_TEXT,
     )
     action: Annotated[Name | None, _BY_ACTION_NAME, _ACTION_SCHEMA] = Field(
         validation_alias="action",
-        description="What to do there; with the source process, the process to run.",
+        description=_ACTION_TEXT,
     )
     subprocess_id: Annotated[str | None, _BY_PROCESS_ID, _ACTION_SCHEMA] = Field(
         validation_alias=AliasChoices("action"),
         serialization_alias="subprocessId",
-        description="What to do there; with the source process, the process to run.",
+        description=_ACTION_TEXT,
     )
     enable: State | None = Field(
         None,
         serialization_alias="runsWhen",
-        description="The state in which a switch runs it; 1 where it is left out.",
+        description="The state in which a process of mode `switch` runs the action. Default: 1."
+        f" {_STATE_FORMS}",
     )
     arguments: Annotated[
         list[ArgumentBody],
-        BeforeValidator(_arguments, json_schema_input_type=list[ArgumentBody | Scalar]),
+        BeforeValidator(_arguments, json_schema_input_type=list[ArgumentBody]),
     ] = Field(
-        default_factory=list, max_length=MAX_PARTS, description="What to do it with, in order."
+        default_factory=list,
+        max_length=MAX_PARTS,
+        description="The arguments of the action, in order. A bare value is accepted for an"
+        " argument; its reference is then its index: `0`, `1`, and so on.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _processes_go_by_id(cls, value: Any) -> Any:
-        """A process is known by its reference or its id: as an action, its name says nothing."""
+        """Ignore the name of a subprocess that has an ID: names of processes are not unique."""
         if isinstance(value, dict) and isinstance(value.get("action"), dict):
             source, action = value.get("source"), value["action"]
             if isinstance(source, dict):
@@ -186,45 +208,63 @@ class InputBody(NullableBody):
     """An input to add to a process."""
 
     reference: Reference | None = Field(
-        None, description="Unique in its process; made from the name where it is left out."
+        None, description="Unique in the process. Default: derived from the name."
     )
-    name: Name = Field(description="The name that people see.")
-    type: InputType | None = Field(None, description="Any word; text where it is left out.")
+    name: Name = Field(description="The display name.")
+    type: InputType | None = Field(
+        None,
+        description="The type of the value: `text`, `number`, `integer`, `boolean`, `choice`,"
+        " `time`, `color`, or any other word, which is treated as text. Default: `text`.",
+    )
     enable: State | None = Field(
         None,
         serialization_alias="askedWhen",
-        description="The state in which a switch asks for it; 1 where it is left out.",
+        description="The state in which a process of mode `switch` takes the input. Default: 1."
+        f" {_STATE_FORMS}",
     )
 
 
 class ProcessBody(NullableBody):
     """A process to create."""
 
-    reference: Reference = Field(description="Short unique name.")
-    name: Name = Field(description="The name that people see.")
-    name_enable: ShortText | None = Field(None, description="The name while a switch is enabled.")
-    name_disable: ShortText | None = Field(None, description="The name while it is disabled.")
-    description: Description | None = Field(None, description="What it does.")
-    espace: EspaceKey | None = Field(None, description="The espace to put it in.")
-    icon: ShortText | None = Field(None, description="Name of its icon.")
+    reference: Reference = Field(description="The unique short name.")
+    name: Name = Field(description="The display name.")
+    name_enable: ShortText | None = Field(
+        None, description="The display name of an enabled switch."
+    )
+    name_disable: ShortText | None = Field(
+        None, description="The display name of a disabled switch."
+    )
+    description: Description | None = Field(None, description="What the process does.")
+    espace: EspaceKey | None = Field(
+        None,
+        description="The reference or the ID of the espace. An integer, or an object with `id`,"
+        " `reference` or `name`, is accepted.",
+    )
+    icon: ShortText | None = Field(None, description="The name of the icon.")
     mode: Mode | None = Field(
-        None, description="simple where it is left out; button means that too."
+        None, description="Default: `simple`. `button` is accepted for `simple`."
     )
     enable: State | None = Field(
-        None, serialization_alias="state", description="The state to begin in; 0 where left out."
+        None,
+        serialization_alias="state",
+        description=f"The initial state. Default: 0. {_STATE_FORMS}",
     )
     sources: list[ActionBody] | None = Field(
         None,
         max_length=MAX_PARTS,
         validation_alias=AliasChoices("sources", "actions"),
         serialization_alias="actions",
-        description="What it does, in order. Also accepted as actions.",
+        description="The actions, in order. Also accepted as `actions`.",
     )
     inputs: list[InputBody] | None = Field(
-        None, max_length=MAX_PARTS, description="What it asks for, in order."
+        None, max_length=MAX_PARTS, description="The inputs, in order."
     )
     profiles: list[ProfileKey] | None = Field(
-        None, max_length=MAX_PARTS, description="The profiles to authorise on it."
+        None,
+        max_length=MAX_PARTS,
+        description="The names or IDs of the profiles to authorize on the process. An integer, or"
+        " an object with `id` or `name`, is accepted for each.",
     )
 
     @model_validator(mode="before")
@@ -236,20 +276,22 @@ class ProcessBody(NullableBody):
 
 
 class ProfileBody(NullableBody):
-    """A profile to authorise."""
+    """A profile to authorize."""
 
     id_profile: ProfileKey = Field(
-        serialization_alias="profile", description="The profile's id or name."
+        serialization_alias="profile",
+        description=f"The name or the ID of the profile. {_PROFILE_FORMS}",
     )
 
 
 class OptionalProfileBody(NullableBody):
-    """A profile to take the authorisation from."""
+    """A profile whose authorization to withdraw."""
 
     id_profile: ProfileKey | None = Field(
         None,
         serialization_alias="profile",
-        description="The profile's id or name; all profiles where it is left out.",
+        description="The name or the ID of the profile. Default: all profiles of the process."
+        f" {_PROFILE_FORMS}",
     )
 
 
@@ -259,40 +301,41 @@ class OptionalProfileBody(NullableBody):
 class InputValueBody(NullableBody):
     """The value of an input."""
 
-    reference: Text = Field(validation_alias=AliasChoices("reference", "name"))
-    value: Value
-
-
-InputForms: TypeAlias = list[InputValueBody] | list[Scalar] | dict[str, Scalar | None] | None
+    reference: Text = Field(
+        validation_alias=AliasChoices("reference", "name"),
+        description="The reference of the input. Also accepted as `name`.",
+    )
+    value: Value = Field(description=f"The value. {_AS_TEXT}")
 
 
 def _named(value: object) -> object:
-    """The form of a list of references and values, and whatever is none of the three."""
+    """Return a list of references and values, or a value that has none of the three forms."""
     return None if _in_order(value) or _by_reference(value) is not None else value
 
 
 def _in_order(value: object) -> object:
-    """The form of a list of bare values."""
+    """Return a list of bare values; None for the other forms."""
     bare = isinstance(value, list) and any(isinstance(item, Scalar) for item in value)
     return value if bare else None
 
 
 def _by_reference(value: object) -> object:
-    """The form of an object; null in it is the same as nothing."""
+    """Return an object without its null members; None for the other forms."""
     if not isinstance(value, dict):
         return None
     return {reference: item for reference, item in value.items() if item is not None}
 
 
 def _inputs(variable: str) -> Any:
-    """A field that takes one form of ``inputs``."""
+    """Return a field that takes one form of ``inputs``."""
     return Field(
         None,
         max_length=MAX_PARTS,
         validation_alias="inputs",
         serialization_alias=variable,
-        description="The values of the inputs: each with its reference, or bare in the order of the"
-        " inputs that the process asks for in its state, or an object with a member for each.",
+        description="The values of the inputs. A list of bare values, in the order of the inputs"
+        " that the process takes in its state, or an object with a member for each input, is"
+        " accepted.",
     )
 
 
@@ -303,17 +346,17 @@ def _with_references(values: dict[str, str] | None) -> list[dict[str, str]] | No
 
 
 class ExecuteBody(NullableBody):
-    """The values to execute a process with, in one of three forms."""
+    """The input values of an execution, in one of three forms."""
 
     named: Annotated[
         list[InputValueBody] | None,
-        BeforeValidator(_named, json_schema_input_type=InputForms),
+        BeforeValidator(_named, json_schema_input_type=list[InputValueBody]),
     ] = _inputs("inputs")
     in_order: Annotated[
-        list[Value] | None, BeforeValidator(_in_order, json_schema_input_type=InputForms)
+        list[Value] | None, BeforeValidator(_in_order, json_schema_input_type=list[InputValueBody])
     ] = _inputs("values")
     by_reference: Annotated[
         dict[Text, Value] | None,
-        BeforeValidator(_by_reference, json_schema_input_type=InputForms),
+        BeforeValidator(_by_reference, json_schema_input_type=list[InputValueBody]),
         PlainSerializer(_with_references),
     ] = _inputs("inputs")

@@ -1,4 +1,4 @@
-"""Build the envelope of the responses of the /process dialect."""
+"""The envelope of every answer of the /process dialect."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Literal
 import orjson
 
 from resolvers.errors.catalogue import ErrorKind, GatewayError
-from rest_compat.body_model import JsonSchema
+from rest_compat.body_model import SCHEMAS, JsonSchema
 from rest_compat.errors import ERROR_CODES, http_status
 
 DialectStatus = Literal["http", "always-200"]
-"""The status of errors: HTTP's, or always 200 for clients that only read the envelope."""
+"""Send errors with their HTTP status, or with 200 for clients that read only the envelope."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessEnvelope:
-    """``{"error": …, "code": …, "message": …}``, plus ``data`` if the route returns data."""
+    """``{"error": …, "code": …, "message": …}``, with ``data`` where the route answers any."""
 
     statuses: DialectStatus = "http"
 
@@ -26,7 +26,7 @@ class ProcessEnvelope:
         return http_status(kind) if self.statuses == "http" else 200
 
     def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
-        """Return the body of a success, in parts. ``data`` is JSON in parts."""
+        """Return the body of a success around its data, which is JSON in parts."""
         if data is None:
             return (b'{"error":false,"code":"ok","message":""}',)
         return b'{"error":false,"code":"ok","message":"","data":', *data, b"}"
@@ -38,31 +38,37 @@ class ProcessEnvelope:
         )
 
     def success_schema(self, data: JsonSchema | None) -> JsonSchema:
-        """Return the JSON Schema of ``success``, which includes the schema of the data."""
-        properties: JsonSchema = {
-            "error": {"const": False},
-            "code": {"const": "ok"},
-            "message": {"const": ""},
-        }
+        """Return the JSON Schema of ``success`` around that of the data.
+
+        With ``always-200`` it describes errors too, which have no data.
+        """
+        if self.statuses == "http":
+            schema = _envelope("Always false.", "Always empty.")
+        else:
+            schema = _envelope("Whether the request failed.", "How to fix the request.")
         if data is not None:
-            properties["data"] = data
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
-        }
+            schema["properties"]["data"] = data
+            if self.statuses == "http":
+                schema["required"].append("data")
+        return schema
 
     def failure_schema(self) -> JsonSchema:
         """Return the JSON Schema of ``failure``."""
-        properties: JsonSchema = {
-            "error": {"const": True},
-            "code": {"enum": [ERROR_CODES[kind].process for kind in ErrorKind]},
-            "message": {"type": "string", "description": "What to correct."},
-        }
+        return _envelope("Always true.", "How to fix the request.")
+
+    def code_schema(self) -> JsonSchema:
+        """Return the JSON Schema of the codes."""
         return {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
+            "type": "string",
+            "enum": ["ok", *(ERROR_CODES[kind].process for kind in ErrorKind)],
+            "description": "The kind of answer: `ok` on success, otherwise the kind of error.",
         }
+
+
+def _envelope(error: str, message: str) -> JsonSchema:
+    properties: JsonSchema = {
+        "error": {"type": "boolean", "description": error},
+        "code": {"$ref": f"{SCHEMAS}Code"},
+        "message": {"type": "string", "description": message},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}

@@ -15,6 +15,7 @@ from rest_compat.process.bodies import (
     ProfileBody,
 )
 from rest_compat.process.envelope import DialectStatus, ProcessEnvelope
+from rest_compat.process.examples import EXAMPLES
 
 _PROCESS_ID = {"idProcess": (PathValue("process", opaque="Process"),)}
 
@@ -149,6 +150,15 @@ ROUTES = (
     ),
 )
 
+TAGS = {
+    "espaces": "Rooms and topics that group processes.",
+    "process": "Processes with all their parts.",
+    "actions": "The steps of a process.",
+    "inputs": "The values that a process takes when it is executed.",
+    "execute": "Executions of processes.",
+    "profiles": "Profiles that are authorized on a process.",
+}
+
 
 def process_dialect(statuses: DialectStatus) -> Dialect:
     """Return the dialect, with the HTTP statuses that its clients expect."""
@@ -161,4 +171,6 @@ def process_dialect(statuses: DialectStatus) -> Dialect:
         document=files(__package__).joinpath("operations.graphql").read_text("utf-8"),
         routes=ROUTES,
         envelope=ProcessEnvelope(statuses),
+        tags=TAGS,
+        examples=EXAMPLES,
     )

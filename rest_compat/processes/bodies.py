@@ -1,4 +1,4 @@
-"""In charge of the bodies of the /processes dialect."""
+"""Models of the request bodies of the /processes dialect."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NO_TEXT = "expected name, comment or both"
 
 
 class _Texts(Body):
-    """The texts of a process; at least one of them."""
+    """The texts of a process, at least one of which is required."""
 
-    name: Name | None = Field(None, description="A new name.")
+    name: Name | None = Field(None, description="The new name.")
     comment: Description | None = Field(
-        None, serialization_alias="description", description="A new comment."
+        None, serialization_alias="description", description="The new comment."
     )
 
     @model_validator(mode="after")
@@ -30,9 +30,11 @@ class _Texts(Body):
 
 
 class ProcessTextsBody(_Texts):
-    """What to change of one of many processes."""
+    """The changes to one of several processes."""
 
-    id: DatabaseId = Field(serialization_alias="databaseId", description="The process; each once.")
+    id: DatabaseId = Field(
+        serialization_alias="databaseId", description="The ID of the process, unique in the list."
+    )
 
 
 def _require_text(item: Item) -> Item:
@@ -54,10 +56,10 @@ def _valid_items(value: object, _: object) -> ValidItems:
 
 
 class ProcessesBody(NullableBody):
-    """What to change of many processes."""
+    """The changes to several processes."""
 
     processes: Annotated[list[ProcessTextsBody], WrapValidator(_valid_items)] = Field(
-        serialization_alias="changes", description="All of them are changed, or none."
+        serialization_alias="changes", description="The changes, which are all applied or none."
     )
 
     def variables(self) -> dict[str, Any]:
@@ -66,8 +68,8 @@ class ProcessesBody(NullableBody):
 
 
 class ProcessChangesBody(_Texts):
-    """What to change of one process."""
+    """The changes to one process."""
 
     id: DatabaseId | None = Field(
-        None, exclude=True, description="The id in the path, if it is to be said twice."
+        None, exclude=True, description="The ID. Optional; it has to equal the ID in the path."
     )

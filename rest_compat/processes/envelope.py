@@ -1,4 +1,4 @@
-"""Build the responses of the /processes dialect: plain on success, a numeric code on failure."""
+"""The answers of the /processes dialect: bare on success, with a numeric code on failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, listed
-from rest_compat.body_model import JsonSchema
+from rest_compat.body_model import SCHEMAS, JsonSchema
 from rest_compat.errors import ERROR_CODES, PROCESSES_MESSAGES
 
 
@@ -21,11 +21,11 @@ class ProcessesEnvelope:
         return codes.processes_status or codes.status
 
     def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
-        """Return the body of a success, in parts. ``data`` is JSON in parts."""
+        """Return the body of a success around its data, which is JSON in parts."""
         return () if data is None else (b'{"processes":', *data, b"}")
 
     def failure(self, error: GatewayError) -> bytes:
-        """Return the body of an error: its code, the code's fixed message, and its problems."""
+        """Return the body of an error: its code with the fixed message, and the details."""
         code = ERROR_CODES[error.kind].processes
         problems = error.problems or (FieldProblem((), error.message),)
         return orjson.dumps(
@@ -40,39 +40,44 @@ class ProcessesEnvelope:
         )
 
     def success_schema(self, data: JsonSchema | None) -> JsonSchema | None:
-        """Return the JSON Schema of ``success``, which includes the schema of the data."""
+        """Return the JSON Schema of ``success`` around that of the data; None for no body."""
         if data is None:
             return None
         return {
             "type": "object",
             "properties": {"processes": data},
             "required": ["processes"],
-            "additionalProperties": False,
         }
 
     def failure_schema(self) -> JsonSchema:
         """Return the JSON Schema of ``failure``."""
+        path: JsonSchema = {
+            "type": "array",
+            # Keys are strings and indices integers. Generators fail on such a union.
+            "items": {"description": "A key or an index."},
+            "description": "Where the problem is: the keys (strings) and list indices (integers)"
+            " that lead to it in the body. Empty for the whole request.",
+        }
         detail: JsonSchema = {
             "type": "object",
             "properties": {
-                "path": {
-                    "type": "array",
-                    "items": {"type": ["string", "integer"]},
-                    "description": "Keys and indices in the body. Empty for the whole body.",
-                },
-                "message": {"type": "string", "description": "What to correct."},
+                "path": path,
+                "message": {"type": "string", "description": "How to fix the problem."},
             },
             "required": ["path", "message"],
-            "additionalProperties": False,
         }
         properties: JsonSchema = {
-            "code": {"enum": list(PROCESSES_MESSAGES)},
-            "message": {"enum": list(PROCESSES_MESSAGES.values())},
+            "code": {"$ref": f"{SCHEMAS}Code"},
+            "message": {"type": "string", "description": "The text that belongs to the code."},
             "details": {"type": "array", "items": detail, "minItems": 1},
         }
+        return {"type": "object", "properties": properties, "required": list(properties)}
+
+    def code_schema(self) -> JsonSchema:
+        """Return the JSON Schema of the codes."""
+        texts = "\n".join(f"- {code}: {text}" for code, text in PROCESSES_MESSAGES.items())
         return {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
+            "type": "integer",
+            "enum": list(PROCESSES_MESSAGES),
+            "description": f"The kind of error. Each has a fixed message:\n\n{texts}",
         }

@@ -7,6 +7,7 @@ from importlib.resources import files
 from rest_compat.dialect import BodyRule, Dialect, PathValue, Route
 from rest_compat.processes.bodies import ProcessChangesBody, ProcessesBody
 from rest_compat.processes.envelope import ProcessesEnvelope
+from rest_compat.processes.examples import EXAMPLES
 
 ROUTES = (
     Route(
@@ -51,4 +52,6 @@ def processes_dialect() -> Dialect:
         document=files(__package__).joinpath("operations.graphql").read_text("utf-8"),
         routes=ROUTES,
         envelope=ProcessesEnvelope(),
+        tags={"processes": "Names and comments of processes."},
+        examples=EXAMPLES,
     )

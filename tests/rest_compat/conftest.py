@@ -1,4 +1,4 @@
-"""Run one gateway for all tests. Each test starts with an empty database."""
+"""Gateways for the tests of the dialects: a shared empty one, and one with the demo home."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from storage.database.database import Database
+from storage.demo.home import load_home
 from tests.conftest import Gateway, database_copy, running_gateway
 from tests.rest_compat.api import Api
 
@@ -33,3 +34,11 @@ async def api(shared: Gateway) -> Api:
     async with shared.database.transaction() as transaction:
         await transaction.script(_EMPTY)
     return Api(shared)
+
+
+@pytest.fixture
+async def home(database: Database) -> AsyncIterator[Gateway]:
+    """A gateway on a database of the test's own that holds only the demo home."""
+    assert await load_home(database)
+    async with running_gateway(database) as started:
+        yield started

@@ -18,7 +18,7 @@ from resolvers.schema.build import build_schema
 from rest_compat.body_model import Body
 from rest_compat.dialect import Route
 from rest_compat.dialects import build_dialects
-from rest_compat.openapi import openapi_document
+from rest_compat.openapi.document import openapi_document
 from rest_compat.process.routes import process_dialect
 from rest_compat.processes.routes import processes_dialect
 
