@@ -1,8 +1,8 @@
-"""In charge of bodies: what their models have in common, and their places in the client's words.
+"""The base of the models of request bodies, and the paths of errors in the client's terms.
 
 A field of a model has two names: the dialect's (``validation_alias``) and GraphQL's
-(``serialization_alias``). What a model dumps is what the operation takes, and a place that an
-error names in the operation is found again in the body.
+(``serialization_alias``). A model dumps the variables of its operation, and the path of an error in
+those variables is translated to a path in the body.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _DIGITS = re.compile(r"[0-9]+")
 
 
 class Body(BaseModel):
-    """An object in a body, whose unknown keys are ignored.
+    """An object in a body. Unknown keys are ignored.
 
-    Null is the same as nothing. Where all that may be left out is null by default, as in the items
-    of long lists, that is so without a look for null in each of them.
+    Null means the same as leaving a member out. Where null is the default of every optional member,
+    as in the items of long lists, that needs no search for null in each item.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
@@ -81,12 +81,12 @@ class Body(BaseModel):
         return described
 
     def variables(self) -> dict[str, Any]:
-        """What the client gave, as GraphQL has it after coercion."""
+        """Return the members that the client sent, as GraphQL variables after coercion."""
         return self.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
 
 
 class NullableBody(Body):
-    """An object in a body, any of whose members may be null instead of left out."""
+    """An object in a body in which null is accepted for every member that may be left out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -98,30 +98,34 @@ class NullableBody(Body):
 
 @dataclass(frozen=True, slots=True)
 class KeyForms:
-    """The forms in which a body may name an object that exists, and the GraphQL key of each.
+    """The forms in which a body may refer to an existing object, and the GraphQL key of each.
 
-    As the metadata of a field, it reads any of them into an object with one GraphQL key.
+    As the metadata of a field, it converts any of the forms to an object with one GraphQL key.
     """
 
     what: str
-    """For messages: ``a source``."""
+    """The expected forms, for error messages."""
     members: Mapping[str, str] = field(hash=False)
-    """GraphQL's key for each member that an object may name it by; the first one given counts."""
+    """The GraphQL key for each member of the object form; the first that is present counts."""
     text: str
-    """GraphQL's key for a bare text."""
+    """The GraphQL key for a bare string."""
     digits_are_ids: bool = True
-    """Whether a bare text of digits is an id."""
+    """Whether a bare string of digits is an ID."""
     opaque: str | None = None
-    """The type whose opaque id GraphQL wants in the place of a number."""
+    """The type of the opaque ID that GraphQL takes instead of the number; None for the number."""
 
     def read(self, value: object) -> dict[str, object]:
-        """The GraphQL key and its value; raises ``ValueError`` where it is no such form."""
+        """Return the GraphQL key and its value.
+
+        Raises:
+            ValueError: The value has none of the forms.
+        """
         match value:
             case dict():
                 for member, key in self.members.items():
-                    given = value.get(member)
-                    if given is not None:
-                        return {key: self._id(given) if member == "id" else _text(given)}
+                    name = value.get(member)
+                    if name is not None:
+                        return {key: self._id(name) if member == "id" else _text(name)}
             case str() if not (self.digits_are_ids and _DIGITS.fullmatch(value)):
                 return {self.text: _text(value)}
             case str() | int() if not isinstance(value, bool):
@@ -144,7 +148,11 @@ class KeyForms:
 
 
 def read_id(value: object) -> int:
-    """An id, given as a number or as digits; raises ``ValueError``."""
+    """Return an ID from an integer or a string of digits.
+
+    Raises:
+        ValueError: The value is not a positive 32-bit integer.
+    """
     if isinstance(value, str) and _DIGITS.fullmatch(value) and len(value) <= 10:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_DATABASE_ID:
@@ -164,7 +172,7 @@ def _text(value: object) -> str:
 
 
 def graphql_fields(model: type[Body]) -> list[tuple[str, FieldInfo]]:
-    """The fields of a model that an operation takes, each with GraphQL's name for it.
+    """Return the fields of a model that an operation takes, each with its GraphQL name.
 
     Two fields may have one name: each takes another form of the same member.
     """
@@ -176,43 +184,43 @@ def graphql_fields(model: type[Body]) -> list[tuple[str, FieldInfo]]:
 
 
 def required_members(model: type[Body]) -> list[str]:
-    """The names of what a body has to have."""
+    """Return the names of the required members of a body."""
     names = [_client_names(info)[0] for info in model.model_fields.values() if info.is_required()]
     return list(dict.fromkeys(names))
 
 
 def client_path(
-    model: type[Body], path: Sequence[str | int], given: object
+    model: type[Body], path: Sequence[str | int], value: object
 ) -> tuple[str | int, ...]:
-    """The place in a body that a place in an operation's input came from.
+    """Return the path in a body that corresponds to a path in the input of an operation.
 
     Args:
-        model: of the body.
-        path: keys in GraphQL's words, and list indices.
-        given: the body, in which a key that goes by two names is found by the one it has.
+        model: The model of the body.
+        path: GraphQL keys and list indices.
+        value: The body. It tells which name the client used for a member that has two.
     """
-    found: list[str | int] = []
+    translated: list[str | int] = []
     inside: type[Body] | KeyForms | None = model
     for part in path:
         if isinstance(part, str) and inside is not None:
             if isinstance(inside, KeyForms):
-                break  # the value is the client's own, the key in it is not
+                break  # the client sent the value; the key in it was added by the conversion
             info = dict(graphql_fields(inside)).get(part)
-            # A key that is no field's is the client's own, such as the reference of an input.
+            # A key that is not a field is the client's own, such as the reference of an input.
             if info is not None:
                 names, inside = _client_names(info), _inside(info)
-                known = given if isinstance(given, dict) else {}
+                known = value if isinstance(value, dict) else {}
                 part = next((name for name in names if name in known), names[0])
-        found.append(part)
-        if isinstance(given, dict):
-            given = given.get(part)
-        elif isinstance(given, list) and isinstance(part, int) and part < len(given):
-            given = given[part]
-    return tuple(found)
+        translated.append(part)
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+    return tuple(translated)
 
 
 def misfits(model: type[Body], type_: GraphQLInputType) -> Iterator[str]:
-    """What of a body's model does not fit the GraphQL input that it becomes."""
+    """Yield what does not fit between the model of a body and its GraphQL input type."""
     named = get_named_type(type_)
     known = named.fields if isinstance(named, GraphQLInputObjectType) else {}
     fields = graphql_fields(model)
@@ -221,13 +229,13 @@ def misfits(model: type[Body], type_: GraphQLInputType) -> Iterator[str]:
             yield from field_misfits(info, known[name].type)
         else:
             yield f"{named} has no field {name}"
-    for name, wanted in known.items():
-        if is_required_input_field(wanted) and name not in dict(fields):
+    for name, field_type in known.items():
+        if is_required_input_field(field_type) and name not in dict(fields):
             yield f"the body has nothing for {name} of {named}"
 
 
 def field_misfits(info: FieldInfo, type_: GraphQLInputType) -> Iterator[str]:
-    """What of one field of a model does not fit the GraphQL input that it becomes."""
+    """Yield what does not fit between a field of a model and its GraphQL input type."""
     inside = _inside(info)
     if isinstance(inside, KeyForms):
         named = get_named_type(type_)
@@ -239,7 +247,7 @@ def field_misfits(info: FieldInfo, type_: GraphQLInputType) -> Iterator[str]:
 
 
 def _client_names(info: FieldInfo) -> list[str]:
-    """The names that a field has in a body, the documented one first."""
+    """Return the names of a field in a body, the documented one first."""
     alias = info.validation_alias
     if isinstance(alias, AliasChoices):
         return [choice for choice in alias.choices if isinstance(choice, str)]
@@ -248,7 +256,7 @@ def _client_names(info: FieldInfo) -> list[str]:
 
 
 def _inside(info: FieldInfo) -> type[Body] | KeyForms | None:
-    """The model of a field's value, or of its items; or how it names an object."""
+    """Return the model of a field's value or items, or the forms of its reference; else None."""
     for part in (*info.metadata, *_parts(info.annotation)):
         if isinstance(part, KeyForms) or (isinstance(part, type) and issubclass(part, Body)):
             return part
@@ -256,7 +264,7 @@ def _inside(info: FieldInfo) -> type[Body] | KeyForms | None:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """The classes and the metadata that an annotation is made of."""
+    """Yield the classes and the metadata of an annotation."""
     if get_origin(annotation) is Annotated:
         yield from annotation.__metadata__
         yield from _parts(annotation.__origin__)
