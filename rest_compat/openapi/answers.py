@@ -57,9 +57,7 @@ class AnswerSchemas:
         shapes = _Shapes(operation.fragments, self.components)
         kind = operation.definition.operation
         type_: GraphQLOutputType = self._schema.get_root_type(kind)  # type: ignore[assignment]
-        selections: Sequence[SelectionSetNode | None] = [
-            operation.operation.definition.selection_set
-        ]
+        selections: Sequence[SelectionSetNode | None] = [operation.definition.selection_set]
         for key in compiled.operation.path:
             parent = get_named_type(type_)
             assert isinstance(parent, GraphQLObjectType)
