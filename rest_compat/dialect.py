@@ -10,6 +10,7 @@ from typing import Protocol
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.values.ids import MAX_DATABASE_ID, global_id
 from rest_compat.body_model import Body, JsonSchema
+from rest_compat.http import Parts
 
 
 class RouteError(ValueError):
@@ -102,7 +103,7 @@ class Envelope(Protocol):
         """The HTTP status of an error."""
         ...
 
-    def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
+    def success(self, data: Parts | None) -> Parts:
         """The body of a success in parts, around JSON in parts; both may be none."""
         ...
 

@@ -26,7 +26,7 @@ from resolvers.values.text import shorten
 from resolvers.values.validation import validate
 from rest_compat.body_model import Body, client_path, required_members
 from rest_compat.dialect import BodyRule, Dialect, Route, database_id
-from rest_compat.http import Authenticate, Request, Response, retry_after
+from rest_compat.http import Authenticate, Parts, Request, Response, retry_after
 from rest_compat.routing import CompiledRoute, Match, NoMatch, match
 
 
@@ -124,7 +124,7 @@ async def _read_body(rule: BodyRule | None, request: Request) -> _RequestBody:
 
 async def _run(
     matched: Match, body: _RequestBody, operations: Operations, viewer: Viewer
-) -> tuple[bytes, ...] | None:
+) -> Parts | None:
     """Return the operation's answer.
 
     Raises:

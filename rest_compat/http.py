@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from resolvers.access.viewer import Viewer
+from storage.database.stream import JsonStream
+
+Parts: TypeAlias = tuple[bytes | JsonStream, ...]
+"""JSON in parts. What the database returns is one of them: unchanged, or while it arrives."""
 
 Authenticate = Callable[[], Awaitable[Viewer]]
 """Returns the authenticated caller. Raises ``GatewayError`` if the token is not valid."""
@@ -45,7 +49,7 @@ class Response:
     """A response. A body is always JSON."""
 
     status: int
-    parts: tuple[bytes, ...] = ()
+    parts: Parts = ()
     """The parts of the body. JSON from the database is one of them, unchanged."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The headers besides those of every response (JSON, private)."""

@@ -18,6 +18,7 @@ from resolvers.operations.parameters import RunValues
 from resolvers.operations.run import Operations
 from resolvers.operations.variables import shape_of, with_references
 from resolvers.values.enums import Permission
+from rest_compat.http import Parts
 from storage.reads.plan import PageNodes, ReadPage, Scope, ValueFormat, Visibility
 from storage.reads.statement import compile_read, compile_rows
 
@@ -43,7 +44,7 @@ class LegacyOperation:
 
     async def run(
         self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
-    ) -> tuple[bytes, ...] | None:
+    ) -> Parts | None:
         """Return the JSON of the route's answer, in parts; None for null, or if it has no answer.
 
         Args:
@@ -70,13 +71,16 @@ class LegacyOperation:
 
     async def _read(
         self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
-    ) -> tuple[bytes, ...] | None:
+    ) -> Parts | None:
         operations.compiled += 1
         read = self.reads[viewer.reading]
         arguments = read.arguments(RunValues(variables, viewer.profile_id))
         if self.as_rows:
-            rows = await operations.database.fetch_list(read.statement.sql, arguments)
-            return b"[", b",".join(rows), b"]"
+            statement = read.statement
+            items = await operations.database.fetch_list(
+                statement.sql, arguments, statement.copy_sql
+            )
+            return b"[", items, b"]"
         value = await operations.database.fetch_json(read.statement.sql, arguments)
         return None if value is None else (value,)
 

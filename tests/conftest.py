@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import asyncpg
@@ -106,7 +106,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 def body_of(answer: Answer | Response) -> bytes:
     """Return the body of an answer in one piece."""
-    return b"".join(answer.parts)
+    return b"".join(cast("tuple[bytes, ...]", answer.parts))
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 
 import orjson
@@ -20,7 +21,7 @@ from gateway.http import graphql
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.rate_limit import RateLimiter
 from gateway.http.request_body import read_body
-from gateway.http.response_body import body_of
+from gateway.http.response_body import body_of, collected
 from gateway.services import Services
 from gateway.telemetry.metrics import Metrics
 from resolvers.access.viewer import Viewer
@@ -153,7 +154,7 @@ class _Endpoint:
                 request, settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
             )
 
-        return await dialect.respond(
+        response = await dialect.respond(
             Request(
                 request.method,
                 path,
@@ -164,6 +165,10 @@ class _Endpoint:
             self._services.operations,
             lambda: self._viewer(request),
         )
+        if request.method == hdrs.METH_HEAD:
+            # The length of the body is part of the answer.
+            return replace(response, parts=await collected(response.parts))
+        return response
 
     async def _viewer(self, request: web.BaseRequest) -> Viewer:
         return await self._services.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))

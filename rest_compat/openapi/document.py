@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from pydantic.json_schema import models_json_schema
@@ -149,7 +149,8 @@ class _Operations:
         body = (orjson.dumps(example.answer),) if route.has_data else None
         examples = {}
         if not route.has_data or example.answer is not None:
-            value = orjson.loads(b"".join(self._envelope.success(body)))
+            parts = cast("tuple[bytes, ...]", self._envelope.success(body))
+            value = orjson.loads(b"".join(parts))
             examples["success"] = {"value": value}
         content = {"schema": {"$ref": SCHEMAS + name}, "examples": examples}
         return response | {"content": {"application/json": content}}

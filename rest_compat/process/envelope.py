@@ -10,6 +10,7 @@ import orjson
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from rest_compat.body_model import SCHEMAS, JsonSchema
 from rest_compat.errors import ERROR_CODES, http_status
+from rest_compat.http import Parts
 
 DialectStatus = Literal["http", "always-200"]
 """Send errors with their HTTP status, or with 200 for clients that read only the envelope."""
@@ -25,7 +26,7 @@ class ProcessEnvelope:
         """Return the HTTP status of an error."""
         return http_status(kind) if self.statuses == "http" else 200
 
-    def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
+    def success(self, data: Parts | None) -> Parts:
         """Return the body of a success around its data, which is JSON in parts."""
         if data is None:
             return (b'{"error":false,"code":"ok","message":""}',)

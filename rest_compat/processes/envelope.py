@@ -9,6 +9,7 @@ import orjson
 from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, listed
 from rest_compat.body_model import SCHEMAS, JsonSchema
 from rest_compat.errors import ERROR_CODES, PROCESSES_MESSAGES
+from rest_compat.http import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class ProcessesEnvelope:
         codes = ERROR_CODES[kind]
         return codes.processes_status or codes.status
 
-    def success(self, data: tuple[bytes, ...] | None) -> tuple[bytes, ...]:
+    def success(self, data: Parts | None) -> Parts:
         """Return the body of a success around its data, which is JSON in parts."""
         return () if data is None else (b'{"processes":', *data, b"}")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, cast
 
 import asyncpg
@@ -14,9 +15,15 @@ import asyncpg
 from storage.database.errors import DRIVER_FAILURES, translate_failure, translated_failures
 from storage.database.listen import Listener, open_listener
 from storage.database.pool import Connection, ConnectionPool, open_pool, terminate_if_abandoned
+from storage.database.stream import LONG_LIST, JsonStream
 
 Row = Mapping[str, Any]
 """A row of a result: values by column name."""
+
+_FIRST = itemgetter(0)
+
+_MAX_LONG_LISTS = 100
+"""Statements that are remembered; there are as many as legacy lists and scopes of viewers."""
 
 
 class Transaction:
@@ -61,6 +68,7 @@ class Database:
         self.url = url
         self._pool = pool
         self.statements = 0
+        self._long_lists: set[str] = set()
 
     @classmethod
     async def connect(
@@ -116,12 +124,28 @@ class Database:
             raise translate_failure(error) from error
         return value
 
-    async def fetch_list(self, sql: str, args: Sequence[object]) -> list[bytes]:
-        """Return the JSON values that a statement returns, one for each row."""
+    async def fetch_list(
+        self, sql: str, args: Sequence[object], copy_sql: str
+    ) -> bytes | JsonStream:
+        """Return the JSON values that a statement returns, one for each row, joined by commas.
+
+        A list that was long the last time is streamed.
+
+        Args:
+            sql: returns each value as ``bytea``.
+            copy_sql: returns each value as ``text``; used if there are no ``args``.
+        """
         self.statements += 1
+        if sql in self._long_lists and not args:
+            stream = JsonStream(self._connection(), copy_sql)
+            await stream.start()
+            return stream
         with translated_failures():
             async with self._connection() as connection:
-                return [row[0] for row in await connection.fetch(sql, *args)]
+                rows = await connection.fetch(sql, *args)
+        if len(rows) >= LONG_LIST and len(self._long_lists) < _MAX_LONG_LISTS:
+            self._long_lists.add(sql)
+        return b",".join(map(_FIRST, rows))
 
     async def ping(self) -> None:
         """Check that the database answers.

@@ -29,6 +29,8 @@ class Statement:
     sql: str
     slots: tuple[Slot, ...]
     """The parameters, in order."""
+    copy_sql: str = ""
+    """The rows of a list as texts instead of bytes, which COPY sends as they are."""
 
 
 def compile_read(
@@ -57,4 +59,4 @@ def compile_rows(
     compilation = Compilation(scope, value_format)
     rows = objects.connection(compilation, read.page, Rows(TABLES[read.table])).node_rows()
     sql = f"SELECT convert_to(o, 'UTF8') FROM ({rows}) AS {compilation.alias()}"
-    return Statement(sql, tuple(compilation.slots))
+    return Statement(sql, tuple(compilation.slots), copy_sql=rows)

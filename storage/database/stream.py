@@ -1,0 +1,82 @@
+"""Stream long lists: JSON values are passed on while PostgreSQL still computes the next ones.
+
+COPY sends rows without a message for the driver to decode each of them. The values are queued as
+they arrive and not when they are taken, so a slow client never keeps a connection of the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+from storage.database.errors import DRIVER_FAILURES, translate_failure
+from storage.database.pool import Connection
+
+LONG_LIST = 1000
+"""Rows from which a list is streamed. COPY plans its statement anew: GET /process of 30 processes
+would take 1.6 ms instead of 0.9."""
+
+_CHUNK = 128 * 1024
+"""Bytes of a chunk at the least. PostgreSQL sends a few kilobytes at a time."""
+
+
+class JsonStream:
+    """The values of a list, separated by commas, in chunks of several values.
+
+    Iterate over it once. It raises ``DatabaseUnavailableError`` if the statement fails.
+    """
+
+    def __init__(self, connection: AbstractAsyncContextManager[Connection], sql: str) -> None:
+        self._chunks: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+        self._copying = asyncio.create_task(self._copy(connection, sql))
+        self._first: bytes | None = None
+
+    async def start(self) -> None:
+        """Wait for the first chunk; raise if there is none because the statement fails."""
+        self._first = await self._next()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the chunks."""
+        chunk = self._first
+        while chunk is not None:
+            following = await self._next()
+            if following is None:
+                chunk = chunk[:-1]
+            # COPY writes a newline after each row, and doubles backslashes. JSON has no newlines.
+            text = chunk.replace(b"\n", b",")
+            yield text.replace(b"\\\\", b"\\") if b"\\" in text else text
+            chunk = following
+
+    def close(self) -> None:
+        """Cancel the statement if it still runs."""
+        self._copying.cancel()
+
+    async def _next(self) -> bytes | None:
+        chunk = await self._chunks.get()
+        if isinstance(chunk, BaseException):
+            raise chunk
+        return chunk
+
+    async def _copy(self, connection: AbstractAsyncContextManager[Connection], sql: str) -> None:
+        received: list[bytes] = []
+        size = 0
+
+        async def receive(chunk: bytes) -> None:
+            nonlocal size
+            received.append(chunk)
+            size += len(chunk)
+            if size >= _CHUNK:
+                self._chunks.put_nowait(b"".join(received))
+                received.clear()
+                size = 0
+
+        try:
+            async with connection as borrowed:
+                await borrowed.copy_from_query(sql, output=receive)
+            if received:
+                self._chunks.put_nowait(b"".join(received))
+        except DRIVER_FAILURES as failure:
+            self._chunks.put_nowait(translate_failure(failure))
+        else:
+            self._chunks.put_nowait(None)
