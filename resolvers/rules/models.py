@@ -27,7 +27,16 @@ from pydantic_core import CoreSchema, core_schema
 from resolvers.errors.catalogue import FieldProblem, bad_input, bad_value
 from resolvers.values.enums import Permission, ProcessMode, ProcessState
 from resolvers.values.ids import MAX_DATABASE_ID, read_id_of
-from resolvers.values.text import Description, InputType, Name, Reference, ShortText, Text, storable
+from resolvers.values.text import (
+    MAX_REFERENCE,
+    Description,
+    InputType,
+    Name,
+    Reference,
+    ShortText,
+    Text,
+    storable,
+)
 from resolvers.values.validation import Model, problems, validate
 
 
@@ -330,8 +339,8 @@ def reference_from(name: str) -> str:
     """Derive a reference from a name: ``Température du salon`` becomes ``temperature_du_salon``."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     reference = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-    # Nothing is left of a name in a script other than Latin.
-    return reference or name.strip() or "input"
+    # Nothing is left of a name in a script other than Latin. Some characters become several.
+    return (reference or name.strip() or "input")[:MAX_REFERENCE]
 
 
 # Validation of arguments -----------------------------------------------------------------------

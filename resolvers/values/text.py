@@ -32,6 +32,10 @@ def storable(text: str) -> str:
     return text
 
 
+MAX_REFERENCE = 255
+"""Characters of a reference at the most."""
+
+
 class _Storable:
     """Check what ``storable`` does without a call of Python for each text."""
 
@@ -58,7 +62,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=255), _Storable
 """1 to 255 characters. Leading and trailing whitespace is kept."""
 Reference = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=255, strip_whitespace=True),
+    StringConstraints(min_length=1, max_length=MAX_REFERENCE, strip_whitespace=True),
     _Storable(),
 ]
 """1 to 255 characters without blanks at its ends."""

@@ -8,7 +8,14 @@ from typing import Any
 
 import orjson
 
-from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value, conflict, not_found
+from resolvers.errors.catalogue import (
+    ErrorKind,
+    GatewayError,
+    bad_value,
+    conflict,
+    missing_token,
+    not_found,
+)
 from rest_compat.body_model import SCHEMAS
 from rest_compat.dialect import Envelope
 from rest_compat.routing import CompiledRoute
@@ -29,9 +36,7 @@ _EXAMPLES: Mapping[ErrorKind, GatewayError] = {
         ErrorKind.DATABASE_UNAVAILABLE, "the database is out of reach or failed; try again later"
     ),
     ErrorKind.TOKEN_EXPIRED: GatewayError(ErrorKind.TOKEN_EXPIRED, "the token expired"),
-    ErrorKind.UNAUTHENTICATED: GatewayError(
-        ErrorKind.UNAUTHENTICATED, "no access token: send it in the Authorization header"
-    ),
+    ErrorKind.UNAUTHENTICATED: missing_token(),
     ErrorKind.FORBIDDEN: GatewayError(
         ErrorKind.FORBIDDEN,
         "this needs the permission process:write, which the profile guest does not have",

@@ -11,16 +11,17 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import AliasChoices
 
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.limits import Limits
 from resolvers.schema.build import build_schema
-from rest_compat.body_model import Body
-from rest_compat.dialect import Route
+from rest_compat.dialect import BodyRule, Route
 from rest_compat.dialects import build_dialects
 from rest_compat.openapi.document import openapi_document
 from rest_compat.process.routes import process_dialect
 from rest_compat.processes.routes import processes_dialect
+from tests.rest_compat.documents import Document, content_of, examples, resolve
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {"process": "process-dialect.md", "processes": "processes-dialect.md"}
@@ -49,10 +50,10 @@ class Section:
     page: str
     route: Route
     permission: str | None
-    responses: dict[str, dict[str, Any]]
-    """Of the OpenAPI document, by status."""
-    components: dict[str, Any]
+    operation: Document
     """Of the OpenAPI document."""
+    document: Document
+    """The OpenAPI document."""
 
     @property
     def text(self) -> str:
@@ -80,15 +81,29 @@ class Section:
     def errors(self) -> set[tuple[str, str]]:
         """The code and the HTTP status of each error that the route can return."""
         return {
-            (str(example["value"]["code"]), status)
-            for status, response in self.responses.items()
-            for example in _content(response).get("examples", {}).values()
+            (str(example["code"]), status)
+            for status, response in self.operation["responses"].items()
+            if status != "200"
+            for example in examples(content_of(response, self.document))
         }
 
+    def body_members(self) -> tuple[dict[str, bool], set[str]]:
+        """The members of the body, each with whether it is required, and those of objects in it."""
+        if "requestBody" not in self.operation:
+            return {}, set()
+        content = content_of(self.operation["requestBody"], self.document)
+        schema = resolve(content["schema"], self.document)
+        required = schema.get("required", [])
+        members = {name: name in required for name in schema["properties"]}
+        return members, set(self._inner_members(schema)) - members.keys()
 
-def _content(response: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = response.get("content", {}).get("application/json", {})
-    return found
+    def _inner_members(self, schema: Any) -> Iterator[str]:
+        for part in schema.values() if isinstance(schema, dict) else schema:
+            if isinstance(part, dict | list):
+                inner = resolve(part, self.document) if isinstance(part, dict) else part
+                if isinstance(inner, dict) and isinstance(inner.get("properties"), dict):
+                    yield from inner["properties"]
+                yield from self._inner_members(inner)
 
 
 def _sections() -> Iterator[Section]:
@@ -101,8 +116,8 @@ def _sections() -> Iterator[Section]:
                 page(dialect.name),
                 route,
                 permission.value if permission is not None else None,
-                document["paths"][route.path][route.method.lower()]["responses"],
-                document["components"],
+                document["paths"][route.path][route.method.lower()],
+                document,
             )
 
 
@@ -138,24 +153,20 @@ def test_a_section_names_the_permission(section: Section) -> None:
 # Bodies ----------------------------------------------------------------------------------------
 
 
-def members_of(model: type[Body]) -> tuple[dict[str, bool], set[str]]:
-    """The members of a body, each with whether it is required, and those of the objects in it."""
-    schema = model.model_json_schema()
-    required = schema.get("required", [])
-    inner = schema.get("$defs", {}).values()
-    return (
-        {name: name in required for name in schema["properties"]},
-        {name for found in inner for name in found.get("properties", ())},
-    )
+def other_names(rule: BodyRule | None) -> set[str]:
+    """The other names of members, which the OpenAPI document leaves out."""
+    fields = rule.model.model_fields.values() if rule is not None else ()
+    aliases = [info.validation_alias for info in fields]
+    choices = [alias.choices for alias in aliases if isinstance(alias, AliasChoices)]
+    return {name for names in choices for name in names if isinstance(name, str)}
 
 
 @each_section
 def test_a_section_has_every_member_of_the_body(section: Section) -> None:
-    rule = section.route.body
-    known, inner = members_of(rule.model) if rule is not None else ({}, set())
+    known, inner = section.body_members()
     shown = section.members()
     assert {name: shown.get(name) for name in known} == known
-    assert shown.keys() <= known.keys() | inner
+    assert shown.keys() <= known.keys() | inner | other_names(section.route.body)
     assert [name for name in sorted(inner) if f"`{name}`" not in section.page] == []
 
 
@@ -167,7 +178,7 @@ def test_every_request_fits_the_body(section: Section) -> None:
         assert rule is not None
         rule.model.model_validate(request)
         # The model ignores unknown members, so a misspelled one would pass.
-        assert request.keys() <= members_of(rule.model)[0].keys()
+        assert request.keys() <= section.body_members()[0].keys()
 
 
 # Responses -------------------------------------------------------------------------------------
@@ -175,10 +186,12 @@ def test_every_request_fits_the_body(section: Section) -> None:
 
 @each_section
 def test_every_response_fits_the_route(section: Section) -> None:
-    schemas = [
-        _content(answer)["schema"] for answer in section.responses.values() if _content(answer)
+    contents = [
+        content_of(response, section.document)
+        for response in section.operation["responses"].values()
     ]
-    schema = {"anyOf": schemas, "components": section.components}
+    schemas = [content["schema"] for content in contents if content]
+    schema = {"anyOf": schemas, "components": section.document["components"]}
     responses = section.examples("Response")
     assert responses
     for response in responses:

@@ -345,6 +345,9 @@ async def test_proc_022_derives_the_reference_of_an_input(api: Api) -> None:
     shown = await api.get_process(process)
     references = [input_["reference"] for input_ in shown["inputs"]]
     assert references == ["temperature_du_salon", "who", "ночь"]
+    long = await api.process("long", inputs=[{"name": "\u33d2" * 255}])
+    (only,) = (await api.get_process(long))["inputs"]
+    assert only["reference"] == ("log" * 85)
     body = {"reference": "b", "name": "B", "inputs": [{"name": "x"}, {"name": "X"}]}
     assert 'the input reference "x" is given twice' in await api.invalid("POST", "/process", body)
 
