@@ -17,13 +17,11 @@ from graphql import (
     FieldNode,
     FloatValueNode,
     FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLEnumType,
     GraphQLError,
     GraphQLInputObjectType,
     GraphQLInputType,
     GraphQLSchema,
-    InlineFragmentNode,
     IntValueNode,
     ListValueNode,
     NullValueNode,
@@ -31,6 +29,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionNode,
+    SelectionSetNode,
     StringValueNode,
     ValidationContext,
     ValueNode,
@@ -51,6 +50,7 @@ from graphql.utilities import validate_input_literal, validate_input_value
 
 from resolvers.errors.catalogue import FieldProblem
 from resolvers.errors.translate import InvalidLiteralError
+from resolvers.operations.selection import walk_selections
 from resolvers.values.text import describe
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -157,36 +157,31 @@ def _arguments(
     A path has the response keys of the fields that lead to the argument, as the paths of the
     planner have them, except that of a mutation's root field: the path of the error names it.
     """
-    spread: set[str] = set()
-    is_mutation = operation.operation is OperationType.MUTATION
-    pending: list[tuple[Path | None, SelectionNode]] = [
-        (None if is_mutation else (), selection)
-        for selection in reversed(operation.selection_set.selections)
-    ]
-    while pending:
-        above, selection = pending.pop()
+    expanded: set[str] = set()
+
+    def walk(selection_set: SelectionSetNode) -> Iterator[SelectionNode]:
+        return walk_selections([selection_set], fragments, expanded=expanded)
+
+    root: Path | None = None if operation.operation is OperationType.MUTATION else ()
+    # A stack of iterators: no nesting of fields is too deep for it.
+    stack = [(root, walk(operation.selection_set))]
+    while stack:
+        above, selections = stack[-1]
+        selection = next(selections, None)
+        if selection is None:
+            stack.pop()
+            continue
         path = above or ()
-        below: Any = None
         if isinstance(selection, FieldNode):
             key = (selection.alias or selection.name).value
             path = () if above is None else (*above, key)
-            yield from (
-                ((*path, argument.name.value), argument) for argument in selection.arguments or ()
-            )
-            below, above = selection.selection_set, path
-        elif isinstance(selection, InlineFragmentNode):
-            below = selection.selection_set
-        elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in spread:
-            spread.add(selection.name.value)
-            fragment = fragments.get(selection.name.value)
-            below = fragment.selection_set if fragment is not None else None
+            for argument in selection.arguments or ():
+                yield (*path, argument.name.value), argument
+            if selection.selection_set is not None:
+                stack.append((path, walk(selection.selection_set)))
         for directive in selection.directives or ():
-            yield from (
-                ((*path, f"@{directive.name.value}", argument.name.value), argument)
-                for argument in directive.arguments or ()
-            )
-        if below is not None:
-            pending += [(above, inner) for inner in reversed(below.selections)]
+            for argument in directive.arguments or ():
+                yield (*path, f"@{directive.name.value}", argument.name.value), argument
 
 
 # Literals --------------------------------------------------------------------------------------

@@ -19,26 +19,29 @@ def _always(_: Any) -> bool:
     return True
 
 
-def walk_fields(
+def walk_selections(
     selection_sets: Iterable[SelectionSetNode | None],
     fragments: Mapping[str, FragmentDefinitionNode],
     *,
     includes: Callable[[SelectionNode], bool] = _always,
     applies: Callable[[str], bool] = _always,
-) -> Iterator[FieldNode]:
-    """Yield the fields of selection sets in document order, each named fragment expanded once.
+    expanded: set[str] | None = None,
+) -> Iterator[SelectionNode]:
+    """Yield the selections of selection sets in document order, with fragments expanded.
+
+    A field is yielded, but not what is selected below it.
 
     Args:
-        fragments: the document's fragments by name.
+        fragments: the document's fragments by name; those that are missing are not expanded.
         includes: whether a selection is included; by default, every one is.
         applies: whether a fragment on the type with this name applies; by default it does.
+        expanded: the names of the fragments that were expanded already. Each is expanded once, and
+            is added.
     """
-    expanded: set[str] = set()
+    expanded = set() if expanded is None else expanded
     for selection_set in selection_sets:
         # A stack of iterators: no nesting of fragments is too deep for it.
-        stack: list[Iterator[SelectionNode]] = []
-        if selection_set is not None:
-            stack.append(iter(selection_set.selections))
+        stack = [iter(selection_set.selections)] if selection_set is not None else []
         while stack:
             selection = next(stack[-1], None)
             if selection is None:
@@ -46,19 +49,30 @@ def walk_fields(
                 continue
             if not includes(selection):
                 continue
-            if isinstance(selection, FieldNode):
-                yield selection
-            elif isinstance(selection, InlineFragmentNode):
+            yield selection
+            if isinstance(selection, InlineFragmentNode):
                 condition = selection.type_condition
                 if condition is None or applies(condition.name.value):
                     stack.append(iter(selection.selection_set.selections))
             elif isinstance(selection, FragmentSpreadNode):
                 name = selection.name.value
-                if name not in expanded:
+                if name not in expanded and name in fragments:
                     expanded.add(name)
                     fragment = fragments[name]
                     if applies(fragment.type_condition.name.value):
                         stack.append(iter(fragment.selection_set.selections))
+
+
+def walk_fields(
+    selection_sets: Iterable[SelectionSetNode | None],
+    fragments: Mapping[str, FragmentDefinitionNode],
+    *,
+    includes: Callable[[SelectionNode], bool] = _always,
+    applies: Callable[[str], bool] = _always,
+) -> Iterator[FieldNode]:
+    """Yield the fields among the selections that ``walk_selections`` yields."""
+    selections = walk_selections(selection_sets, fragments, includes=includes, applies=applies)
+    return (selection for selection in selections if isinstance(selection, FieldNode))
 
 
 def by_response_key(fields: Iterable[FieldNode]) -> dict[str, list[FieldNode]]:
