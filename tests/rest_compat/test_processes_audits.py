@@ -67,6 +67,10 @@ async def test_prcs_003_reads_and_writes_with_one_statement(gateway: Gateway) ->
     body = {"processes": [{"id": row["id"], "name": "y"} for row in await listed(api)]}
     assert (await statements("GET"), await statements("PUT", body)) == few == (1, 1)
     assert {row["name"] for row in await listed(api)} == {"y"}
+    # Updating one process locks and updates it, and reads nothing that is not shown.
+    before = database.statements
+    reply = await api.call("PUT", f"/processes/{first}", {"name": "z"}, token=token)
+    assert (reply.status, database.statements - before) == (200, 2)
 
 
 # PUT /processes --------------------------------------------------------------------------------
