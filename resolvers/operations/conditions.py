@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_snake
 
 from resolvers.errors.catalogue import bad_value
 from resolvers.operations.planning import Planning
-from storage.reads.model import SQL_TYPES, TABLES, Table
+from storage.reads.model import TABLES
 from storage.reads.plan import (
     AllOf,
     AnyOf,
@@ -22,6 +22,7 @@ from storage.reads.plan import (
     Related,
     Stored,
 )
+from storage.reads.tables import SQL_TYPES, Table
 
 
 def plan_where(planning: Planning, table: Table, where: Mapping[str, Any]) -> Condition:

@@ -26,7 +26,7 @@ from resolvers.graphql_adapter import python_name
 from resolvers.operations.conditions import compare, plan_order, plan_where
 from resolvers.operations.planning import Planning
 from resolvers.operations.selection import sub_selections
-from storage.reads.model import SQL_TYPES, TABLES, ColumnKind, Table
+from storage.reads.model import TABLES
 from storage.reads.plan import (
     VIEWER_PROFILE,
     AllOf,
@@ -65,6 +65,7 @@ from storage.reads.plan import (
     VariableRef,
     describe_order,
 )
+from storage.reads.tables import SQL_TYPES, ColumnKind, Table
 
 TABLE_OF_TYPE: Mapping[str, str] = {table.type_name: name for name, table in TABLES.items()}
 """The table of each GraphQL object type."""

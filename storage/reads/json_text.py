@@ -1,7 +1,8 @@
-"""In charge of JSON as a statement writes it: pieces of text that SQL's ``concat`` puts together.
+"""Build JSON in SQL: pieces of text that ``concat`` joins.
 
-Text is built instead of ``json`` values because ``row_to_json`` and ``json_agg`` take longer and
-leave blanks, and because a column's name, unlike a response key, ends after 63 bytes.
+Statements build text instead of ``json`` values because ``row_to_json`` and ``json_agg`` are slower
+and add whitespace, and because PostgreSQL truncates column names, unlike response keys, to 63
+bytes.
 """
 
 from __future__ import annotations
@@ -12,32 +13,32 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 _MAX_ARGUMENTS = 90
-"""PostgreSQL takes at most 100 arguments of a function."""
+"""PostgreSQL functions take at most 100 arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """An SQL expression whose text is part of a JSON text. Null counts as no text at all."""
+    """An SQL expression whose value is part of a JSON text. Null is the same as an empty text."""
 
     expression: str
 
 
 Pieces: TypeAlias = "tuple[str | Sql, ...]"
-"""A JSON text: literal parts, and those that the row decides."""
+"""A JSON text: literal parts, and SQL expressions that are evaluated for each row."""
 
 
 def quoted(value: str) -> str:
-    """A text as an SQL literal."""
+    """Return a text as an SQL literal."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def string(value: str) -> Pieces:
-    """A JSON string that is the same in every row."""
+    """Return a JSON string that is the same in every row."""
     return (json.dumps(value),)
 
 
 def members(entries: Iterable[tuple[str, Pieces]]) -> Pieces:
-    """A JSON object with these keys and values."""
+    """Return a JSON object with these keys and values."""
     pieces: list[str | Sql] = []
     for key, value in entries:
         pieces += ["," if pieces else "{", json.dumps(key), ":", *value]
@@ -45,17 +46,17 @@ def members(entries: Iterable[tuple[str, Pieces]]) -> Pieces:
 
 
 def elements(rows: str, alias: str) -> Pieces:
-    """A JSON array with an element for each of ``rows``, a SELECT of one column ``o``."""
+    """Return a JSON array with an element for each of ``rows``, a SELECT of one column ``o``."""
     return "[", Sql(f"(SELECT string_agg({alias}.o, ',') FROM ({rows}) AS {alias})"), "]"
 
 
 def or_null(expression: str) -> Pieces:
-    """A JSON text that is ``null`` where the expression is."""
+    """Return a JSON text that is ``null`` if the expression is null."""
     return (Sql(f"coalesce({expression}, 'null')"),)
 
 
 def text_of(pieces: Pieces) -> str:
-    """The pieces as one SQL expression of type text, never null."""
+    """Return the pieces as one SQL expression of type text, never null."""
     arguments = _arguments(pieces)
     while len(arguments) > _MAX_ARGUMENTS:
         arguments = [
@@ -66,7 +67,7 @@ def text_of(pieces: Pieces) -> str:
 
 
 def _arguments(pieces: Sequence[str | Sql]) -> list[str]:
-    """The pieces as arguments of ``concat``, neighbouring literals made one."""
+    """Return the pieces as arguments of ``concat``, with adjacent literals joined."""
     arguments: list[str] = []
     literal = ""
     for piece in pieces:

@@ -1,158 +1,25 @@
-"""In charge of what the database looks like to a plan: tables, their columns and relations.
+"""Describe the tables that plans can name, with their columns and relations.
 
-Pure data. A column or relation has one name here, in snake case; the GraphQL schema uses the same
-names in camel case, and a test holds the two together. In the SQL fragments ``{t}`` stands for the
-alias of the row itself, ``{s}`` for the alias of the row that a relation starts from and ``{link}``
-for the alias of a table between the two.
+Each column and relation has its name in snake case. The GraphQL schema uses the same name in camel
+case, and a test compares the two. ``storage.reads.tables`` defines the placeholders in the SQL
+fragments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 
-from storage.reads.json_text import Pieces, Sql, or_null
-from storage.reads.plan import OrderKey, ValueFormat
-
-
-class ColumnKind(Enum):
-    """What a column holds, which decides how it is written and compared."""
-
-    INTEGER = "integer"
-    TEXT = "text"
-    TEXTS = "texts"
-    """An array of texts."""
-    PLAIN = "plain"
-    """A text that JSON needs no escapes for."""
-    BOOLEAN = "boolean"
-    WORD = "word"
-    """A lower-case word; an enum value in GraphQL."""
-    WORDS = "words"
-    """An array of words such as ``process:read``."""
-    STATE = "state"
-    """A boolean that says enabled or disabled."""
-    TIME = "time"
-    JSON = "json"
-
-
-SQL_TYPES: Mapping[ColumnKind, str] = {
-    ColumnKind.INTEGER: "integer",
-    ColumnKind.TEXT: "text",
-    ColumnKind.BOOLEAN: "boolean",
-    ColumnKind.WORD: "text",
-    ColumnKind.STATE: "boolean",
-    ColumnKind.TIME: "timestamptz",
-}
-"""The PostgreSQL type of a value that a column of this kind is compared with."""
-
-
-def json_string(expression: str) -> Sql:
-    """An SQL text, which is not null, as a JSON string."""
-    return Sql(f"json_text({expression})")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A value of a row."""
-
-    sql: str
-    kind: ColumnKind = ColumnKind.TEXT
-    nullable: bool = False
-    visible: str | None = None
-    """Like ``Table.visible``, of this value alone: it is null where that does not hold."""
-    compared_within: str | None = None
-    """Where the value is another table's: the condition that puts a comparison into that table,
-    so that its index serves. ``{comparison}`` is the comparison, of the column ``name``."""
-
-    def render(self, alias: str, value_format: ValueFormat) -> Pieces:
-        """The value as JSON text, of the row with this alias."""
-        value = self.sql.format(t=alias)
-        graphql = value_format is ValueFormat.GRAPHQL
-        match self.kind:
-            case ColumnKind.INTEGER:
-                return (Sql(value),)
-            case ColumnKind.TEXT:
-                if self.nullable:
-                    return or_null(f"json_text({value})::text")
-                return (json_string(value),)
-            case ColumnKind.WORD:
-                return '"', Sql(f"upper({value})" if graphql else value), '"'
-            case ColumnKind.WORDS if graphql:
-                return (Sql(f"to_json(upper(replace({value}::text, ':', '_'))::text[])"),)
-            case ColumnKind.STATE if graphql:
-                return '"', Sql(f"CASE WHEN {value} THEN 'ENABLED' ELSE 'DISABLED' END"), '"'
-            case ColumnKind.BOOLEAN if graphql:
-                return (Sql(f"({value})::text"),)
-            case ColumnKind.STATE | ColumnKind.BOOLEAN:
-                return (Sql(f"({value})::integer"),)
-            case ColumnKind.TIME:
-                # RFC 3339 in UTC whatever the session's time zone.
-                form = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
-                utc = f"to_char({value} AT TIME ZONE 'UTC', {form})"
-                return (
-                    or_null(f"""'"' || {utc} || '"'""") if self.nullable else ('"', Sql(utc), '"')
-                )
-            case ColumnKind.JSON if self.nullable:
-                return or_null(f"{value}::text")
-            case ColumnKind.PLAIN:
-                return '"', Sql(value), '"'
-            case _:
-                return (Sql(f"to_json({value})"),)
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A way from one row to others."""
-
-    target: str
-    """The table at the other end."""
-    joins: str
-    """The condition that ties ``{t}`` (or ``{link}``) to ``{s}``."""
-    many: bool = True
-    link: str | None = None
-    """A table or sub-select between the two, as ``{link}``, and its join to ``{t}``."""
-    order: tuple[str, ...] = ("{t}.id",)
-    """What a whole list is ordered by."""
-    owned: bool = False
-    """The rows are parts of ``{s}``, and may be seen by whoever may see that."""
-    tested: Relation | None = None
-    """The relation as filters test it, where showing it takes more: a plain join, which PostgreSQL
-    can begin at either end."""
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedList:
-    """A list of objects that the row itself holds as a JSON array."""
-
-    sql: str
-    fields: tuple[str, ...]
-    """The keys of each object, in the order in which they are stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table as plans see it."""
-
-    name: str
-    type_name: str
-    """The name of its rows in opaque ids, and of their GraphQL type."""
-    columns: Mapping[str, Column]
-    relations: Mapping[str, Relation] = field(default_factory=dict)
-    embedded: Mapping[str, EmbeddedList] = field(default_factory=dict)
-    visible: str | None = None
-    """What holds of the rows that a profile may see which does not see all (``{profile}``)."""
-    admin_only: bool = False
-    default_order: tuple[OrderKey, ...] = (OrderKey("database_id"),)
+from storage.reads.plan import OrderKey
+from storage.reads.tables import Column, ColumnKind, EmbeddedList, Relation, Table
 
 
 def _global_id(type_name: str) -> Column:
-    """Relay's opaque id: the base64 of ``Type:id`` (``resolvers.ids`` reads it)."""
+    """Return Relay's opaque ID: ``Type:id`` in base64 (decoded by ``resolvers.values.ids``)."""
     return Column(f"encode(('{type_name}:' || {{t}}.id)::bytea, 'base64')", ColumnKind.PLAIN)
 
 
 def _columns(type_name: str, **columns: Column) -> dict[str, Column]:
-    """The columns of a table, with the two ids that every table has."""
+    """Return the columns of a table, with the two IDs that every table has."""
     return {
         "id": _global_id(type_name),
         "database_id": Column("{t}.id", ColumnKind.INTEGER),
@@ -160,23 +27,23 @@ def _columns(type_name: str, **columns: Column) -> dict[str, Column]:
     }
 
 
-def _authorised_on(process_id: str) -> str:
-    """That the profile is authorised on the process with this id."""
+def _authorized_on(process_id: str) -> str:
+    """Return the condition that the profile is authorized on the process with this ID."""
     return (
         f"EXISTS (SELECT FROM authorisation AS granted WHERE granted.process_id = {process_id}"
         " AND granted.profile_id = {profile})"
     )
 
 
-# Executions of a deleted process stay readable to the profile that asked for them.
+# Executions of a deleted process stay readable for the profile that started them.
 _EXECUTION_VISIBLE = (
     "CASE WHEN {t}.process_id IS NULL THEN {t}.profile_id = {profile} ELSE "
-    + _authorised_on("{t}.process_id")
+    + _authorized_on("{t}.process_id")
     + " END"
 )
-# To whom a process does not exist, a step that ran it shows its reference, no more.
+# If a step ran a process that the profile cannot see, the step shows only its reference.
 _STEP_OF_VISIBLE_PROCESS = "({t}.source_name <> 'process' OR " + (
-    _authorised_on("{t}.subprocess_id") + ")"
+    _authorized_on("{t}.subprocess_id") + ")"
 )
 
 _REFERENCE = Column("{t}.reference")
@@ -252,7 +119,7 @@ PROCESS = Table(
         ),
         "executions": Relation("execution", "{t}.process_id = {s}.id"),
     },
-    visible=_authorised_on("{t}.id"),
+    visible=_authorized_on("{t}.id"),
 )
 
 ACTION = Table(
@@ -274,7 +141,7 @@ ACTION = Table(
         "subprocess": Relation("process", "{t}.id = {s}.subprocess_id", many=False),
     },
     {"arguments": _ARGUMENTS},
-    visible=_authorised_on("{t}.process_id"),
+    visible=_authorized_on("{t}.process_id"),
 )
 
 INPUT = Table(
@@ -294,7 +161,7 @@ INPUT = Table(
         asked_when=_STATE,
     ),
     {"process": Relation("process", "{t}.id = {s}.process_id", many=False)},
-    visible=_authorised_on("{t}.process_id"),
+    visible=_authorized_on("{t}.process_id"),
 )
 
 PROFILE = Table(
@@ -388,7 +255,7 @@ EXECUTION_STEP = Table(
     ),
 )
 
-# Whoever asks: a profile, seen from itself.
+# The profile of the caller.
 VIEWER = Table(
     "profile",
     "Viewer",

@@ -16,7 +16,7 @@ from storage.reads.json_text import (
     string,
     text_of,
 )
-from storage.reads.model import TABLES, Column, EmbeddedList, Relation, Table
+from storage.reads.model import TABLES
 from storage.reads.plan import (
     Condition,
     Constant,
@@ -30,6 +30,7 @@ from storage.reads.plan import (
     Scalar,
 )
 from storage.reads.rows import Compilation, Rows, from_where
+from storage.reads.tables import Column, EmbeddedList, Relation, Table
 
 
 def object_of(compilation: Compilation, fields: Fields, table: Table, alias: str) -> Pieces:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from storage.reads.model import TABLES, Column, Relation, Table
+from storage.reads.model import TABLES
 from storage.reads.plan import (
     VIEWER_PROFILE,
     AllOf,
@@ -23,6 +23,7 @@ from storage.reads.plan import (
     ValueFormat,
     Visibility,
 )
+from storage.reads.tables import Column, Relation, Table
 
 _OPERATORS = {
     Comparison.EQUAL: "=",

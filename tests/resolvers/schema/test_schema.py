@@ -27,7 +27,8 @@ from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.limits import Limits
 from resolvers.operations.plan import TABLE_OF_TYPE
 from resolvers.schema.build import build_schema
-from storage.reads.model import SQL_TYPES, TABLES, ColumnKind, Table
+from storage.reads.model import TABLES
+from storage.reads.tables import SQL_TYPES, ColumnKind, Table
 
 COMPILER = OperationCompiler(build_schema(), Limits())
 SCHEMA = COMPILER.schema

@@ -1,0 +1,145 @@
+"""Define how tables are described: their columns, relations and embedded lists.
+
+The descriptions are data. In their SQL fragments, ``{t}`` stands for the alias of the row itself,
+``{s}`` for the alias of the row that a relation starts from, and ``{link}`` for the alias of a
+table between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from storage.reads.json_text import Pieces, Sql, or_null
+from storage.reads.plan import OrderKey, ValueFormat
+
+
+class ColumnKind(Enum):
+    """The kind of a column's values. It determines how they are written and compared."""
+
+    INTEGER = "integer"
+    TEXT = "text"
+    TEXTS = "texts"
+    """An array of text."""
+    PLAIN = "plain"
+    """Text that needs no escaping in JSON."""
+    BOOLEAN = "boolean"
+    WORD = "word"
+    """A lowercase word. In GraphQL it is an enum value."""
+    WORDS = "words"
+    """An array of words such as ``process:read``."""
+    STATE = "state"
+    """A boolean that means enabled or disabled."""
+    TIME = "time"
+    JSON = "json"
+
+
+SQL_TYPES: Mapping[ColumnKind, str] = {
+    ColumnKind.INTEGER: "integer",
+    ColumnKind.TEXT: "text",
+    ColumnKind.BOOLEAN: "boolean",
+    ColumnKind.WORD: "text",
+    ColumnKind.STATE: "boolean",
+    ColumnKind.TIME: "timestamptz",
+}
+"""The PostgreSQL type of values that a column of each kind is compared with."""
+
+
+def json_string(expression: str) -> Sql:
+    """Return SQL that converts a text, which must not be null, to a JSON string."""
+    return Sql(f"json_text({expression})")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table, or a value computed from its row."""
+
+    sql: str
+    kind: ColumnKind = ColumnKind.TEXT
+    nullable: bool = False
+    visible: str | None = None
+    """Like ``Table.visible``, for this value only: it is null if the condition is false."""
+    compared_within: str | None = None
+    """For a value from another table: the condition that applies a comparison inside that table,
+    so that its index can be used. ``{comparison}`` is the comparison of its column ``name``."""
+
+    def render(self, alias: str, value_format: ValueFormat) -> Pieces:
+        """Return SQL for the value as JSON text, for the row with this alias."""
+        value = self.sql.format(t=alias)
+        graphql = value_format is ValueFormat.GRAPHQL
+        match self.kind:
+            case ColumnKind.INTEGER:
+                return (Sql(value),)
+            case ColumnKind.TEXT:
+                if self.nullable:
+                    return or_null(f"json_text({value})::text")
+                return (json_string(value),)
+            case ColumnKind.WORD:
+                return '"', Sql(f"upper({value})" if graphql else value), '"'
+            case ColumnKind.WORDS if graphql:
+                return (Sql(f"to_json(upper(replace({value}::text, ':', '_'))::text[])"),)
+            case ColumnKind.STATE if graphql:
+                return '"', Sql(f"CASE WHEN {value} THEN 'ENABLED' ELSE 'DISABLED' END"), '"'
+            case ColumnKind.BOOLEAN if graphql:
+                return (Sql(f"({value})::text"),)
+            case ColumnKind.STATE | ColumnKind.BOOLEAN:
+                return (Sql(f"({value})::integer"),)
+            case ColumnKind.TIME:
+                # RFC 3339 in UTC, independent of the session's time zone.
+                pattern = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
+                utc = f"to_char({value} AT TIME ZONE 'UTC', {pattern})"
+                return (
+                    or_null(f"""'"' || {utc} || '"'""") if self.nullable else ('"', Sql(utc), '"')
+                )
+            case ColumnKind.JSON if self.nullable:
+                return or_null(f"{value}::text")
+            case ColumnKind.PLAIN:
+                return '"', Sql(value), '"'
+            case _:
+                return (Sql(f"to_json({value})"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation from one row to one or more others."""
+
+    target: str
+    """The name of the related table."""
+    joins: str
+    """The condition that joins ``{t}`` (or ``{link}``) to ``{s}``."""
+    many: bool = True
+    link: str | None = None
+    """A table or subquery between the two, named ``{link}``, and its join to ``{t}``."""
+    order: tuple[str, ...] = ("{t}.id",)
+    """The order of a list without pages."""
+    owned: bool = False
+    """Whether the rows are parts of ``{s}``, and visible to every profile that can see ``{s}``."""
+    tested: Relation | None = None
+    """The relation that filters use, if selecting the rows needs a more complex one. It is a plain
+    join, which PostgreSQL can start from either table."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedList:
+    """A list of objects that a column of the row stores as a JSON array."""
+
+    sql: str
+    fields: tuple[str, ...]
+    """The keys of each object, in their stored order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that plans can name."""
+
+    name: str
+    type_name: str
+    """The GraphQL type of its rows, which is also their type in opaque IDs."""
+    columns: Mapping[str, Column]
+    relations: Mapping[str, Relation] = field(default_factory=dict)
+    embedded: Mapping[str, EmbeddedList] = field(default_factory=dict)
+    visible: str | None = None
+    """The condition for a row to be visible to a profile (``{profile}``) that does not see all."""
+    admin_only: bool = False
+    default_order: tuple[OrderKey, ...] = (OrderKey("database_id"),)
