@@ -1,15 +1,15 @@
-# The commands of a developer; `make help` lists them.
+# Commands for developers. `make help` lists them.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Hashes are checked for every package, so an install takes exactly what the lock names.
+# Every hash is checked, so that exactly the locked packages are installed.
 PIP_INSTALL := python -m pip --disable-pip-version-check install --quiet
 INSTALL := $(BIN)/$(PIP_INSTALL)
 COMPILE_ANY := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 COMPILE := $(COMPILE_ANY) --group build pyproject.toml
-# The load of the benchmark, apart from what the project itself needs.
+# The environment of the benchmarks, separate from that of the project.
 BENCH := .venv-bench
 # The linters and client generators that the OpenAPI documents are tested with, from PyPI and npm.
 OPENAPI := .venv-openapi
@@ -23,16 +23,16 @@ NPM := PATH="$(CURDIR)/$(OPENAPI)/bin:$$PATH" npm --no-audit --no-fund --no-upda
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-serve: $(VENV)/runtime ## Serve the demo home on http://127.0.0.1:8080, PostgreSQL included
+serve: $(VENV)/runtime ## Serve the demo home on http://127.0.0.1:8080 with an embedded PostgreSQL
 	$(BIN)/process-gateway serve --demo --data-dir .gateway
 
-test: $(VENV)/dev $(OPENAPI)/ready ## Run the whole suite; ARGS="-k tokens" runs a part of it
+test: $(VENV)/dev $(OPENAPI)/ready ## Run all tests; ARGS="-k tokens" selects some of them
 	$(BIN)/pytest $(ARGS)
 
-prove: $(VENV)/dev ## Take EXAMPLES=20000 random examples for each proof; SEED=... repeats a run
+prove: $(VENV)/dev ## Run each proof with EXAMPLES=20000 random examples; SEED=... repeats a run
 	EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest $(shell find tests -name test_proof.py)
 
-check: $(VENV)/dev $(OPENAPI)/ready ## Format, lint, types, imports, tests: all that a change must pass
+check: $(VENV)/dev $(OPENAPI)/ready ## Check everything that a change must pass: format, lint, types, imports, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -40,14 +40,14 @@ check: $(VENV)/dev $(OPENAPI)/ready ## Format, lint, types, imports, tests: all 
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
-bench: $(VENV)/runtime $(BENCH)/ready ## Measure the speed beside others, into docs/; QUICK=1 for a short run
+bench: $(VENV)/runtime $(BENCH)/ready ## Compare the speed with other servers and write docs/; QUICK=1 for a short run
 	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(ARGS)
 
-format: $(VENV)/dev ## Format the code and mend what ruff can mend
+format: $(VENV)/dev ## Format the code and apply the fixes of ruff
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-lock: $(VENV)/dev $(OPENAPI)/node ## Write the lock files anew, keeping every version that still fits
+lock: $(VENV)/dev $(OPENAPI)/node ## Update the lock files, keeping every version that still fits
 	$(COMPILE) $(UPGRADE) --output-file requirements.lock
 	$(COMPILE) $(UPGRADE) --output-file requirements-dev.lock --group dev --constraint requirements.lock
 	$(COMPILE_ANY) $(UPGRADE) --output-file benchmarks/requirements.lock benchmarks/requirements.in
@@ -55,17 +55,17 @@ lock: $(VENV)/dev $(OPENAPI)/node ## Write the lock files anew, keeping every ve
 	$(NPM) install --prefix $(OPENAPI_LOCKS) --package-lock-only --omit-lockfile-registry-resolved
 
 upgrade: UPGRADE := --upgrade
-upgrade: lock ## Write the lock files anew with the newest versions
+upgrade: lock ## Update the lock files to the newest versions
 
 schema: $(VENV)/runtime ## Write schema.graphql
 	$(BIN)/process-gateway schema > $(VENV)/schema.graphql
 	mv $(VENV)/schema.graphql schema.graphql
 
-clean: ## Remove what the tools made; the data in .gateway stays
+clean: ## Remove generated files; the data in .gateway is kept
 	rm -rf $(VENV) $(BENCH) $(OPENAPI) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Each file below stands for a finished step, so that a second `make` has nothing to do.
+# Each file below marks a finished step, so that `make` does not repeat it.
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'

@@ -39,8 +39,8 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from resolvers.values.enums import Permission
 
-# Comparing repeated fields pair by pair is the only validation rule that is not about linear. Its
-# own bound allows one second of that, this one a tenth. Documents of real clients stay far below.
+# Comparing repeated fields in pairs is the only validation rule that takes far more than linear
+# time. The default budget allows one second, this one 0.1 s. Documents of clients need far less.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
 
 _INTROSPECTION_SECONDS = 0.5
@@ -74,8 +74,8 @@ def permission_of(field: GraphQLField) -> Permission | None:
 def mark_one_of(schema: strawberry.Schema) -> None:
     """Mark the input types with ``@oneOf`` for graphql-core.
 
-    Strawberry only has it printed. Without the mark, neither literals nor the problems of variables
-    are checked for it.
+    Strawberry only prints the directive. Without the mark, graphql-core does not enforce it for
+    literals or variables.
     """
     for type_ in core_schema(schema).type_map.values():
         if isinstance(type_, GraphQLInputObjectType):
@@ -101,8 +101,8 @@ def replace_mutation_resolvers(
     10,000. The new ones pass the arguments on as graphql-core has coerced them.
 
     Args:
-        wrap: makes the resolver of a field, given the field and the function behind it. The
-            resolver is called with the resolve info and the arguments by their Python names.
+        wrap: Returns the resolver of a field; called with the field and the function behind it.
+            The resolver is called with the resolve info and the arguments by their Python names.
     """
     mutations = core_schema(schema).mutation_type
     assert mutations is not None
@@ -127,11 +127,6 @@ def _with_python_names(
 def strawberry_info(info: GraphQLResolveInfo[Any], field: GraphQLField) -> strawberry.Info:
     """Return Strawberry's view of a resolve info."""
     return strawberry.Info(info, field.extensions["strawberry-definition"])
-
-
-def resolve_info(info: strawberry.Info[Any, Any]) -> GraphQLResolveInfo[Any]:
-    """Return the graphql-core resolve info behind Strawberry's."""
-    return info._raw_info
 
 
 # Values ----------------------------------------------------------------------------------------
@@ -183,7 +178,7 @@ class Payload(dict[str, Any]):
 
 
 class IntrospectionTooLongError(Exception):
-    """An introspection took more time than one may take."""
+    """An introspection exceeded its time limit."""
 
 
 class _StopExecution(BaseException):
@@ -224,8 +219,8 @@ async def execute_mutation(
     """Execute a mutation, whose resolvers return payloads.
 
     Args:
-        variables: coerced to their types.
-        context: passed on to the resolvers.
+        variables: Coerced to their types.
+        context: Passed on to the resolvers.
     """
     result = _executor(schema, operation, fragments, variables, context).execute_operation()
     return cast(ExecutionResult, await result if asyncio.iscoroutine(result) else result)
@@ -240,7 +235,7 @@ def introspect(
     """Return the data of a query of ``__schema`` and ``__type``, which has no errors.
 
     Raises:
-        IntrospectionTooLongError: it takes longer than ``_INTROSPECTION_SECONDS``.
+        IntrospectionTooLongError: It takes longer than ``_INTROSPECTION_SECONDS``.
     """
     executor = _executor(schema, operation, fragments, variables, None)
     executor.deadline = time.thread_time() + _INTROSPECTION_SECONDS

@@ -1,4 +1,4 @@
-"""The base of the models of request bodies, and the paths of errors in the client's terms.
+"""Define the base of request body models, and translate paths of errors to paths in the body.
 
 A field of a model has two names: the dialect's (``validation_alias``) and GraphQL's
 (``serialization_alias``). A model dumps the variables of its operation, and the path of an error in
@@ -37,7 +37,7 @@ from resolvers.values.text import describe, storable
 JsonSchema = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
-"""The place of named schemas in the OpenAPI document."""
+"""The prefix of references to named schemas in the OpenAPI document."""
 INTEGER_SCHEMA: JsonSchema = {"type": "integer", "format": "int32"}
 ID_SCHEMA: JsonSchema = INTEGER_SCHEMA | {"minimum": 1, "maximum": MAX_DATABASE_ID}
 STATE_SCHEMA: JsonSchema = INTEGER_SCHEMA | {"enum": [0, 1]}
@@ -49,8 +49,8 @@ _DIGITS = re.compile(r"[0-9]+")
 class Body(BaseModel):
     """An object in a body. Unknown keys are ignored.
 
-    Null means the same as leaving a member out. Where null is the default of every optional member,
-    as in the items of long lists, that needs no search for null in each item.
+    Null means the same as leaving a member out. If null is the default of every optional member, as
+    in the items of long lists, the items need not be searched for nulls.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
@@ -62,7 +62,7 @@ class Body(BaseModel):
         """Describe the documented name and form of each member.
 
         The other names and forms are in the descriptions of the fields. Null means the same as
-        nothing, so no member is described as nullable.
+        an absent member, so no member is described as nullable.
         """
         described = handler.resolve_ref_schema(handler(schema))
         described.pop("title", None)
@@ -75,7 +75,7 @@ class Body(BaseModel):
             if forms:
                 assert len(forms) == 1, f"{cls.__name__}.{name} is described with several forms"
                 properties[name] = forms[0] | member
-        # Two fields may read one member of the body, each another form of it.
+        # Two fields may read different forms of the same member.
         if "required" in described:
             described["required"] = list(dict.fromkeys(described["required"]))
         return described
@@ -103,7 +103,7 @@ class KeyForms:
     As the metadata of a field, it converts any of the forms to an object with one GraphQL key.
     """
 
-    what: str
+    expected: str
     """The expected forms, for error messages."""
     members: Mapping[str, str] = field(hash=False)
     """The GraphQL key for each member of the object form; the first that is present counts."""
@@ -130,7 +130,7 @@ class KeyForms:
                 return {self.text: _text(value)}
             case str() | int() if not isinstance(value, bool):
                 return {self.members["id"]: self._id(value)}
-        raise ValueError(f"expected {self.what}, got {describe(value)}")
+        raise ValueError(f"expected {self.expected}, got {describe(value)}")
 
     def _id(self, value: object) -> object:
         number = read_id(value)
@@ -174,7 +174,7 @@ def _text(value: object) -> str:
 def graphql_fields(model: type[Body]) -> list[tuple[str, FieldInfo]]:
     """Return the fields of a model that an operation takes, each with its GraphQL name.
 
-    Two fields may have one name: each takes another form of the same member.
+    Two fields may have the same name if they read different forms of the same member.
     """
     return [
         (info.serialization_alias or name, info)
@@ -197,7 +197,7 @@ def client_path(
     Args:
         model: The model of the body.
         path: GraphQL keys and list indices.
-        value: The body. It tells which name the client used for a member that has two.
+        value: The body. It determines which name the client used for a member that has two names.
     """
     translated: list[str | int] = []
     inside: type[Body] | KeyForms | None = model
@@ -219,14 +219,14 @@ def client_path(
     return tuple(translated)
 
 
-def misfits(model: type[Body], type_: GraphQLInputType) -> Iterator[str]:
-    """Yield what does not fit between the model of a body and its GraphQL input type."""
+def mismatches(model: type[Body], type_: GraphQLInputType) -> Iterator[str]:
+    """Yield the mismatches between the model of a body and its GraphQL input type."""
     named = get_named_type(type_)
     known = named.fields if isinstance(named, GraphQLInputObjectType) else {}
     fields = graphql_fields(model)
     for name, info in fields:
         if name in known:
-            yield from field_misfits(info, known[name].type)
+            yield from field_mismatches(info, known[name].type)
         else:
             yield f"{named} has no field {name}"
     for name, field_type in known.items():
@@ -234,8 +234,8 @@ def misfits(model: type[Body], type_: GraphQLInputType) -> Iterator[str]:
             yield f"the body has nothing for {name} of {named}"
 
 
-def field_misfits(info: FieldInfo, type_: GraphQLInputType) -> Iterator[str]:
-    """Yield what does not fit between a field of a model and its GraphQL input type."""
+def field_mismatches(info: FieldInfo, type_: GraphQLInputType) -> Iterator[str]:
+    """Yield the mismatches between a field of a model and its GraphQL input type."""
     inside = _inside(info)
     if isinstance(inside, KeyForms):
         named = get_named_type(type_)
@@ -243,7 +243,7 @@ def field_misfits(info: FieldInfo, type_: GraphQLInputType) -> Iterator[str]:
         keys = dict.fromkeys([*inside.members.values(), inside.text])
         yield from (f"{named} has no field {key}" for key in keys if key not in known)
     elif inside is not None:
-        yield from misfits(inside, type_)
+        yield from mismatches(inside, type_)
 
 
 def _client_names(info: FieldInfo) -> list[str]:

@@ -16,7 +16,7 @@ from graphql import (
 )
 
 from resolvers.operations.compile import OperationCompiler
-from rest_compat.body_model import field_misfits, graphql_fields, misfits
+from rest_compat.body_model import field_mismatches, graphql_fields, mismatches
 from rest_compat.dialect import Dialect, Route, RouteError
 from rest_compat.handler import CompiledDialect
 from rest_compat.operation import LegacyOperation, compile_operation
@@ -27,7 +27,7 @@ def compile_dialect(dialect: Dialect, compiler: OperationCompiler) -> CompiledDi
     """Validate a dialect against the schema and make it ready to run.
 
     Raises:
-        RouteError: a route does not fit; the message names the route and what does not fit.
+        RouteError: A route does not fit. The message names the route and the mismatch.
     """
     # One document for each operation, so that an error is reported with its own operation.
     documents: Mapping[str, DocumentNode] = separate_operations(parse(dialect.document))
@@ -65,7 +65,7 @@ def _compile(
 def _variable_problems(
     route: Route, operation: LegacyOperation, schema: GraphQLSchema
 ) -> Iterator[str]:
-    """Yield each way in which a request's variables do not fit those of the operation."""
+    """Yield the mismatches between a request's variables and those of the operation."""
     expected: dict[str, GraphQLInputType] = {
         definition.variable.name.value: type_from_ast(schema, definition.type)  # type: ignore[misc]  # it is an input type
         for definition in operation.operation.definition.variable_definitions or ()
@@ -75,11 +75,11 @@ def _variable_problems(
     if rule is not None and rule.variable is not None:
         supplied.add(rule.variable)
         if rule.variable in expected:
-            yield from misfits(rule.model, expected[rule.variable])
+            yield from mismatches(rule.model, expected[rule.variable])
     elif rule is not None:
         for name, info in graphql_fields(rule.model):
             if name in expected:
-                yield from field_misfits(info, expected[name])
+                yield from field_mismatches(info, expected[name])
                 if is_non_null_type(expected[name]) and not info.is_required():
                     yield f"${name} is required by the operation but not by the body"
             supplied.add(name)
@@ -87,4 +87,4 @@ def _variable_problems(
         yield f"the operation has no variable ${name}"
     for name, type_ in expected.items():
         if is_non_null_type(type_) and name not in supplied:
-            yield f"nothing gives ${name}"
+            yield f"nothing supplies ${name}"

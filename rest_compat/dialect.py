@@ -1,4 +1,4 @@
-"""In charge of what a legacy dialect consists of: routes, bodies and an envelope, as data."""
+"""Define the data that describes a legacy dialect: routes, bodies and an envelope."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rest_compat.http import Parts
 
 
 class RouteError(ValueError):
-    """A route does not fit the schema; the message names the route and what does not fit."""
+    """A route does not fit the schema. The message names the route and the mismatch."""
 
 
 # Paths -----------------------------------------------------------------------------------------
@@ -22,18 +22,18 @@ class RouteError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PathValue:
-    """A variable of the operation that a part of the path gives."""
+    """A variable of the operation that a segment of the path supplies."""
 
     variable: str
     is_id: bool = True
-    """Whether it is a positive 32-bit integer; any text otherwise."""
+    """Whether the value is a positive 32-bit integer. Otherwise any text is accepted."""
     opaque: str | None = None
-    """The type whose opaque id GraphQL wants in the place of the number."""
+    """The type of the opaque ID that GraphQL takes instead of the number; None for the number."""
     key: str | None = None
-    """The member that it becomes of the variable, where that is an object."""
+    """The member of the variable that the value is stored in, if the variable is an object."""
 
     def read(self, text: str) -> object | None:
-        """The variable's value; None where the text can be none."""
+        """Return the variable's value; None if the text is not a valid value."""
         value: object = text
         if self.is_id:
             value = number = database_id(text)
@@ -45,7 +45,7 @@ class PathValue:
 
 
 def database_id(text: str) -> int | None:
-    """The id that a part of a path stands for."""
+    """Return the ID in a segment of a path; None if there is none."""
     number = int(text) if re.fullmatch(r"[0-9]{1,10}", text) else 0
     return number if 0 < number <= MAX_DATABASE_ID else None
 
@@ -55,60 +55,63 @@ def database_id(text: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class BodyRule:
-    """What a route takes besides its path."""
+    """The body that a route takes."""
 
     model: type[Body]
     variable: str | None = None
-    """The variable that the body becomes; None where its members are variables themselves."""
+    """The variable that holds the body; None if each member is a variable of its own."""
     required: bool = True
-    """Whether there has to be a body."""
+    """Whether the body is required."""
     bulk: bool = False
-    """Whether it may be as long as ``max_bulk_body_bytes`` allows."""
+    """Whether the limit ``max_bulk_body_bytes`` applies instead of ``max_body_bytes``."""
     in_query: tuple[str, ...] = ()
-    """Members that may stand in the query string instead."""
+    """Members that may be sent in the query string instead."""
     repeats: Mapping[str, str] = field(default_factory=dict)
-    """Members that say again what a part of the path says, by that part's name."""
+    """Members that have to equal a segment of the path, with the name of that segment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path of a dialect, and the operation that they stand for."""
+    """A method and a path of a dialect, and the operation that they run."""
 
     method: str
     path: str
-    """With the names of its variable parts in braces: ``/process/{idProcess}``."""
+    """The path, with the names of variable segments in braces: ``/process/{idProcess}``."""
     operation: str
     """The operation's name in the dialect's document."""
     answer: tuple[str, ...]
-    """Where in the operation's data the route's answer stands, as response keys."""
+    """The response keys that lead to the route's answer in the operation's data."""
     summary: str
     description: str = ""
     variables: Mapping[str, tuple[PathValue, ...]] = field(default_factory=dict)
-    """By each variable part of the path, what it can stand for: the first that exists is meant."""
+    """The meanings of each variable segment. The first that identifies an object is used."""
     body: BodyRule | None = None
-    """None where a body is not even read."""
+    """The body of the route; None if a body is not read."""
     has_data: bool = True
-    """Whether the caller is told what the operation answers."""
+    """Whether the response contains the answer of the operation."""
     errors: frozenset[ErrorKind] = frozenset()
-    """What can go wrong besides what follows from the rest of the route."""
+    """Kinds of errors in addition to those that follow from the rest of the route."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
 
 class Envelope(Protocol):
-    """How a dialect puts what it has to say."""
+    """The format of a dialect's responses."""
 
     def status(self, kind: ErrorKind) -> int:
-        """The HTTP status of an error."""
+        """Return the HTTP status of an error."""
         ...
 
     def success(self, data: Parts | None) -> Parts:
-        """The body of a success in parts, around JSON in parts; both may be none."""
+        """Return the body of a successful response around the data. Both are JSON in parts.
+
+        ``data`` is None if the route has no answer. The body has no parts if it is empty.
+        """
         ...
 
     def failure(self, error: GatewayError) -> bytes:
-        """The body of an error, which is located in the client's own words."""
+        """Return the body of an error, whose paths refer to the client's request."""
         ...
 
     def success_schema(self, data: JsonSchema | None) -> JsonSchema | None:
@@ -131,16 +134,16 @@ class Envelope(Protocol):
 class RouteExample:
     """A request to a route and its answer, as the OpenAPI document shows them.
 
-    Sent in the order of the routes to a gateway with the demo home, each request succeeds as it
-    stands.
+    All requests succeed if they are sent to a gateway with the demo home, in the order of the
+    routes.
     """
 
     answer: object = None
-    """The data of the answer; None where the route has none. Lists show their first items."""
+    """The data of the answer; None if the route has none. Lists show their first items."""
     path: Mapping[str, int | str] = field(default_factory=dict)
-    """A value for each variable part of the path."""
+    """A value for each variable segment of the path."""
     body: object = None
-    """The body; None where the route takes none."""
+    """The body; None if the route takes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,4 +162,4 @@ class Dialect:
     tags: Mapping[str, str] = field(default_factory=dict)
     """Descriptions of the groups of routes, by the last fixed segment of their paths."""
     examples: Mapping[str, RouteExample] = field(default_factory=dict)
-    """By the name of the operation."""
+    """An example for each operation, by name."""

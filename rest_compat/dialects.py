@@ -18,7 +18,7 @@ def build_dialects(
     """Build both dialects.
 
     Raises:
-        RouteError: a route does not fit the schema; the message names the route and the field.
+        RouteError: A route does not fit the schema; the message names the route and the field.
     """
     dialects = (process_dialect(process_dialect_status), processes_dialect())
     return tuple(compile_dialect(dialect, compiler) for dialect in dialects)

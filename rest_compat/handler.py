@@ -1,4 +1,4 @@
-"""Answer the requests of a dialect: match once, check permission once, validate once, run."""
+"""Answer requests to a dialect: match the route, check the permission, validate, and run."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from rest_compat.routing import CompiledRoute, Match, NoMatch, match
 
 @dataclass(frozen=True, slots=True)
 class CompiledDialect:
-    """A dialect that fits the schema, ready to run."""
+    """A dialect that was validated against the schema, ready to run."""
 
     dialect: Dialect
     routes: tuple[CompiledRoute, ...]
     schema: GraphQLSchema
-    """What the routes were compiled against."""
+    """The schema that the routes were compiled against."""
 
     @property
     def name(self) -> str:
@@ -45,15 +45,15 @@ class CompiledDialect:
         return self.dialect.name
 
     def serves(self, path: str) -> bool:
-        """Whether a path belongs to this dialect, even if it is then not found."""
+        """Whether a path belongs to this dialect, even if no route matches it."""
         return path[:1] == "/" and path[1:].split("/", 1)[0] in self.dialect.roots
 
     async def respond(
         self, request: Request, operations: Operations, authenticate: Authenticate
     ) -> Response:
-        """Answer a request; never raises for anything that a client sent.
+        """Answer a request. Every error becomes a response.
 
-        It is checked in the order of docs/contract.md §2: token, permission, shape, existence.
+        The order of the checks is that of docs/contract.md §2: token, permission, shape, existence.
         """
         try:
             matched = match(self.routes, request.method, request.path)
@@ -77,7 +77,7 @@ class CompiledDialect:
         return Response(status, (self.dialect.envelope.failure(error),), headers)
 
     def _no_match(self, no_match: NoMatch, method: str) -> Response:
-        """Return the response to a request that no route takes."""
+        """Return the response to a request that no route matches."""
         if not no_match.allowed:
             return self.error_response(not_found("there is no such path in this API"))
         allowed = ", ".join(no_match.allowed)
@@ -96,9 +96,9 @@ class _RequestBody:
     """A body that has the shape that its route expects."""
 
     raw: object = None
-    """As it was read from JSON."""
+    """The parsed JSON."""
     body: Body | None = None
-    """Validated; None if the route takes no body."""
+    """The validated body; None if the route takes no body."""
 
 
 async def _read_body(rule: BodyRule | None, request: Request) -> _RequestBody:
@@ -128,7 +128,7 @@ async def _run(
     """Return the operation's answer.
 
     Raises:
-        GatewayError: in the client's own words.
+        GatewayError: The operation failed. The paths of its problems refer to the request.
     """
     route, rule = matched.compiled.route, matched.compiled.route.body
     variables: dict[str, Any] = {}
@@ -141,7 +141,7 @@ async def _run(
         try:
             data = await matched.compiled.operation.run(variables | from_path, operations, viewer)
         except GatewayError as error:
-            missing = _in_client_words(error, route, body)
+            missing = _locate_in_request(error, route, body)
             if missing.kind is not ErrorKind.NOT_FOUND:
                 raise missing from error
         else:
@@ -151,7 +151,7 @@ async def _run(
 
 
 def _path_variables(route: Route, parameters: Mapping[str, str]) -> Iterable[dict[str, Any]]:
-    """Yield the variables that the path gives, once for each thing that it can stand for."""
+    """Yield the variables that the path supplies, once for each object that it can identify."""
     choices = [
         [
             (choice.variable, value)
@@ -160,7 +160,7 @@ def _path_variables(route: Route, parameters: Mapping[str, str]) -> Iterable[dic
         ]
         for name, text in parameters.items()
     ]
-    return (dict(chosen) for chosen in itertools.product(*choices))
+    return (dict(combination) for combination in itertools.product(*choices))
 
 
 def _nothing_there(parameters: Mapping[str, str]) -> GatewayError:
@@ -176,7 +176,7 @@ def _require_same(rule: BodyRule, body: Body, parameters: Mapping[str, str]) -> 
             raise bad_value((member,), f"expected {expected} as in the path, got {value}")
 
 
-def _in_client_words(error: GatewayError, route: Route, body: _RequestBody) -> GatewayError:
+def _locate_in_request(error: GatewayError, route: Route, body: _RequestBody) -> GatewayError:
     """Locate an error of the operation in the request instead of in the operation's arguments."""
     if not error.problems:
         return error

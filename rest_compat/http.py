@@ -23,7 +23,8 @@ class ReadBody(Protocol):
         """Return the body.
 
         Args:
-            bulk: whether it may be as long as ``max_bulk_body_bytes`` allows.
+            bulk: Whether the limit ``max_bulk_body_bytes`` applies instead of
+                ``max_body_bytes``.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT``, if it is too long.
@@ -41,7 +42,7 @@ class Request:
     query: Mapping[str, str]
     read_body: ReadBody
     content_type: str = ""
-    """The ``Content-Type`` header. The body is read as JSON whatever it says."""
+    """The ``Content-Type`` header. The body is read as JSON regardless of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The GraphQL operation behind a legacy route: compiled at start-up, run by each request."""
+"""Compile the GraphQL operations of legacy routes at start-up, and run them for requests."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class LegacyOperation:
     """An operation of a legacy dialect, ready to run.
 
     It has one root field. The route's answer is the value at ``path`` in the data, with enum values
-    and states written as the dialects write them. A mutation whose path is the root field alone
-    answers with nothing.
+    and states written as the dialects write them. A mutation whose path is only the root field
+    has no answer.
     """
 
     operation: Operation
     path: tuple[str, ...]
     permission: Permission | None
     reads: Mapping[Scope, CompiledRead]
-    """Of a query, for each scope that a viewer can have; empty for a mutation."""
+    """The compiled query for each scope that a viewer can have; empty for a mutation."""
     as_rows: bool = False
-    """Whether the answer is a list, and each of its elements is a row of its own."""
+    """Whether the answer is a list whose elements are read as separate rows."""
 
     async def run(
         self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
@@ -48,11 +48,11 @@ class LegacyOperation:
         """Return the JSON of the route's answer, in parts; None for null, or if it has no answer.
 
         Args:
-            variables: as they are after coercion; the route was checked to supply what fits.
+            variables: coerced to their types. The route was checked to supply values that fit.
             viewer: the authenticated caller, whose permission was checked.
 
         Raises:
-            GatewayError: anything that went wrong.
+            GatewayError: the operation failed.
         """
         try:
             if self.reads:
@@ -104,7 +104,7 @@ def compile_operation(
     operation = document.operations[name]
     definition = operation.definition
     root = cast(GraphQLObjectType, compiler.schema.get_root_type(definition.operation))
-    # Every variable of a legacy query is a single value that is always given.
+    # Every variable of a legacy query is a single value that is always supplied.
     names = [variable.variable.name.value for variable in definition.variable_definitions or ()]
     references = with_references(shape_of(dict.fromkeys(names, "")))
     planner = compiler.planner(operation, references, unpaged=True)

@@ -20,7 +20,7 @@ class CompiledRoute:
     route: Route
     operation: LegacyOperation
     segments: tuple[str | None, ...]
-    """The segments of its path; None for each variable one."""
+    """The segments of its path; None for each variable segment."""
     parameters: tuple[str, ...]
     """The names of the variable segments, in order."""
 
@@ -31,15 +31,15 @@ class Match:
 
     compiled: CompiledRoute
     parameters: Mapping[str, str]
-    """By name; empty for a segment that cannot name anything."""
+    """The values by name; empty for a segment that is not valid text."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoMatch:
-    """No route takes the request."""
+    """No route matches the request."""
 
     allowed: tuple[str, ...]
-    """The methods that the path takes; empty for an unknown path."""
+    """The methods that the path accepts; empty for an unknown path."""
 
 
 def parameters_of(path: str) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def parameters_of(path: str) -> tuple[str, ...]:
 
 
 def segments_of(path: str) -> tuple[str | None, ...]:
-    """Return the segments of a route's path; None for each variable one."""
+    """Return the segments of a route's path; None for each variable segment."""
     return tuple(None if _PARAMETER.fullmatch(part) else part for part in path.split("/")[1:])
 
 
@@ -56,7 +56,7 @@ def match(routes: Iterable[CompiledRoute], method: str, path: str) -> Match | No
     """Return the route of a request.
 
     Args:
-        path: percent-encoded, without the base path and the query. A trailing slash is ignored.
+        path: Percent-encoded, without the base path and the query. A trailing slash is ignored.
     """
     parts = path.removesuffix("/").split("/")[1:]
     if not all(parts):
@@ -75,7 +75,7 @@ def match(routes: Iterable[CompiledRoute], method: str, path: str) -> Match | No
 
 
 def _decoded(segment: str) -> str:
-    """Return a segment as text; empty if it is not a text that could name anything."""
+    """Decode a segment. Return an empty string if it is not valid text."""
     try:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:

@@ -110,7 +110,7 @@ class TokenKeys:
     def issue(self, profile_id: int, profile_name: str, ttl: timedelta) -> str:
         """Return a new token for a profile, valid for ``ttl`` (rounded up to whole seconds).
 
-        The name is for people who inspect the token; only the id is used.
+        The name is for people who inspect the token; only the ID is used.
         """
         now = int(time.time())
         payload = _Payload(

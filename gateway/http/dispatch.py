@@ -95,10 +95,10 @@ class _Endpoint:
         except Exception as error:
             gateway_error = as_gateway_error(error)
             if dialect is None:
-                response = graphql.refuse(request, gateway_error)
+                response = graphql.error_response(request, gateway_error)
             else:
                 response = _from_dialect(dialect.error_response(gateway_error))
-        # aiohttp would send the versions of its parts, which help only an attacker.
+        # By default, aiohttp sends version numbers, which help only attackers.
         response.headers[hdrs.SERVER] = "process-gateway"
         return response
 
@@ -121,13 +121,13 @@ class _Endpoint:
                 return await self._graphiql(request)
         viewer = await self._viewer(request) if hdrs.AUTHORIZATION in request.headers else None
         try:
-            asked = await graphql.read_request(request, self._settings.max_body_bytes)
+            graphql_request = await graphql.read_request(request, self._settings.max_body_bytes)
         except GatewayError:
-            if viewer is None:  # The token is judged before the shape (CONTRACT.md §2).
+            if viewer is None:  # The token is checked before the shape (docs/contract.md §2).
                 await self._services.authenticate(None)
             raise
         operations = self._services.operations
-        prepared = operations.prepare(asked)
+        prepared = operations.prepare(graphql_request)
         if request.method != hdrs.METH_POST and viewer is not None and prepared.writes:
             return graphql.method_not_allowed(
                 request, (hdrs.METH_POST,), "send a mutation with POST, not GET"

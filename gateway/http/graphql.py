@@ -82,7 +82,7 @@ def respond(request: web.BaseRequest, answer: Answer) -> web.Response:
     return response
 
 
-def refuse(request: web.BaseRequest, error: GatewayError) -> web.Response:
+def error_response(request: web.BaseRequest, error: GatewayError) -> web.Response:
     """Return the response to a request that did not become an operation."""
     return respond(request, error_answer(error))
 
@@ -93,7 +93,7 @@ def method_not_allowed(
     """Return the response to a request whose method the path or the operation does not take."""
     methods = ", ".join(allowed)
     message = message or f"this path does not take {shorten(request.method)}, only {methods}"
-    response = refuse(request, GatewayError(ErrorKind.BAD_USER_INPUT, message))
+    response = error_response(request, GatewayError(ErrorKind.BAD_USER_INPUT, message))
     response.set_status(405)
     response.headers[hdrs.ALLOW] = methods
     return response

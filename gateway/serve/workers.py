@@ -102,7 +102,7 @@ def _worker_settings(settings: Settings, database_url: str, port: int) -> bytes:
     """Return one line of JSON with the settings of a worker, secrets included.
 
     ``connect_to`` is the address of the database. The setting ``database_url`` stays as it is: it
-    tells whether the gateway uses its own PostgreSQL.
+    determines whether the gateway uses its own PostgreSQL.
     """
     values: dict[str, Any] = {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -128,9 +128,9 @@ async def _work() -> None:
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
-    there = settings.model_copy(update={"database_url": SecretStr(line["connect_to"])})
+    connected = settings.model_copy(update={"database_url": SecretStr(line["connect_to"])})
     async with (
-        open_database(there) as database,
+        open_database(connected) as database,
         serving(settings, database, shared=True),
     ):
         sys.stdout.write("ready\n")

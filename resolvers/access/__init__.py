@@ -1,1 +1,1 @@
-"""Who is calling and what they may see and do."""
+"""Viewers: the authenticated callers, and what they can see and do."""

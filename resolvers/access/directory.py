@@ -56,7 +56,7 @@ class AccessDirectory:
 
         Args:
             profile_id: The profile that the token was issued for.
-            token_id: The id of the token, as stored when the token is revoked.
+            token_id: The ID of the token, as stored when the token is revoked.
 
         Raises:
             GatewayError: ``UNAUTHENTICATED`` if the token was revoked or its profile was deleted.

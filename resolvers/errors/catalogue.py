@@ -1,8 +1,7 @@
 """Define the error catalogue: every kind of error.
 
 An entry's name is GraphQL's ``extensions.code``. HTTP statuses and the codes of the legacy dialects
-are in ``rest_compat.errors``. ``docs/errors.md`` lists exactly these entries; a test holds them
-together.
+are in ``rest_compat.errors``. ``docs/errors.md`` lists exactly these entries; a test compares them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from enum import Enum
 
 
 class ErrorKind(Enum):
-    """An entry of the catalogue. Its value says what happened, for the documentation."""
+    """An entry of the catalogue. Its value describes the error in the documentation."""
 
     BAD_USER_INPUT = "invalid input (shape, type, range, malformed JSON)"
     NOT_FOUND = "object does not exist, or is not visible to the caller"
@@ -49,14 +48,14 @@ class FieldProblem:
 class ProcessInputProblem(FieldProblem):
     """A problem with the value of an input of a process to execute.
 
-    GraphQL shows the path of the value in the arguments. Where there are no such arguments, the
-    input's reference says what is wrong: in the legacy dialects, and in calls between processes.
+    GraphQL shows the path of the value in the arguments. The legacy dialects and calls between
+    processes have no such arguments: there, the input's reference locates the problem.
     """
 
     reference: str
     """Reference of the input, as the caller spelled it."""
     detail: str
-    """What was expected and what came, without the reference."""
+    """What was expected and what was received, without the reference."""
 
     @property
     def by_reference(self) -> FieldProblem:
@@ -99,9 +98,9 @@ class GatewayError(Exception):
         self.message = message
         self.problems = tuple(problems)
         self.retry_after = retry_after
-        """Whole seconds to wait before trying again; only of ``RATE_LIMITED``."""
+        """Whole seconds to wait before trying again; only for ``RATE_LIMITED``."""
         self.details = details or {}
-        """Additional members of GraphQL's ``extensions``, such as the id of a failed execution."""
+        """Additional members of GraphQL's ``extensions``, such as the ID of a failed execution."""
 
     def __str__(self) -> str:
         return self.message

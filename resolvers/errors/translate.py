@@ -72,7 +72,7 @@ def from_graphql(error: GraphQLError) -> GatewayError:
 
 
 def _shortened(message: str) -> str:
-    """Return a message of graphql-core, cut if it is long: it repeats what the client sent."""
+    """Return a message of graphql-core, truncated if it is long: it repeats the client's input."""
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}…"
 
 
@@ -105,5 +105,5 @@ def entry(
 
 def entry_of_graphql(error: GraphQLError) -> dict[str, Any]:
     """Return an item of ``errors`` for an error that graphql-core reported or passed on."""
-    locations = [{"line": at.line, "column": at.column} for at in error.locations or ()]
+    locations = [{"line": place.line, "column": place.column} for place in error.locations or ()]
     return entry(from_graphql(error), path=error.path, locations=locations)

@@ -116,7 +116,7 @@ class ExecutionEngine:
         *,
         values: Sequence[str] = (),
     ) -> int:
-        """Execute a process, and return the id of the execution when it has finished.
+        """Execute a process, and return the ID of the execution when it has finished.
 
         A viewer who may execute a process also executes all processes that its actions run.
 
@@ -130,7 +130,7 @@ class ExecutionEngine:
         Raises:
             GatewayError: ``NOT_FOUND`` if the process does not exist or is not visible to the
                 viewer. ``BAD_USER_INPUT`` if the input values are invalid; in this case no action
-                has run. ``EXECUTION_FAILED`` with the opaque id of the execution if an action
+                has run. ``EXECUTION_FAILED`` with the opaque ID of the execution if an action
                 failed.
             DatabaseUnavailableError: The execution could not be recorded.
         """

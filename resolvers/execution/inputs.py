@@ -79,13 +79,13 @@ def check_inputs(
     """Return the values to run a process with, in the order of its inputs.
 
     Args:
-        inputs: the process's inputs.
-        state: the state whose inputs are required; None for all of them (a simple process).
-        values: what the caller supplied.
+        inputs: The process's inputs.
+        state: The state whose inputs are required; None for all of them (a simple process).
+        values: The values that the caller supplied.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT`` with every input that is missing, unknown, given twice or
-            not of its type.
+        GatewayError: ``BAD_USER_INPUT`` with every input that is missing, unknown, supplied twice
+            or not of its type.
     """
     problems: list[FieldProblem] = []
     accepted: dict[str, str] = {}
@@ -113,7 +113,7 @@ def check_inputs(
 
 
 def inputs_in(inputs: Sequence[InputRow], state: bool | None) -> list[InputRow]:
-    """Return the inputs that a process asks for in a state; all of them if it is None."""
+    """Return the inputs that a process requires in a state; all of them if the state is None."""
     return [row for row in inputs if state is None or row.enabled is state]
 
 

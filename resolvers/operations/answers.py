@@ -14,22 +14,22 @@ from resolvers.operations.compile import CompiledField
 
 
 class Answer(NamedTuple):
-    """The body of a GraphQL response, and why the operation was not executed, if it was not."""
+    """The body of a GraphQL response, and the kind of error that prevented its execution."""
 
     parts: tuple[bytes, ...]
-    """The body in parts. What the database returned is one of them, unchanged and uncopied: it may
-    be megabytes."""
+    """The body in parts. The result of the database is one of them. It can be megabytes long, so it
+    is not copied."""
     rejected: ErrorKind | None = None
-    """The kind of error; None if the operation was executed, whatever errors its fields have."""
+    """The kind of error; None if the operation was executed, even if its fields have errors."""
     retry_after: int | None = None
-    """Seconds that the client has to wait, if it sent too many requests."""
+    """Seconds to wait before the next request, if the client exceeded the rate limit."""
 
 
 def error_answer(error: GatewayError, nodes: Iterable[Node] = ()) -> Answer:
     """Return the answer to a request that was not executed because of this error.
 
     Args:
-        nodes: the parts of the document that the error is about.
+        nodes: The parts of the document that the error is about.
     """
     locations = [location for node in nodes for location in _locations(node)]
     body = orjson.dumps({"errors": [entry(error, locations=locations)]})
@@ -51,10 +51,10 @@ def executed_answer(result: ExecutionResult) -> Answer:
 
 
 def data_answer(fields: Sequence[CompiledField], results: Sequence[bytes | GatewayError]) -> Answer:
-    """Return the answer made of the results of a query's root fields.
+    """Return the answer with the results of a query's root fields.
 
     Args:
-        results: the JSON of each field, or its error.
+        results: The JSON of each field, or its error.
     """
     parts = [b'{"data":{']
     errors: list[Mapping[str, Any]] = []

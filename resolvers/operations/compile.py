@@ -71,7 +71,7 @@ class CompiledField:
     read: CompiledRead | None = None
     problems: tuple[FieldProblem, ...] = ()
     slots: tuple[Slot, ...] = ()
-    """Whose values may have further problems."""
+    """Slots whose values may have further problems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class OperationCompiler:
     """Compiles operations against one schema.
 
     Args:
-        cache_size: the number of documents, and of compiled queries, to cache.
-        max_tokens: the greatest number of lexical tokens of a document.
+        cache_size: The number of documents, and of compiled queries, to cache.
+        max_tokens: The maximum number of lexical tokens of a document.
     """
 
     def __init__(
@@ -134,11 +134,11 @@ class OperationCompiler:
     ) -> CompiledQuery:
         """Return a query, ready to run with any variables of the same shape.
 
-        The cache's key is the operation, the shape of its variables and the scope: nothing else
-        decides what is compiled.
+        The cache's key is the operation, the shape of its variables and the scope. Nothing else
+        affects the compiled query.
 
         Args:
-            variables: coerced to their types.
+            variables: Coerced to their types.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT``, if it has too many root fields.
@@ -152,9 +152,9 @@ class OperationCompiler:
         """Return the planner of an operation's root fields.
 
         Args:
-            variables: coerced, with references in place of what each run supplies.
-            unpaged: whether connections return all rows, as the legacy operations need. They are
-                the gateway's own, so the limits of clients do not apply to them.
+            variables: Coerced, with references in place of what each run supplies.
+            unpaged: Whether connections return all rows, as the legacy operations need. Those
+                are part of the gateway, so the limits for clients do not apply to them.
         """
         limits = Limits() if unpaged else self.limits
         planning = Planning(operation.fragments, variables, limits)
@@ -217,7 +217,7 @@ def compile_planned(
     value_format: ValueFormat = ValueFormat.GRAPHQL,
     compile_: Callable[[Any, Scope, ValueFormat], Statement] = compile_read,
 ) -> CompiledRead:
-    """Compile a planned read, of which all ``slots`` have to be valid."""
+    """Compile a planned read. All ``slots`` have to be valid, even those that the SQL omits."""
     statement = compile_(read, scope, value_format)
     used = frozenset(statement.slots)
     return CompiledRead(statement, tuple(slot for slot in slots if slot not in used))
@@ -226,7 +226,7 @@ def compile_planned(
 def _select_only(
     definition: OperationDefinitionNode, nodes: Sequence[FieldNode]
 ) -> OperationDefinitionNode:
-    """Return the operation with nothing but these root fields."""
+    """Return the operation with only these root fields."""
     return OperationDefinitionNode(
         operation=OperationType.QUERY,
         variable_definitions=definition.variable_definitions,

@@ -77,7 +77,7 @@ def _comparisons(
 ) -> Iterable[Compare]:
     """Plan one operator of a filter of a column."""
     if operator == "startsWith":
-        # A range of the column's index, whatever the prefix is: the plan does not know it.
+        # A range of the column's index. The plan does not know the prefix.
         yield compare(planning, table, column, Comparison.GREATER_OR_EQUAL, operand, operator)
         yield Compare(
             column, Comparison.LESS, planning.slot(operand, "text", PrefixEnd(), operator)
@@ -106,7 +106,7 @@ def plan_order(table: Table, keys: Iterable[Mapping[str, Any]]) -> tuple[OrderKe
     """Plan an order; it ends with a unique column.
 
     Keys after a unique column have no effect. The ID is ordered in the direction of the key before
-    it, so that an index of both columns serves.
+    it, so that an index of both columns can be used.
     """
     order: list[OrderKey] = []
     for key in keys:

@@ -1,7 +1,7 @@
-"""The context of a mutation's resolvers: the caller, and the way to answer.
+"""Define the context of mutation resolvers, and read the payloads that they return.
 
-A resolver never builds an object. It names rows, and one statement for each returns what is
-selected of them, as JSON that the executor passes on.
+A resolver never builds an object. It names rows, and one statement for each row returns the
+selected fields as JSON, which the executor passes on.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What the resolvers of one mutation work with."""
+    """The context of the resolvers of one mutation."""
 
     viewer: Viewer
     database: Database
     executions: ExecutionEngine
     limits: Limits
     access_changed: Callable[[], None]
-    """To be called after profiles were written."""
+    """Called after profiles were written."""
     value_format: ValueFormat = ValueFormat.GRAPHQL
     permitted: bool = False
-    """Whether the viewer's permission was checked before."""
+    """Whether the viewer's permission was already checked."""
 
 
 Info: TypeAlias = strawberry.Info[RequestContext, None]
@@ -55,13 +55,13 @@ class _Member:
 
     key: str
     name: str
-    """In snake case."""
+    """The name of the field, in snake case."""
     read: CompiledRead | None
-    """Reads the object that the field shows; None for a scalar."""
+    """Reads the object of the field; None for a scalar."""
 
 
 class PayloadPlan:
-    """What is selected of a mutation's payload, compiled before anything is written.
+    """The selection of a mutation's payload, compiled before anything is written.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, if an argument in the selection is not valid.
@@ -95,7 +95,7 @@ class PayloadPlan:
         """Return the payload.
 
         Args:
-            values: by field of the payload in snake case, the database ID of the row that it shows
+            values: By field of the payload in snake case, the database ID of its row
                 (None for null), or the value itself if it is a scalar.
         """
         payload = Payload()

@@ -1,4 +1,4 @@
-"""Parse and validate GraphQL documents, within bounds that keep a hostile one cheap."""
+"""Parse and validate GraphQL documents, within limits that bound the cost of hostile ones."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _LONG_NUMBER = re.compile(rf"[0-9]{{{_MAX_NUMBER}}}")
 SCHEMA_FIELDS = frozenset({"__schema", "__type"})
 """Root fields that select the schema."""
 INTROSPECTION_FIELDS = SCHEMA_FIELDS | {"__typename"}
-"""Root fields that select nothing but the schema or the name of its root type."""
+"""Root fields that select only the schema or the name of its root type."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """An operation of a valid document, and what each request for it needs to know.
+    """An operation of a valid document, with the facts that every request for it needs.
 
     Operations are compared by identity, so that they serve as keys of a cache.
     """
@@ -52,11 +52,11 @@ class Operation:
     plain_variables: tuple[PlainVariable, ...] | None
     """Its variables; None if one of them is an object, a list or an enum."""
     cacheable: bool
-    """Whether what is compiled from it may be kept: its document is short enough."""
+    """Whether its compiled queries are cached, because its document is short enough."""
 
     @property
     def is_query(self) -> bool:
-        """Whether it only reads."""
+        """Whether it is a query."""
         return self.definition.operation is OperationType.QUERY
 
     @property
@@ -66,7 +66,7 @@ class Operation:
 
     @property
     def only_introspects(self) -> bool:
-        """Whether it selects nothing but the schema."""
+        """Whether it selects only the schema."""
         return self.root_names <= INTROSPECTION_FIELDS
 
 
@@ -78,7 +78,7 @@ class Document:
     errors: tuple[GraphQLError, ...] = ()
 
     def operation(self, name: str | None) -> Operation:
-        """Return the operation to run; raise ``BAD_USER_INPUT`` if the name does not tell."""
+        """Return the operation to run; raise ``BAD_USER_INPUT`` if the name identifies none."""
         if name is None and len(self.operations) == 1:
             return next(iter(self.operations.values()))
         if name is None or name not in self.operations:
@@ -98,8 +98,8 @@ def read_document(
     """Parse and validate a document; the errors are part of the result.
 
     Args:
-        max_tokens: the greatest number of lexical tokens; None for no limit.
-        cacheable: whether what is compiled from its operations may be kept.
+        max_tokens: The maximum number of lexical tokens; None for no limit.
+        cacheable: Whether the compiled queries of its operations are cached.
     """
     try:
         _require_readable(text)
@@ -135,7 +135,7 @@ def read_document(
 
 
 def _require_readable(text: str) -> None:
-    """Raise ``GraphQLError`` if a document is too long to be read at once."""
+    """Raise ``GraphQLError`` if a document is too long."""
     if len(text) > _MAX_DOCUMENT:
         raise GraphQLError(
             f"the document has more than {_MAX_DOCUMENT:,} characters;"
@@ -144,9 +144,9 @@ def _require_readable(text: str) -> None:
 
 
 def _require_short_numbers(text: str, document: DocumentNode) -> None:
-    """Raise ``GraphQLError`` if a number has more digits than any use needs.
+    """Raise ``GraphQLError`` if a number has too many digits.
 
-    Python refuses to read such a number, with a message of its own.
+    Python does not parse such numbers, and raises an error with a message of its own.
     """
     if _LONG_NUMBER.search(text) is None:
         return
@@ -160,7 +160,7 @@ def _require_short_numbers(text: str, document: DocumentNode) -> None:
 
 
 def _reworded(error: GraphQLError) -> GraphQLError:
-    """Return the error, worded so that it says what to change if validation was aborted."""
+    """Return the error. If validation was aborted, its message says what to change."""
     if is_validation_aborted(error):
         return GraphQLError("the document repeats fields, or spreads fragments, too often")
     return error

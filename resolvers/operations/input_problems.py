@@ -1,7 +1,7 @@
 """Describe values that do not fit their GraphQL types, as problems of the operation's arguments.
 
-graphql-core finds the values; this module says where they are and what was expected, in the words
-that bad input has everywhere else.
+graphql-core finds the values. This module adds their paths and what was expected, in the words that
+are used for all bad input.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from resolvers.values.text import describe
 Path: TypeAlias = tuple[str | int, ...]
 Fragments: TypeAlias = Mapping[str, FragmentDefinitionNode]
 
-_MOST_COUNTED = 10_000
+_MAX_PROBLEMS = 10_000
 """Problems after which checking stops: a body of 1 MB could have half a million."""
 
 _SCALARS = {
@@ -76,7 +76,7 @@ class _Word(str):
 
 
 class _TooManyError(Exception):
-    """There are as many problems as are counted."""
+    """The number of problems reached ``_MAX_PROBLEMS``."""
 
 
 # Variables -------------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ def variable_problems(
     variable's own name if it is not used.
 
     Args:
-        operation: an operation of a valid document.
-        values: the values as the client sent them, by variable name.
+        operation: An operation of a valid document.
+        values: The values as the client sent them, by variable name.
     """
     paths = _variable_paths(operation, fragments)
     definitions: list[VariableDefinitionNode] = []
@@ -122,7 +122,7 @@ def _collect_value_problems(
 
     def on_error(_: GraphQLError, inner: Sequence[str | int]) -> None:
         problems.append(reasons.next_at(tuple(inner)))
-        if len(problems) >= _MOST_COUNTED:
+        if len(problems) >= _MAX_PROBLEMS:
             raise _TooManyError
 
     try:
@@ -206,7 +206,7 @@ class LiteralValuesRule(ValuesOfCorrectTypeRule):
     def is_valid_value_node(
         self, node: ValueNode, input_type: GraphQLInputType | None
     ) -> VisitorAction:
-        """Report the problems with one whole literal."""
+        """Report the problems with one literal."""
         if input_type is None:
             return super().is_valid_value_node(node, input_type)
         reasons: _Reasons | None = None
@@ -234,7 +234,7 @@ class LiteralValuesRule(ValuesOfCorrectTypeRule):
 VALIDATION_RULES = tuple(
     LiteralValuesRule if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules
 )
-"""The rules of GraphQL, of which one says where the wrong literals are."""
+"""The validation rules of GraphQL. The rule for literals also reports the paths of problems."""
 
 
 def _argument_paths(document: DocumentNode) -> dict[int, Path]:
@@ -274,11 +274,11 @@ def _plain(node: ValueNode) -> Any:
     raise TypeError(f"unknown literal {node.kind}")
 
 
-# Words -----------------------------------------------------------------------------------------
+# Messages --------------------------------------------------------------------------------------
 
 
 class _Reasons:
-    """Words for the errors that graphql-core reports about one value, in its order."""
+    """Describes the errors that graphql-core reports about one value, in its order."""
 
     def __init__(self, type_: GraphQLInputType, value: Any, path: Path) -> None:
         self._type = type_
@@ -328,7 +328,7 @@ def _type_below(type_: GraphQLInputType, part: str | int) -> Any:
     inner: Any = get_nullable_type(type_)
     if isinstance(part, int):
         return inner.of_type
-    # A list may be given as its only item.
+    # A list with one item may be written as that item.
     while is_list_type(inner):
         inner = get_nullable_type(inner.of_type)
     return inner.fields[part].type

@@ -1,4 +1,4 @@
-"""The bounds on what one operation may select."""
+"""Define the limits on what one operation may select."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one operation may select."""
+    """Limits on what one operation may select."""
 
     default_page: int = 20
     largest_page: int = 100
     root_fields: int = 100
-    """Fields at the root of a query, each of which is one statement."""
+    """Fields at the root of a query. Each of them is one statement."""
     fields: int = 5000
     """Fields of a plan, with fragments expanded."""
     depth: int = 20

@@ -40,7 +40,7 @@ class RunValues(NamedTuple):
 
 
 class ItemsError(ValueError):
-    """Items of a list are not valid; ``messages`` has a message to show for each by its index."""
+    """Some items of a list are not valid. ``messages`` has a message for each, by index."""
 
     def __init__(self, messages: Mapping[int, str]) -> None:
         super().__init__(messages)
@@ -61,7 +61,7 @@ def fill(slots: Iterable[Slot], values: RunValues) -> list[object]:
 
 
 def problems(slots: Iterable[Slot], values: RunValues) -> list[FieldProblem]:
-    """Return what is wrong with the values of slots, each problem once."""
+    """Return the problems with the values of slots, each problem once."""
     distinct: dict[FieldProblem, None] = {}
     for slot in slots:
         try:
@@ -72,14 +72,14 @@ def problems(slots: Iterable[Slot], values: RunValues) -> list[FieldProblem]:
 
 
 def problems_of(path: tuple[str | int, ...], error: ValueError) -> list[FieldProblem]:
-    """Return the problems that a conversion raised, of the argument with this path."""
+    """Return the problems in an error of a conversion, for the argument at this path."""
     if isinstance(error, ItemsError):
         return [FieldProblem((*path, index), text) for index, text in error.messages.items()]
     return [FieldProblem(path, str(error))]
 
 
 def convert(conversion: Conversion, value: Any) -> object:
-    """Convert a value as a slot's ``conversion`` says; raise ``ValueError`` if it is not valid."""
+    """Convert a value for a slot; raise ``ValueError`` if it is not valid."""
     return _CONVERSIONS[type(conversion)](conversion, value)
 
 
@@ -104,13 +104,13 @@ def _operand(operand: Operand, values: RunValues) -> Any:
 # Conversions -----------------------------------------------------------------------------------
 
 
-def _stored(_: Stored, value: Any) -> object:
+def _stored(conversion: Stored, value: Any) -> object:
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list):
-        return _each(lambda item: _stored(_, item), value)
+        return _each(lambda item: _stored(conversion, item), value)
     return value
 
 
@@ -132,7 +132,7 @@ def _prefix_end(_: PrefixEnd, prefix: str) -> str:
     stem = storable(prefix).rstrip(_LAST_CHARACTER)
     if not stem:
         return _PAST_ALL
-    # No text contains surrogates, so what follows U+D7FF is U+E000.
+    # No text contains surrogates, so the character after U+D7FF is U+E000.
     following = 0xE000 if stem[-1] == "\ud7ff" else ord(stem[-1]) + 1
     return stem[:-1] + chr(following)
 

@@ -1,7 +1,7 @@
 """Turn a GraphQL selection into a plan of what to read.
 
 A plan depends on an operation's text and on the shape of its variables (``variables.shape_of``),
-not on the values: those become slots, which each run fills. So it is compiled once.
+not on the values: those become slots, which each run fills. So a plan is compiled only once.
 """
 
 from __future__ import annotations
@@ -85,17 +85,17 @@ class PlannedField:
 
     read: Read
     slots: tuple[Slot, ...]
-    """The slots of the plan whose value each run supplies, each of which has to be valid."""
+    """The slots whose values each run supplies. All of the values have to be valid."""
     problems: tuple[FieldProblem, ...]
-    """What is wrong with the field's constant arguments; the plan is of no use if there is any."""
+    """Problems with the field's constant arguments. If there are any, the plan is not run."""
 
 
 class Planner:
     """Plans the root fields of one operation.
 
     Args:
-        schema: the schema that the operation was validated against.
-        unpaged: whether connections without ``first`` and ``last`` return all rows. Only for the
+        schema: The schema that the operation was validated against.
+        unpaged: Whether connections without ``first`` and ``last`` return all rows. Only for the
             operations of the legacy dialects, which have no pages.
     """
 

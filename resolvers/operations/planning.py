@@ -1,4 +1,4 @@
-"""The state of planning one operation: its selections, its limits, and the slots of its plans."""
+"""Hold the state of planning one operation: selections, limits, and the slots of its plans."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Planning:
     """The state of planning one operation.
 
     Args:
-        fragments: the document's fragments by name.
-        variables: coerced variables, with a ``VariableRef`` in place of each value that may differ
+        fragments: The document's fragments by name.
+        variables: Coerced variables, with a ``VariableRef`` in place of each value that may differ
             from run to run.
-        limits: what is rejected as too much.
+        limits: The limits on the size of the operation.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Planning:
         self._fields = 0
         self._path: list[str | int] = []
         self.slots: list[Slot] = []
-        """The slots of the root field that is being planned, in whose values a run may differ."""
+        """The slots of the root field that is being planned, whose values each run supplies."""
         self.problems: list[FieldProblem] = []
-        """What is wrong with the constant arguments of that root field."""
+        """Problems with the constant arguments of that root field."""
 
     def start(self) -> None:
         """Start planning a root field."""
@@ -82,7 +82,7 @@ class Planning:
 
     @contextmanager
     def at(self, part: str | int) -> Iterator[None]:
-        """Plan something below the current path."""
+        """Append a part to the current path for the duration of a ``with`` block."""
         self._path.append(part)
         try:
             yield

@@ -47,11 +47,11 @@ Introspection = Literal["public", "token", "off"]
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _NO_ACCESS = Scope(Visibility.NONE, sources=False)
-"""What is visible without a token."""
+"""The scope of a request without a token."""
 
 
 class GraphQLRequest(NamedTuple):
-    """What a GraphQL client sent."""
+    """A GraphQL request as the client sent it."""
 
     query: str
     operation_name: str | None = None
@@ -60,11 +60,11 @@ class GraphQLRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PreparedOperation:
-    """An operation that is valid, and its variables."""
+    """A valid operation and its variables."""
 
     operation: Operation
     variables: Mapping[str, Any] | None
-    """Coerced to their types; None if they do not fit."""
+    """The coerced variables; None if any value does not fit its type."""
     values: Mapping[str, Any]
     """The variables as the client sent them."""
     public: bool
@@ -91,8 +91,8 @@ class Operations:
     """Runs operations of one schema against one database.
 
     Args:
-        access_changed: called after an operation has written profiles.
-        introspection: who may read the schema.
+        access_changed: Called after an operation has written profiles.
+        introspection: Who may read the schema.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Operations:
     # Prepare -----------------------------------------------------------------------------------
 
     def prepare(self, request: GraphQLRequest) -> Prepared:
-        """Prepare a request to be run; never raises for anything that a client sent."""
+        """Prepare a request to be run. Errors of the client are part of the result."""
         document = self.compiler.document(request.query)
         if document.errors:
             return RejectedOperation(validation_answer(document.errors))
@@ -137,10 +137,10 @@ class Operations:
     # Run ---------------------------------------------------------------------------------------
 
     async def run(self, prepared: Prepared, viewer: Viewer | None) -> Answer:
-        """Answer a prepared request; never raises for anything that a client sent.
+        """Answer a prepared request. Errors of the client are part of the answer.
 
         Args:
-            viewer: the authenticated caller; None without a token, which is enough only for
+            viewer: The authenticated caller; None without a token, which is enough only for
                 introspection.
         """
         try:
@@ -234,8 +234,8 @@ class Operations:
             assert field.read is not None
             values = RunValues(variables, viewer.profile_id)
             if field.problems:
-                found = (*field.problems, *problems(field.slots, values))
-                raise bad_input(*dict.fromkeys(found))
+                all_problems = (*field.problems, *problems(field.slots, values))
+                raise bad_input(*dict.fromkeys(all_problems))
             arguments = field.read.arguments(values)
             answer = await self.database.fetch_json(field.read.statement.sql, arguments)
             return b"null" if answer is None else answer
@@ -256,8 +256,8 @@ class Operations:
         """Execute a mutation.
 
         Args:
-            variables: coerced to their types.
-            permitted: whether the viewer's permission is known already.
+            variables: Coerced to their types.
+            permitted: Whether the viewer's permission was already checked.
         """
         self.executed += 1
         context = RequestContext(

@@ -32,15 +32,15 @@ def walk_selections(
     A field is yielded, but not what is selected below it.
 
     Args:
-        fragments: the document's fragments by name; those that are missing are not expanded.
-        includes: whether a selection is included; by default, every one is.
-        applies: whether a fragment on the type with this name applies; by default it does.
-        expanded: the names of the fragments that were expanded already. Each is expanded once, and
-            is added.
+        fragments: The document's fragments by name. Missing ones are not expanded.
+        includes: Whether a selection is included; by default, every one is.
+        applies: Whether a fragment on the type with this name applies; by default it does.
+        expanded: The names of the fragments that were expanded before, to which others are added.
+            Each fragment is expanded once.
     """
     expanded = set() if expanded is None else expanded
     for selection_set in selection_sets:
-        # A stack of iterators: no nesting of fragments is too deep for it.
+        # A stack of iterators, so that the recursion limit does not apply to nested fragments.
         stack = [iter(selection_set.selections)] if selection_set is not None else []
         while stack:
             selection = next(stack[-1], None)

@@ -1,6 +1,6 @@
-"""Coerce an operation's variables, and tell the shape of them that a compiled query depends on.
+"""Coerce an operation's variables, and compute the shape that its compiled query depends on.
 
-The shape contains everything that decides which SQL is written: which variables and keys are
+The shape contains everything that determines the SQL: which variables and keys are
 present, how long lists of objects are, booleans and enum values. Numbers and texts are left out.
 ``LEAF`` stands in their place, and in the compiled query a ``VariableRef`` that takes the value
 from each run.
@@ -61,8 +61,8 @@ def coerce(
     """Coerce an operation's variables to their types; return None if any does not fit.
 
     Args:
-        plain: the operation's variables if all of them are of plain types.
-        values: what the client sent.
+        plain: The operation's variables if all of them are of plain types.
+        values: The variables as the client sent them.
     """
     coerced = None if plain is None else _without_coercion(plain, values)
     if coerced is not None:
@@ -116,7 +116,7 @@ def shape_of(value: object) -> Hashable:
         items = [shape_of(item) for item in value]
         return LEAF if items and all(item is LEAF for item in items) else (_LIST, *items)
     if value is None or isinstance(value, bool | Enum):
-        # 1 == True == 1.0 in Python: with the type, no two shapes are mistaken for one.
+        # 1 == True == 1.0 in Python: the type keeps their shapes apart.
         return (type(value), value)
     return LEAF
 

@@ -1,1 +1,1 @@
-"""The rules of the model: what a write accepts, checks and changes."""
+"""The rules of the model: the input that writes accept, and its checks."""

@@ -1,4 +1,4 @@
-"""Resolve what actions call, and reject calls that would make a process run itself."""
+"""Resolve the targets of actions, and reject calls that would make a process run itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Call:
 
     @property
     def source_name(self) -> str:
-        """The source's name. A process named alone is run by the built-in source of its kind."""
+        """The name of the source; by default, the built-in source that runs processes."""
         return self.source if self.source is not None else PROCESS_KIND
 
 
@@ -49,7 +49,7 @@ class Target:
 async def find_targets(
     transaction: Transaction, calls: Sequence[Call], viewer: Viewer
 ) -> list[Target]:
-    """Return the target of each call; raises ``BAD_USER_INPUT`` with every call that has none."""
+    """Return the target of each call; raise ``BAD_USER_INPUT`` with every call that has none."""
     sources = await find_sources(
         transaction,
         [call.source_name for call in calls if call.source_id is None],
@@ -122,7 +122,7 @@ async def reject_cycle(
     """Check that the calls that were just written do not make a process run itself.
 
     Args:
-        paths: path of the action of each target in the arguments.
+        paths: Path of the action of each target in the arguments.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT`` with the cycle, in the references of its processes.

@@ -26,7 +26,7 @@ from storage.writes.executions import arguments_json
 
 
 class Column(NamedTuple):
-    """A column, and the function that turns a field's value into what the column stores."""
+    """A column, and the function that converts a field's value for it."""
 
     name: str
     stored: Callable[[Any], object] = lambda value: value

@@ -29,9 +29,9 @@ def items_validator(
     """Return the validator of lists of a model's items.
 
     Args:
-        model: declares the fields of an item. Unknown keys of an item are ignored.
-        names: by the key of a validated item, the model's field that it is validated as.
-        check: checks an item whose fields are valid; raises ``ValueError``.
+        model: Declares the fields of an item. Unknown keys of an item are ignored.
+        names: By the key of a validated item, the model's field that it is validated as.
+        check: Checks an item whose fields are valid; raises ``ValueError``.
     """
     fields = {}
     for key, name in names.items():

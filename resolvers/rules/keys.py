@@ -1,4 +1,4 @@
-"""Find espaces and profiles by the keys that clients may name them by."""
+"""Find espaces and profiles by the keys that clients identify them with."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Path = tuple[str | int, ...]
 
 
 async def find_espace_id(transaction: Transaction, key: EspaceKey, path: Path) -> int:
-    """Return the id of the espace with this key; raises ``BAD_USER_INPUT`` if there is none."""
+    """Return the ID of the espace with this key; raise ``BAD_USER_INPUT`` if there is none."""
     return await _find_id(transaction, "espace", key, path)
 
 
 async def find_profile_id(transaction: Transaction, key: ProfileKey, path: Path) -> int:
-    """Return the id of the profile with this key; raises ``BAD_USER_INPUT`` if there is none."""
+    """Return the ID of the profile with this key; raise ``BAD_USER_INPUT`` if there is none."""
     return await _find_id(transaction, "profile", key, path)
 
 

@@ -1,4 +1,4 @@
-"""Define the pydantic models of what mutations accept.
+"""Define the pydantic models of the input of mutations.
 
 ``resolvers.schema.inputs`` derives the GraphQL inputs from these models, and ``accept`` validates
 arguments against them. Null is the same as leaving a field out, unless the field's type allows it.
@@ -59,7 +59,7 @@ MAX_PARTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class IdOf:
-    """Mark a field as a global id of this type. The model holds the database id."""
+    """Mark a field as a global ID of this type. The model holds the database ID."""
 
     type_name: str
 
@@ -187,7 +187,7 @@ class NewInputModel(InputModel):
         " other type are accepted as text.",
     )
     asked_when: ProcessState = Field(
-        ProcessState.ENABLED, description="State in which a switch asks for it."
+        ProcessState.ENABLED, description="State in which a switch requires it."
     )
 
     @property
@@ -268,7 +268,7 @@ class InputChangesModel(InputModel):
     name: Name | None = Field(None, description="New display name.")
     type: InputType | None = Field(None, description="New type.")
     asked_when: ProcessState | None = Field(
-        None, description="New state in which a switch asks for it."
+        None, description="New state in which a switch requires it."
     )
 
 
@@ -350,8 +350,8 @@ def accept(model: type[Model], value: Any, argument: str) -> Model:
     """Validate an argument of a mutation.
 
     Args:
-        value: the argument, coerced to its GraphQL type.
-        argument: its name, which begins the path of each problem.
+        value: The argument, coerced to its GraphQL type.
+        argument: Its name, which begins the path of each problem.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT`` with every problem and its path.
@@ -360,7 +360,7 @@ def accept(model: type[Model], value: Any, argument: str) -> Model:
 
 
 def accept_all(model: type[Model], values: list[Any], argument: str) -> list[Model]:
-    """Validate an argument that is a list; raises like ``accept``."""
+    """Validate an argument that is a list; raise like ``accept``."""
     try:
         return list_of(model).validate_python(values)
     except ValidationError as error:
@@ -374,7 +374,7 @@ def list_of(model: type[Model]) -> TypeAdapter[list[Model]]:
 
 
 def accept_text(text: str, *path: str | int) -> str:
-    """Validate a text at a path in the arguments; raises like ``accept``."""
+    """Validate a text at a path in the arguments; raise like ``accept``."""
     try:
         return storable(text)
     except ValueError as error:
@@ -382,13 +382,13 @@ def accept_text(text: str, *path: str | int) -> str:
 
 
 def accept_texts(texts: list[str], argument: str) -> list[str]:
-    """Validate an argument that is a list of texts; raises like ``accept``, with every problem."""
-    accepted, wrong = [], []
+    """Validate an argument that is a list of texts; raise like ``accept``, with every problem."""
+    accepted, invalid = [], []
     for index, text in enumerate(texts):
         try:
             accepted.append(storable(text))
         except ValueError as error:
-            wrong.append(FieldProblem((argument, index), str(error)))
-    if wrong:
-        raise bad_input(*wrong)
+            invalid.append(FieldProblem((argument, index), str(error)))
+    if invalid:
+        raise bad_input(*invalid)
     return accepted

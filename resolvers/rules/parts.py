@@ -44,10 +44,10 @@ async def add_actions(
     viewer: Viewer,
     paths: Sequence[Path],
 ) -> list[int]:
-    """Insert actions from ``position`` on, which must be free; returns their ids.
+    """Insert actions from ``position`` on, which must be free. Return their IDs.
 
     Args:
-        paths: path of each action in the arguments.
+        paths: Path of each action in the arguments.
     """
     if not actions:
         return []
@@ -81,10 +81,10 @@ async def change_action(
     viewer: Viewer,
     path: Path,
 ) -> int:
-    """Update an action; fields that are left out keep their values. Returns the process.
+    """Update an action; fields that are left out keep their values. Return the process.
 
     Args:
-        path: path of the changes in the arguments.
+        path: Path of the changes in the arguments.
     """
     process_id, _ = await require_part(transaction, "action", action_id, viewer)
     columns = columns_of(changes)
@@ -112,7 +112,7 @@ async def change_action(
 async def add_inputs(
     transaction: Transaction, process_id: int, position: int, inputs: Sequence[NewInputModel]
 ) -> list[int]:
-    """Insert inputs from ``position`` on, which must be free; returns their ids."""
+    """Insert inputs from ``position`` on, which must be free. Return their IDs."""
     new = [
         NewInput(part.short_name, part.name, part.type, part.asked_when.value) for part in inputs
     ]
@@ -122,7 +122,7 @@ async def add_inputs(
 async def change_input(
     transaction: Transaction, input_id: int, changes: InputChangesModel, viewer: Viewer
 ) -> int:
-    """Update an input; fields that are left out keep their values. Returns the process."""
+    """Update an input; fields that are left out keep their values. Return the process."""
     process_id, _ = await require_part(transaction, "input", input_id, viewer)
     await update_row(transaction, "input", input_id, columns_of(changes))
     return process_id
@@ -137,10 +137,10 @@ async def require_part(
     """Return the process and the position of an action or input, and lock the process.
 
     Args:
-        owner: the process that it must belong to, if known.
+        owner: The process that it must belong to, if known.
 
     Raises:
-        GatewayError: ``NOT_FOUND`` if it does not exist, or not to the viewer.
+        GatewayError: ``NOT_FOUND`` if it does not exist or the viewer cannot see it.
     """
     part = await find_part(transaction, table, part_id, viewer.only_profile)
     if part is None or (owner is not None and part[0] != owner):
@@ -154,7 +154,7 @@ async def make_room(
     """Free a position among the actions or inputs of a process, the last one by default.
 
     Args:
-        path: path of the position in the arguments.
+        path: Path of the position in the arguments.
     """
     count = await count_parts(transaction, table, process_id)
     if count >= MAX_PARTS:
@@ -172,7 +172,7 @@ async def move_part(
     """Move an action or input to another position and shift those in between.
 
     Args:
-        path: path of the position in the arguments.
+        path: Path of the position in the arguments.
 
     Returns:
         The process.
@@ -191,7 +191,7 @@ async def move_part(
 async def remove_part(
     transaction: Transaction, table: str, part_id: int, viewer: Viewer, owner: int | None
 ) -> int:
-    """Delete an action or input and close the gap that it leaves. Returns the process."""
+    """Delete an action or input and close the gap that it leaves. Return the process."""
     process_id, position = await require_part(transaction, table, part_id, viewer, owner)
     await delete_row(transaction, table, part_id)
     await shift_parts(transaction, table, process_id, position + 1, None, -1)

@@ -24,7 +24,7 @@ from storage.writes.rows import delete_row, insert_row, update_row
 
 
 async def require_process(transaction: Transaction, process_id: int, viewer: Viewer) -> ProcessRow:
-    """Return a process and lock it; raises ``NOT_FOUND`` if it does not exist to the viewer."""
+    """Return a process and lock it; raise ``NOT_FOUND`` if the viewer cannot see one."""
     process = await lock_process(transaction, process_id, viewer.only_profile)
     if process is None:
         raise not_found("there is no such process")
@@ -34,12 +34,12 @@ async def require_process(transaction: Transaction, process_id: int, viewer: Vie
 async def create_process(
     transaction: Transaction, new: NewProcessModel, viewer: Viewer, path: Path
 ) -> int:
-    """Create a process with its parts and authorizations; returns its id.
+    """Create a process with its parts and authorizations. Return its ID.
 
     A viewer that sees only the processes it is authorized on is authorized on what it creates.
 
     Args:
-        path: path of the process in the arguments.
+        path: Path of the process in the arguments.
     """
     columns = columns_of(new)
     if new.espace is not None:
@@ -68,7 +68,7 @@ async def change_process(
     """Update a process; fields that are left out keep their values.
 
     Args:
-        path: path of the changes in the arguments.
+        path: Path of the changes in the arguments.
     """
     await require_process(transaction, process_id, viewer)
     columns = columns_of(changes)
@@ -83,11 +83,11 @@ async def change_process(
 async def change_texts(
     transaction: Transaction, changes: ValidItems, viewer: Viewer, path: Path
 ) -> int:
-    """Update texts of several processes, all or none, in one statement; returns how many.
+    """Update texts of several processes, all or none, in one statement. Return their number.
 
     Args:
-        changes: items of ``ProcessTextsModel``.
-        path: path of the list of changes in the arguments.
+        changes: Items of ``ProcessTextsModel``.
+        path: Path of the list of changes in the arguments.
     """
     ids = [change["database_id"] for change in changes]
     if len(set(ids)) < len(ids):
@@ -115,7 +115,7 @@ def _item_problem(path: Path, index: int, message: str) -> FieldProblem:
 
 
 async def remove_process(transaction: Transaction, process_id: int, viewer: Viewer) -> None:
-    """Delete a process and its parts; raises ``CONFLICT`` if other processes run it."""
+    """Delete a process and its parts; raise ``CONFLICT`` if other processes run it."""
     await require_process(transaction, process_id, viewer)
     references, count = await callers(transaction, process_id, viewer.only_profile)
     if count:

@@ -1,4 +1,4 @@
-"""Check what admins write to sources and profiles: built-in rows stay, settings fit their kind."""
+"""Check writes to sources and profiles: built-in rows are read-only, settings must fit a kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from storage.writes.rows import find_row
 
 
 async def require_own(transaction: Transaction, table: str, row_id: int) -> Row:
-    """Return a profile or source that is not built in; raises ``NOT_FOUND`` or ``CONFLICT``."""
+    """Return a profile or source that is not built in; raise ``NOT_FOUND`` or ``CONFLICT``."""
     row = await find_row(transaction, table, "id", row_id)
     if row is None:
         raise not_found(f"there is no such {table}")
@@ -38,9 +38,9 @@ def check_settings(
     """Return the columns that store a source's settings, the secret ones apart from the others.
 
     Args:
-        kinds: the kinds that this gateway knows, by name.
-        stored_secrets: secrets to keep unless ``settings`` has a value for them.
-        path: path of the source or its changes in the arguments.
+        kinds: The kinds that this gateway knows, by name.
+        stored_secrets: Secrets to keep unless ``settings`` has a value for them.
+        path: Path of the source or its changes in the arguments.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT`` with every problem. A secret is never repeated in one.

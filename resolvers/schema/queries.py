@@ -85,8 +85,7 @@ class Query:
     )
     processes: Connection[Process] | None = strawberry.field(
         resolver=read_processes,
-        description="List the processes that the viewer can see. Requires the PROCESS_READ"
-        " permission.",
+        description="List the processes that the viewer can see. Requires PROCESS_READ.",
         metadata=_READ,
     )
     profiles: Connection[Profile] = strawberry.field(
@@ -94,13 +93,12 @@ class Query:
     )
     sources: Connection[Source] | None = strawberry.field(
         resolver=read_sources,
-        description="List sources. Requires the ADMIN permission.",
+        description="List sources. Requires ADMIN.",
         metadata=_ADMIN,
     )
     executions: Connection[Execution] | None = strawberry.field(
         resolver=read_executions,
-        description="List executions, newest first by default."
-        " Requires the PROCESS_READ permission.",
+        description="List executions, newest first by default. Requires PROCESS_READ.",
         metadata=_READ,
     )
 
@@ -116,7 +114,7 @@ class Query:
 
     @_field(
         description="Look up a process by exactly one argument. Null if it does not exist or if the"
-        " viewer cannot see it. Requires the PROCESS_READ permission.",
+        " viewer cannot see it. Requires PROCESS_READ.",
         permission=Permission.PROCESS_READ,
     )
     async def process(
@@ -140,7 +138,7 @@ class Query:
 
     @_field(
         description="Look up a source by exactly one argument. Null if it does not exist."
-        " Requires the ADMIN permission.",
+        " Requires ADMIN.",
         permission=Permission.ADMIN,
     )
     async def source(
@@ -154,7 +152,7 @@ class Query:
 
     @_field(
         description="Look up an execution by exactly one argument. Null if it does not exist or if"
-        " the viewer cannot see it. Requires the PROCESS_READ permission.",
+        " the viewer cannot see it. Requires PROCESS_READ.",
         permission=Permission.PROCESS_READ,
     )
     async def execution(

@@ -1,1 +1,1 @@
-"""Values of the model: ids, cursors, texts, enums and strict JSON."""
+"""Values of the model: IDs, cursors, texts, enums and strict JSON."""

@@ -1,4 +1,4 @@
-"""Decode the opaque strings that clients send back: global ids and page cursors.
+"""Decode the opaque strings that clients send back: global IDs and page cursors.
 
 PostgreSQL encodes them (``storage.reads.model``, ``storage.reads.connections``).
 """
@@ -22,10 +22,10 @@ def global_id(type_name: str, database_id: int) -> str:
 
 
 def read_global_id(text: str) -> tuple[str, int]:
-    """Return the type name and the database id that a global id encodes.
+    """Return the type name and the database ID that a global ID encodes.
 
     Raises:
-        ValueError: The gateway never issued this id. The message is safe to show to clients.
+        ValueError: The gateway never issued this ID. The message is safe to show to clients.
     """
     try:
         type_name, number = base64.b64decode(text, validate=True).decode("ascii").split(":")
@@ -38,10 +38,10 @@ def read_global_id(text: str) -> tuple[str, int]:
 
 
 def read_id_of(text: str, type_name: str) -> int:
-    """Return the database id in a global id of one type.
+    """Return the database ID in a global ID of one type.
 
     Raises:
-        ValueError: it is not an id of this type; the message can be shown.
+        ValueError: It is not an ID of this type. The message is safe to show to clients.
     """
     actual_type, database_id = read_global_id(text)
     if actual_type != type_name:
@@ -55,7 +55,7 @@ def read_cursor(text: str, order: str, types: tuple[type, ...]) -> list[object]:
     Args:
         text: The cursor that the client sent.
         order: The sort order of the requested page, from
-            ``storage.reads.connections.describe_order``.
+            ``storage.reads.plan.describe_order``.
         types: The Python types of the columns in the sort order.
 
     Raises:

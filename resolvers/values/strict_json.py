@@ -25,7 +25,7 @@ _FORMS = {
     "application/x-www-form-urlencoded": "form-encoded",
     "multipart/form-data": "multipart",
 }
-"""Media types that HTML forms send, and what the message calls them."""
+"""Media types of HTML forms, and their names in error messages."""
 
 _MAX_QUOTED = 40
 """Maximum number of characters of the client's text that a message quotes."""
@@ -50,14 +50,14 @@ _PARSE_ERRORS: dict[str, str] = {
 
 
 def loads(body: bytes, content_type: str = "") -> object:
-    """Parse the JSON value in ``body``, whatever its ``Content-Type``.
+    """Parse the JSON value in ``body``, independent of its ``Content-Type``.
 
     Objects become dict, arrays become list, strings become str, and numbers become int. A number
     with a fraction or an exponent, or beyond 64 bits, becomes float.
 
     Args:
         content_type: The ``Content-Type`` of the body. It only affects the message for a body that
-            is not JSON: a client that sent a form is told to send JSON instead.
+            is not JSON: for a form, the message says to send JSON.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT`` if ``body`` is empty, not UTF-8, not JSON, or nested deeper
@@ -173,8 +173,8 @@ def _parse_error(body: bytes, error: orjson.JSONDecodeError, content_type: str) 
     if not body.strip():
         return bad_value((), "the body is empty; expected a JSON value")
     media_type = content_type.partition(";")[0].strip().lower()
-    # curl -d says form-encoded of anything. What starts like JSON is meant as JSON, and the client
-    # is better served with the position of the mistake.
+    # curl -d labels every body as form-encoded. A body that starts like JSON is treated as JSON, so
+    # that the client gets the position of its mistake.
     if media_type in _FORMS and not body.lstrip().startswith((b"{", b"[")):
         return bad_value((), f"the body is {_FORMS[media_type]} ({media_type}); send JSON")
     try:

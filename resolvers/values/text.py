@@ -37,14 +37,14 @@ MAX_REFERENCE = 255
 
 
 class _Storable:
-    """Check what ``storable`` does without a call of Python for each text."""
+    """Metadata of a text type: check like ``storable``, without a Python call for each text."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         schema = handler(source)
         assert schema["type"] == "str"
-        # A lone surrogate cannot be matched at all, which is an error of its own (string_unicode).
+        # pydantic itself rejects a lone surrogate, with the error type string_unicode.
         return {**schema, "pattern": r"^[^\x00]*$"}
 
     def __get_pydantic_json_schema__(
@@ -65,10 +65,10 @@ Reference = Annotated[
     StringConstraints(min_length=1, max_length=MAX_REFERENCE, strip_whitespace=True),
     _Storable(),
 ]
-"""1 to 255 characters without blanks at its ends."""
+"""1 to 255 characters. Leading and trailing whitespace is removed."""
 Description = Annotated[str, StringConstraints(max_length=4000), _Storable()]
 InputType = Annotated[str, StringConstraints(min_length=1, max_length=64), _Storable()]
-"""The type of an input: any word of up to 64 characters, given back as it came."""
+"""The type of an input: any word of up to 64 characters, returned as it was sent."""
 
 
 def describe(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Validate input against pydantic models, and describe the problems in the product's own words."""
+"""Validate input against pydantic models, and describe the problems in the gateway's own words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def validate(model: type[Model], value: object, path: Sequence[str | int] = ()) 
     """Return ``value`` as an instance of ``model``.
 
     Args:
-        path: path of the value in the request, which begins the path of each problem.
+        path: Path of the value in the request, which begins the path of each problem.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT`` with every problem and its path.
@@ -34,7 +34,7 @@ def problems(error: ValidationError, path: Sequence[str | int] = ()) -> list[Fie
     """Return the problems that pydantic found, one for each path.
 
     Args:
-        path: path of the validated value in the request.
+        path: Path of the validated value in the request.
     """
     by_path: dict[tuple[str | int, ...], FieldProblem] = {}
     for details in error.errors(include_url=False):
@@ -46,7 +46,7 @@ def problems(error: ValidationError, path: Sequence[str | int] = ()) -> list[Fie
 
 
 def _message(details: ErrorDetails) -> str:
-    """Return what was expected and what came."""
+    """Return what was expected and what was received."""
     context, value = details.get("ctx", {}), details["input"]
     match details["type"]:
         case "missing":

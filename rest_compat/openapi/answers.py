@@ -1,4 +1,4 @@
-"""Derive JSON Schemas of answers from what the operations of a dialect select.
+"""Derive JSON Schemas of answers from the selections of a dialect's operations.
 
 Client generators name a class after each schema, so every object and enum becomes a named component
 and only lists and scalars are written inline.

@@ -1,4 +1,4 @@
-"""Write the OpenAPI document of a dialect from its routes, its bodies and what they select.
+"""Write the OpenAPI document of a dialect from its routes, its bodies and their selections.
 
 The schemas describe the recommended form of each request with plain types, because client
 generators fail on unions and mixed enums. The other accepted forms are in the descriptions.

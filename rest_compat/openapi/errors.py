@@ -73,7 +73,7 @@ def errors_of(compiled: CompiledRoute) -> list[ErrorKind]:
 def error_responses(routes: Iterable[CompiledRoute], envelope: Envelope) -> dict[str, Any]:
     """Return the responses to errors by name, for all errors that do not have the status 200.
 
-    Errors that share a status share its response; the examples tell them apart.
+    Errors with the same status share its response, and each is an example of it.
     """
     kinds = {kind for compiled in routes for kind in errors_of(compiled)}
     responses: dict[str, Any] = {}

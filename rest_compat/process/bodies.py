@@ -199,8 +199,8 @@ class ActionBody(NullableBody):
             if isinstance(source, dict):
                 source = source.get("name") or source.get("reference")
             if source == "process" and action.get("id") is not None:
-                named = {key: member for key, member in action.items() if key != "name"}
-                return value | {"action": named}
+                nameless = {key: member for key, member in action.items() if key != "name"}
+                return value | {"action": nameless}
         return value
 
 

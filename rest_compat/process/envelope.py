@@ -1,4 +1,4 @@
-"""The envelope of every answer of the /process dialect."""
+"""Write the envelope of the /process dialect's answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DialectStatus = Literal["http", "always-200"]
 
 @dataclass(frozen=True, slots=True)
 class ProcessEnvelope:
-    """``{"error": …, "code": …, "message": …}``, with ``data`` where the route answers any."""
+    """``{"error": …, "code": …, "message": …}``, with ``data`` if the route has an answer."""
 
     statuses: DialectStatus = "http"
 

@@ -15,7 +15,7 @@ _NO_TEXT = "expected name, comment or both"
 
 
 class _Texts(Body):
-    """The texts of a process, at least one of which is required."""
+    """The texts of a process. At least one is required."""
 
     name: Name | None = Field(None, description="The new name.")
     comment: Description | None = Field(
@@ -59,7 +59,8 @@ class ProcessesBody(NullableBody):
     """The changes to several processes."""
 
     processes: Annotated[list[ProcessTextsBody], WrapValidator(_valid_items)] = Field(
-        serialization_alias="changes", description="The changes, which are all applied or none."
+        serialization_alias="changes",
+        description="The changes. Either all of them are applied, or none.",
     )
 
     def variables(self) -> dict[str, Any]:

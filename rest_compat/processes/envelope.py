@@ -1,4 +1,4 @@
-"""The answers of the /processes dialect: bare on success, with a numeric code on failure."""
+"""Write the answers of the /processes dialect: bare data, or an error with a numeric code."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import asyncpg
 logger = logging.getLogger(__name__)
 
 DRIVER_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""The exceptions with which a statement can fail."""
+"""The exceptions that a statement can raise."""
 
 
 class StorageError(Exception):
@@ -62,7 +62,7 @@ def translated_failures() -> Iterator[None]:
     """Translate the driver's failures in the block.
 
     Raises:
-        StorageError: the block raised one of ``DRIVER_FAILURES``.
+        StorageError: The block raised one of ``DRIVER_FAILURES``.
     """
     try:
         yield

@@ -37,13 +37,13 @@ async def open_listener(
     Some poolers accept LISTEN and then deliver nothing. Only a test shows that.
 
     Args:
-        url: the database to connect to.
-        channel: the name of the channel.
-        on_notification: called for every notification, the test one included.
-        send_test_notification: sends a notification to the channel, on another connection.
+        url: The database to connect to.
+        channel: The name of the channel.
+        on_notification: Called for every notification, the test one included.
+        send_test_notification: Sends a notification to the channel, on another connection.
 
     Raises:
-        TimeoutError: the test notification did not arrive within 2 s.
+        TimeoutError: The test notification did not arrive within 2 s.
         OSError, asyncpg.PostgresError, asyncpg.InterfaceError: a connection failed.
     """
     arrived = asyncio.Event()

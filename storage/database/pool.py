@@ -81,8 +81,8 @@ class ConnectionPool:
     """Lend connections of an asyncpg pool.
 
     Args:
-        pool: the pool. ``close`` closes it.
-        timeout: the seconds that a borrower waits for a connection, None for no limit.
+        pool: The pool. ``close`` closes it.
+        timeout: The seconds that a borrower waits for a connection, None for no limit.
     """
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], timeout: float | None) -> None:
@@ -98,7 +98,7 @@ class ConnectionPool:
         """Borrow a connection for exclusive use. Return it with ``give_back``.
 
         Raises:
-            TimeoutError: no connection became free in time.
+            TimeoutError: No connection became free in time.
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError: no connection can be opened.
         """
         while self._ready:
@@ -117,8 +117,8 @@ class ConnectionPool:
         """Return a borrowed connection.
 
         Args:
-            connection: the connection.
-            error: the exception that ended the use of the connection, if there was one.
+            connection: The connection.
+            error: The exception that ended the use of the connection, if there was one.
         """
         if error is None and not self._waiting and not self._closing:
             self._ready.append(connection)
@@ -153,10 +153,10 @@ class ConnectionPool:
 
 
 def terminate_if_abandoned(connection: Connection, error: BaseException) -> None:
-    """Terminate a connection whose statement timed out or was cancelled.
+    """Terminate a connection whose statement timed out or was canceled.
 
     Any further use of the connection, even its release, would first wait until PostgreSQL has
-    cancelled the statement.
+    canceled the statement.
     """
     abandoned = (TimeoutError, asyncio.CancelledError)
     if isinstance(error, abandoned) or isinstance(error.__cause__, abandoned):

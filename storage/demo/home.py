@@ -30,7 +30,7 @@ async def load_home(database: Database) -> bool:
     user are kept, and the insert cannot conflict with existing rows.
 
     Raises:
-        DatabaseUnavailableError: the database is unreachable. Nothing was changed.
+        DatabaseUnavailableError: The database is unreachable. Nothing was changed.
     """
     text = resources.files(__package__).joinpath("home.toml").read_text(encoding="utf-8")
     home = tomllib.loads(text)

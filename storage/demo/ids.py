@@ -1,4 +1,4 @@
-"""Look up the ids of rows that the demo data refers to."""
+"""Look up the IDs of rows that the demo data refers to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ async def fetch_ids(transaction: Transaction, sql: str, *args: object) -> list[i
 
 
 async def process_source_id(transaction: Transaction) -> int:
-    """Return the id of the built-in source that runs other processes."""
+    """Return the ID of the built-in source that runs other processes."""
     (source_id,) = await fetch_ids(
         transaction, "SELECT id FROM source WHERE name = $1", PROCESS_SOURCE
     )

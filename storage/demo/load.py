@@ -62,7 +62,7 @@ _DEVICES = 10
 _PROFILES = 10
 
 # The rows of an earlier run are used again. The update changes nothing: it makes the statement
-# return the ids of existing rows.
+# return the IDs of existing rows.
 _INSERT_ESPACES = """INSERT INTO espace (reference, name, description, icon)
     SELECT 'load-room-' || lpad(ordinal::text, 2, '0'), room, 'Generated for load work.',
         'door-open'
@@ -154,8 +154,8 @@ async def generate(database: Database, count: int) -> None:
     continue after those of earlier runs.
 
     Raises:
-        ValueError: not enough numbers are left.
-        DatabaseUnavailableError: the database is unreachable. Nothing was changed.
+        ValueError: Not enough numbers are left.
+        DatabaseUnavailableError: The database is unreachable. Nothing was changed.
     """
     async with database.transaction() as transaction:
         # Without the lock, two concurrent runs would use the same numbers.

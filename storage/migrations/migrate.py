@@ -43,8 +43,8 @@ async def migrate(database: Database) -> list[str]:
     """Apply the migrations that the database lacks. Return their names.
 
     Raises:
-        ServerTooOldError: the server is older than PostgreSQL 15.
-        DatabaseUnavailableError: the database is unreachable or rejected a statement. Nothing was
+        ServerTooOldError: The server is older than PostgreSQL 15.
+        DatabaseUnavailableError: The database is unreachable or rejected a statement. Nothing was
             changed.
     """
     applied = []

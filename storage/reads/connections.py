@@ -41,9 +41,9 @@ class ConnectionCompiler:
     that part. Otherwise the range and one more row are read once into a CTE that all parts share.
 
     Args:
-        page: the range of rows, and the parts of the connection that are selected.
-        rows: the rows that the range is taken from.
-        node: compiles the JSON object of a row, given its fields and its alias.
+        page: The range of rows, and the parts of the connection that are selected.
+        rows: The rows that the range is taken from.
+        node: Compiles the JSON object of a row, given its fields and its alias.
     """
 
     def __init__(

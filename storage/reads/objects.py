@@ -1,4 +1,4 @@
-"""Compile JSON objects and lists: each is text put together from the columns of its row.
+"""Compile JSON objects and lists: each is text that is concatenated from the columns of its row.
 
 A relation is a sub-select that refers to the row above it.
 """

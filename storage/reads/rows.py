@@ -38,8 +38,8 @@ class Compilation:
     """The state of compiling one statement: the aliases in use and the parameters.
 
     Args:
-        scope: what the viewers of the statement can see.
-        value_format: how enum values and states are written.
+        scope: What the viewers of the statement can see.
+        value_format: How enum values and states are written.
     """
 
     def __init__(self, scope: Scope, value_format: ValueFormat) -> None:
@@ -95,9 +95,9 @@ def from_where(
     """Compile FROM and WHERE of a sub-select.
 
     Args:
-        alias: the alias to give the rows.
-        link: the alias to give the table between the two ends of the relation.
-        keysets: further predicates, of the page's position.
+        alias: The alias to give the rows.
+        link: The alias to give the table between the two ends of the relation.
+        keysets: Further predicates, of the page's position.
     """
     relation = rows.relation
     tables = f" FROM {rows.table.name} AS {alias}"

@@ -52,7 +52,7 @@ def compile_read(
 def compile_rows(
     read: ReadPage, scope: Scope, value_format: ValueFormat = ValueFormat.GRAPHQL
 ) -> Statement:
-    """Compile a page that selects nothing but its nodes to a statement with a row for each node.
+    """Compile a page that selects only its nodes to a statement with a row for each node.
 
     Whole tables are read this way: aggregating megabytes costs PostgreSQL more than sending rows.
     """

@@ -22,7 +22,7 @@ class ProfileRow:
 
 
 async def load_profiles(transaction: Transaction) -> list[ProfileRow]:
-    """Return all profiles, ordered by id."""
+    """Return all profiles, ordered by ID."""
     rows = await transaction.fetch(
         "SELECT id, name, permissions, built_in FROM profile ORDER BY id"
     )
@@ -33,7 +33,7 @@ async def load_profiles(transaction: Transaction) -> list[ProfileRow]:
 
 
 async def load_revocations(transaction: Transaction) -> frozenset[str]:
-    """Return the ids of all revoked tokens that have not expired yet."""
+    """Return the IDs of all revoked tokens that have not expired yet."""
     rows = await transaction.fetch("SELECT token_id FROM revoked_token WHERE expires_at > now()")
     return frozenset(row["token_id"] for row in rows)
 

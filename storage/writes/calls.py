@@ -43,7 +43,7 @@ async def find_called(
     ids: Sequence[int],
     only_profile: int | None,
 ) -> list[CalledProcess]:
-    """Return the existing processes among those with these references or ids."""
+    """Return the existing processes among those with these references or IDs."""
     rows = await transaction.fetch(
         f"""SELECT id, reference FROM process
         WHERE (reference = ANY ($1::text[]) OR id = ANY ($3::integer[])) AND {VISIBLE}""",
@@ -57,7 +57,7 @@ async def find_called(
 async def find_sources(
     transaction: Transaction, names: Sequence[str], ids: Sequence[int]
 ) -> list[SourceRow]:
-    """Return the existing sources among those with these names or ids."""
+    """Return the existing sources among those with these names or IDs."""
     rows = await transaction.fetch(
         """SELECT id, name, kind FROM source
         WHERE name = ANY ($1::text[]) OR id = ANY ($2::integer[])""",

@@ -105,7 +105,7 @@ async def start_execution(
     profile_name: str,
     parent_step_id: int | None,
 ) -> int:
-    """Record the start of an execution. Return its id."""
+    """Record the start of an execution. Return its ID."""
     execution_id = await transaction.fetch_value(
         """INSERT INTO execution (process_id, process_reference, process_name, inputs, enabled,
             profile_id, profile_name, parent_step_id)
@@ -130,7 +130,7 @@ async def start_step(
     action: ActionRow,
     arguments: Sequence[Argument],
 ) -> int:
-    """Record the start of an action as a step. Return the step's id."""
+    """Record the start of an action as a step. Return the step's ID."""
     step_id = await transaction.fetch_value(
         """INSERT INTO execution_step
             (execution_id, position, source_name, action, arguments, subprocess_id)

@@ -15,7 +15,7 @@ from storage.writes.processes import VISIBLE
 
 @dataclass(frozen=True, slots=True)
 class NewAction:
-    """An action to insert, with the ids of the rows that it refers to."""
+    """An action to insert, with the IDs of the rows that it refers to."""
 
     source_id: int
     action: str
@@ -38,7 +38,7 @@ class NewInput:
 async def insert_actions(
     transaction: Transaction, process_id: int, position: int, actions: Sequence[NewAction]
 ) -> list[int]:
-    """Insert actions in order, starting at ``position``. Return their ids in the same order."""
+    """Insert actions in order, starting at ``position``. Return their IDs in the same order."""
     rows = await transaction.fetch(
         """INSERT INTO action
             (process_id, position, source_id, action, enabled, arguments, subprocess_id)
@@ -61,7 +61,7 @@ async def insert_actions(
 async def insert_inputs(
     transaction: Transaction, process_id: int, position: int, inputs: Sequence[NewInput]
 ) -> list[int]:
-    """Insert inputs in order, starting at ``position``. Return their ids in the same order."""
+    """Insert inputs in order, starting at ``position``. Return their IDs in the same order."""
     rows = await transaction.fetch(
         """INSERT INTO input (process_id, position, reference, name, type, enabled)
         SELECT $1, $2 + ordinal - 1, reference, name, type, enabled
@@ -81,7 +81,7 @@ async def insert_inputs(
 async def find_part(
     transaction: Transaction, table: str, part_id: int, only_profile: int | None
 ) -> tuple[int, int] | None:
-    """Lock the process of an action or input (``table``). Return its id and the part's position."""
+    """Lock the process of an action or input (``table``). Return its ID and the part's position."""
     assert table in ("action", "input")
     process_id = await transaction.fetch_value(
         f"""SELECT process.id FROM {table} AS part JOIN process ON process.id = part.process_id
@@ -97,7 +97,7 @@ async def find_part(
 
 
 async def find_input(transaction: Transaction, process_id: int, reference: str) -> int | None:
-    """Return the id of the input of a process that has this reference, or None."""
+    """Return the ID of the input of a process that has this reference, or None."""
     input_id = await transaction.fetch_value(
         "SELECT id FROM input WHERE process_id = $1 AND reference = $2", process_id, reference
     )

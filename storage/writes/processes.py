@@ -47,11 +47,11 @@ async def update_texts(transaction: Transaction, changes: bytes, only_profile: i
     """Change the texts of many processes in one statement. Return how many of them exist.
 
     Args:
-        transaction: the caller's transaction.
-        changes: a JSON list of objects. Each has the ``database_id`` of a different process, and
+        transaction: The caller's transaction.
+        changes: A JSON list of objects. Each has the ``database_id`` of a different process, and
             the new texts by column. A document costs asyncpg nothing to encode, while it needs
             longer to encode arrays of 10,000 texts than PostgreSQL needs to read the document.
-        only_profile: see the module.
+        only_profile: See the module.
     """
     count = await transaction.fetch_value(
         # The advisory lock serializes these writes. Without it, two that lock the same rows in
@@ -84,7 +84,7 @@ async def update_texts(transaction: Transaction, changes: bytes, only_profile: i
 async def existing_ids(
     transaction: Transaction, ids: Sequence[int], only_profile: int | None
 ) -> set[int]:
-    """Return the ids that belong to processes that exist and are visible."""
+    """Return the IDs that belong to processes that exist and are visible."""
     rows = await transaction.fetch(
         f"SELECT id FROM process WHERE id = ANY ($1::integer[]) AND {VISIBLE}", ids, only_profile
     )

@@ -33,7 +33,7 @@ def _writable_columns(table: str, values: Mapping[str, object]) -> list[str]:
     """Return the names of the columns.
 
     Raises:
-        ValueError: a column is not writable.
+        ValueError: A column is not writable.
     """
     columns = list(values)
     unknown = set(columns) - _COLUMNS[table]
@@ -43,10 +43,10 @@ def _writable_columns(table: str, values: Mapping[str, object]) -> list[str]:
 
 
 async def insert_row(transaction: Transaction, table: str, values: Mapping[str, object]) -> int:
-    """Insert a row and return its id. Omitted columns get the defaults of the table.
+    """Insert a row and return its ID. Omitted columns get the defaults of the table.
 
     Raises:
-        AlreadyExistsError: a unique value is taken.
+        AlreadyExistsError: A unique value is taken.
     """
     columns = _writable_columns(table, values)
     parameters = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
@@ -64,7 +64,7 @@ async def update_row(
     """Update columns of a row. Return whether the row exists.
 
     Raises:
-        AlreadyExistsError: a unique value is taken.
+        AlreadyExistsError: A unique value is taken.
     """
     if not values:
         rows = await transaction.fetch(f"SELECT FROM {table} WHERE id = $1", row_id)
@@ -81,7 +81,7 @@ async def delete_row(transaction: Transaction, table: str, row_id: int) -> bool:
     """Delete a row and the rows that belong to it. Return whether it existed.
 
     Raises:
-        StillInUseError: other rows refer to it.
+        StillInUseError: Other rows refer to it.
     """
     assert table in _COLUMNS
     rows = await transaction.fetch(f"DELETE FROM {table} WHERE id = $1 RETURNING id", row_id)
@@ -96,7 +96,7 @@ async def find_row(transaction: Transaction, table: str, column: str, value: obj
 
 
 async def find_ids(transaction: Transaction, table: str, column: str, value: object) -> list[int]:
-    """Return the ids of the first two rows whose ``column`` has this value."""
+    """Return the IDs of the first two rows whose ``column`` has this value."""
     assert table in _COLUMNS
     assert column == "id" or column in _COLUMNS[table]
     rows = await transaction.fetch(

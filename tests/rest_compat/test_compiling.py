@@ -95,8 +95,8 @@ def with_changed_route(dialect: Dialect, operation: str, changes: dict[str, Any]
         ("Process", {"operation": "Nothing"}, "there is no such operation"),
         ("Process", {"answer": ("espaces",)}, "expected the one root field espaces"),
         ("Process", {"path": "/process/{other}"}, "the path names"),
-        ("DeleteProcess", {"variables": {"idProcess": ()}}, "nothing gives $id"),
-        ("AddAction", {"body": None}, "nothing gives $action"),
+        ("DeleteProcess", {"variables": {"idProcess": ()}}, "nothing supplies $id"),
+        ("AddAction", {"body": None}, "nothing supplies $action"),
     ],
 )
 def test_an_invalid_route_stops_the_start(

@@ -1,4 +1,4 @@
-"""Provide what the mutations of all nouns share: the decorator, arguments, ids and payloads."""
+"""Provide the parts that all mutations share: the decorator, arguments, IDs and payloads."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def mutation(
 
 
 def read_id(text: str, type_name: str, argument: str) -> int:
-    """Return the database id in an argument.
+    """Return the database ID in an argument.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT`` if it is not the id of an object of this type.
+        GatewayError: ``BAD_USER_INPUT`` if it is not the ID of an object of this type.
     """
     try:
         return read_id_of(text, type_name)
@@ -72,7 +72,7 @@ def read_id(text: str, type_name: str, argument: str) -> int:
 
 
 def read_optional_id(text: str | None, type_name: str, argument: str) -> int | None:
-    """Return the database id in an argument, or None if it is left out, null or empty."""
+    """Return the database ID in an argument, or None if it is left out, null or empty."""
     return read_id(text, type_name, argument) if text else None
 
 
@@ -85,7 +85,7 @@ def written(**values: object) -> Any:
     """Return what a mutation wrote, from which its payload is read.
 
     Args:
-        **values: by field of the payload, the database ID of the row that it shows, or the value
+        **values: By field of the payload, the database ID of the row that it shows, or the value
             itself if the field is a scalar.
     """
     return values

@@ -40,7 +40,7 @@ class ExecutionMutations:
             list[str] | None,
             strawberry.argument(
                 description="Values of its inputs without references, in the order of the inputs"
-                " that it asks for in its current state."
+                " that it requires in its current state."
             ),
         ] = UNSET,
     ) -> ExecutionPayload | None:
