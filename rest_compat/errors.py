@@ -1,6 +1,6 @@
-"""How each error of the catalogue is written over HTTP: its status, and its code in each dialect.
+"""Map each error of the catalogue to its HTTP status and its code in each dialect.
 
-The table is that of docs/errors.md; a test holds the two together.
+``docs/errors.md`` contains the same table; a test compares them.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Viewer:
         if not self.may(permission):
             processes = Visibility.NONE
         else:
-            processes = Visibility.ALL if self.sees_all else Visibility.AUTHORISED
+            processes = Visibility.ALL if self.sees_all else Visibility.AUTHORIZED
         return Scope(processes, sources=Permission.ADMIN in self.permissions)
 
     @cached_property

@@ -19,7 +19,7 @@ from resolvers.rules.models import (
 from resolvers.rules.parts import add_actions, add_inputs
 from storage.database.database import Transaction
 from storage.writes.calls import callers
-from storage.writes.processes import ProcessRow, authorise, existing_ids, lock_process, update_texts
+from storage.writes.processes import ProcessRow, authorize, existing_ids, lock_process, update_texts
 from storage.writes.rows import delete_row, insert_row, update_row
 
 
@@ -51,7 +51,7 @@ async def create_process(
     ]
     if viewer.only_profile is not None:
         profiles.append(viewer.only_profile)
-    await authorise(transaction, process_id, profiles)
+    await authorize(transaction, process_id, profiles)
     await add_inputs(transaction, process_id, 1, new.inputs)
     action_paths = [(*path, "actions", index) for index in range(len(new.actions))]
     await add_actions(transaction, process_id, 1, new.actions, viewer, action_paths)

@@ -53,7 +53,7 @@ _EXAMPLES: Mapping[ErrorKind, GatewayError] = {
 
 
 def errors_of(compiled: CompiledRoute) -> list[ErrorKind]:
-    """Return the errors that a route can answer with, in the order of the catalogue."""
+    """Return the errors that a route can return, in the order of the catalogue."""
     kinds = {
         ErrorKind.DATABASE_UNAVAILABLE,
         ErrorKind.TOKEN_EXPIRED,

@@ -11,7 +11,7 @@ from storage.database.database import Database, Transaction
 from storage.demo.ids import PROCESS_SOURCE, process_source_id
 from storage.writes.executions import arguments_json
 from storage.writes.parts import NewAction, NewInput, insert_actions, insert_inputs
-from storage.writes.processes import authorise
+from storage.writes.processes import authorize
 from storage.writes.rows import insert_row
 
 _LOCK = 0x686F6D65
@@ -71,7 +71,7 @@ async def _insert_home(transaction: Transaction, home: Mapping[str, Any]) -> Non
         actions = values.pop("actions")
         profile_names = values.pop("profiles", ())
         process_id = await insert_row(transaction, "process", values)
-        await authorise(transaction, process_id, [profiles[name] for name in profile_names])
+        await authorize(transaction, process_id, [profiles[name] for name in profile_names])
         await insert_inputs(transaction, process_id, 1, [_new_input(entry) for entry in inputs])
         await insert_actions(
             transaction,

@@ -138,7 +138,7 @@ _INSERT_ACTIONS = """INSERT INTO action
         LATERAL (SELECT ordinal = 4 AND called_id IS NOT NULL AS calls) AS derived
     ORDER BY k, ordinal"""
 
-_INSERT_AUTHORISATIONS = """INSERT INTO authorisation (process_id, profile_id)
+_INSERT_AUTHORIZATIONS = """INSERT INTO authorisation (process_id, profile_id)
     SELECT process_id, ($3::integer[])[1 + (k + step) % cardinality($3)]
     FROM unnest($1::integer[], $2::integer[]) AS process (k, process_id)
     CROSS JOIN unnest(ARRAY[0, 3]) AS step
@@ -181,6 +181,6 @@ async def generate(database: Database, count: int) -> None:
             await transaction.fetch(
                 _INSERT_ACTIONS, highest, batch, ids, devices, process_source, called
             )
-            await transaction.fetch(_INSERT_AUTHORISATIONS, batch, ids, profiles)
+            await transaction.fetch(_INSERT_AUTHORIZATIONS, batch, ids, profiles)
         # PostgreSQL would plan with the statistics of the old tables until autovacuum runs.
         await transaction.script(_ANALYZE)

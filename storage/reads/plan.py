@@ -26,7 +26,7 @@ class Visibility(Enum):
     """Which processes a viewer can see."""
 
     ALL = "all"
-    AUTHORISED = "authorised"
+    AUTHORIZED = "authorized"
     """Those that the viewer's profile is authorized on."""
     NONE = "none"
 

@@ -32,7 +32,7 @@ class ActionRow:
 
 @dataclass(frozen=True, slots=True)
 class InputRow:
-    """An input that callers are asked for."""
+    """An input of a process."""
 
     reference: str
     type: str

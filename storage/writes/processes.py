@@ -91,10 +91,10 @@ async def existing_ids(
     return {row["id"] for row in rows}
 
 
-# Authorisations --------------------------------------------------------------------------------
+# Authorizations --------------------------------------------------------------------------------
 
 
-async def authorise(transaction: Transaction, process_id: int, profile_ids: Sequence[int]) -> None:
+async def authorize(transaction: Transaction, process_id: int, profile_ids: Sequence[int]) -> None:
     """Authorize profiles on a process. Skip those that are authorized already."""
     await transaction.fetch(
         """INSERT INTO authorisation (process_id, profile_id)
@@ -104,7 +104,7 @@ async def authorise(transaction: Transaction, process_id: int, profile_ids: Sequ
     )
 
 
-async def unauthorise(transaction: Transaction, process_id: int, profile_id: int | None) -> None:
+async def unauthorize(transaction: Transaction, process_id: int, profile_id: int | None) -> None:
     """Remove the authorization of a profile on a process, or of all profiles (None)."""
     await transaction.fetch(
         """DELETE FROM authorisation

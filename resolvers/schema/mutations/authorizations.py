@@ -15,7 +15,7 @@ from resolvers.schema.inputs import ProfileKeyInput
 from resolvers.schema.mutations.common import ProcessId, mutation, read_id, written
 from resolvers.schema.mutations.processes import ProcessPayload
 from resolvers.values.enums import Permission
-from storage.writes.processes import authorise, unauthorise
+from storage.writes.processes import authorize, unauthorize
 
 
 @strawberry.type
@@ -37,7 +37,7 @@ class AuthorizationMutations:
         async with context.database.transaction() as transaction:
             await require_process(transaction, process_id, context.viewer)
             profile_id = await find_profile_id(transaction, key, ("profile",))
-            await authorise(transaction, process_id, [profile_id])
+            await authorize(transaction, process_id, [profile_id])
         return written(process=process_id)
 
     @mutation(
@@ -60,5 +60,5 @@ class AuthorizationMutations:
             profile_id = (
                 await find_profile_id(transaction, key, ("profile",)) if key is not None else None
             )
-            await unauthorise(transaction, process_id, profile_id)
+            await unauthorize(transaction, process_id, profile_id)
         return written(process=process_id)
