@@ -71,7 +71,7 @@ class Home:
         payload: dict[str, Any] = data[mutation]
         return payload
 
-    async def refused(
+    async def error(
         self, mutation: str, code: str, *, by: str = "admin", **arguments: Any
     ) -> dict[str, Any]:
         """Return the error of a mutation that is rejected, after checking that nothing changed."""

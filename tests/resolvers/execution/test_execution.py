@@ -40,11 +40,11 @@ async def with_trouble(home: Home) -> Home:
 
 async def execute(home: Home, process: str, by: str = "admin", **values: str) -> dict[str, Any]:
     """Execute a process successfully; returns the record."""
-    given = arguments(**values)
-    executed = await home.do("executeProcess", by=by, id=process, inputs=given)
-    found: dict[str, Any] = executed["execution"]
-    assert found["status"] == "SUCCEEDED"
-    return found
+    inputs = arguments(**values)
+    executed = await home.do("executeProcess", by=by, id=process, inputs=inputs)
+    execution: dict[str, Any] = executed["execution"]
+    assert execution["status"] == "SUCCEEDED"
+    return execution
 
 
 async def fails(home: Home, process: str, by: str = "admin") -> tuple[str, dict[str, Any]]:
@@ -53,11 +53,11 @@ async def fails(home: Home, process: str, by: str = "admin") -> tuple[str, dict[
     error = await home.graph.error(query, {"id": process}, profile=by)
     assert error["extensions"]["code"] == "EXECUTION_FAILED"
     assert error["path"] == ["executeProcess"]
-    found = await record(home, error["extensions"]["execution"])
-    assert found["status"] == "FAILED"
-    assert found["error"] is not None
-    assert found["error"] in error["message"]
-    return error["message"], found
+    execution = await record(home, error["extensions"]["execution"])
+    assert execution["status"] == "FAILED"
+    assert execution["error"] is not None
+    assert execution["error"] in error["message"]
+    return error["message"], execution
 
 
 async def record(home: Home, id_: str, by: str = "admin") -> Any:
@@ -70,11 +70,11 @@ def results(execution: dict[str, Any]) -> list[Any]:
 
 
 async def state(home: Home, process: str) -> str:
-    found: str = (await home.read(process))["state"]
-    return found
+    value: str = (await home.read(process))["state"]
+    return value
 
 
-# What runs ---------------------------------------------------------------------------------------
+# Actions -----------------------------------------------------------------------------------------
 
 
 async def test_actions_run_in_order_and_are_recorded(home: Home) -> None:
@@ -83,18 +83,18 @@ async def test_actions_run_in_order_and_are_recorded(home: Home) -> None:
     await home.do("moveAction", id=(await home.read(process))["actions"][0]["id"], position=3)
     executed = await home.do("executeProcess", id=process)
     assert executed["process"] == await home.read(process)
-    found = executed["execution"]
-    assert results(found) == [{"n": "a"}, {"n": "b"}, {"n": "c"}]
-    assert [(step["position"], step["action"]) for step in found["steps"]] == [
+    execution = executed["execution"]
+    assert results(execution) == [{"n": "a"}, {"n": "b"}, {"n": "c"}]
+    assert [(step["position"], step["action"]) for step in execution["steps"]] == [
         (1, "a"),
         (2, "b"),
         (3, "c"),
     ]
-    assert {step["status"] for step in found["steps"]} == {"SUCCEEDED"}
-    seen = await record(home, found["id"])
-    assert seen["askedBy"] == "admin"
-    assert seen["nested"] is False
-    assert seen["process"] == {"reference": "hall"}
+    assert {step["status"] for step in execution["steps"]} == {"SUCCEEDED"}
+    recorded = await record(home, execution["id"])
+    assert recorded["askedBy"] == "admin"
+    assert recorded["nested"] is False
+    assert recorded["process"] == {"reference": "hall"}
     times = await home.graph.run(
         "SELECT bool_and(finished_at >= started_at) AS fine FROM execution_step"
     )
@@ -102,8 +102,8 @@ async def test_actions_run_in_order_and_are_recorded(home: Home) -> None:
 
 
 async def test_a_process_without_actions_can_be_executed(home: Home) -> None:
-    found = await execute(home, await home.process("empty"))
-    assert found["steps"] == []
+    execution = await execute(home, await home.process("empty"))
+    assert execution["steps"] == []
 
 
 @pytest.mark.parametrize(
@@ -131,10 +131,12 @@ async def test_inputs_reach_the_source(home: Home) -> None:
         inputs=[{"name": "a"}, {"name": "b"}],
         actions=[echo(arguments=arguments(both='{"a": "{a}", "b": {b}}', unknown="{c}"))],
     )
-    found = await execute(home, process, b="{a}", a="1")
-    assert found["inputs"] == arguments(a="1", b="{a}")
-    assert results(found) == [{"both": '{"a": "1", "b": {a}}', "unknown": "{c}"}]
-    assert found["steps"][0]["arguments"] == arguments(both='{"a": "1", "b": {a}}', unknown="{c}")
+    execution = await execute(home, process, b="{a}", a="1")
+    assert execution["inputs"] == arguments(a="1", b="{a}")
+    assert results(execution) == [{"both": '{"a": "1", "b": {a}}', "unknown": "{c}"}]
+    assert execution["steps"][0]["arguments"] == arguments(
+        both='{"a": "1", "b": {a}}', unknown="{c}"
+    )
 
 
 async def test_a_switch_runs_the_actions_for_its_state_and_flips(home: Home) -> None:
@@ -156,7 +158,7 @@ async def test_a_switch_runs_the_actions_for_its_state_and_flips(home: Home) -> 
         assert first["state"] == await state(home, process) == "ENABLED"
         assert [step["action"] for step in first["steps"]] == ["on", "on too"]
         assert results(first)[0] == {"to": "on 5"}
-        # An input of the other state is not asked for, but taken where it is given.
+        # An input of the other state is not required, but accepted.
         second = await execute(home, process, why="late", level="7")
         assert second["state"] == await state(home, process) == "DISABLED"
         assert [step["action"] for step in second["steps"]] == ["off"]
@@ -170,10 +172,10 @@ async def test_a_simple_process_runs_every_action_and_keeps_its_state(home: Home
         actions=[echo("a", runsWhen="DISABLED"), echo("b", runsWhen="ENABLED")],
         inputs=[{"name": "x", "askedWhen": "DISABLED"}, {"name": "y", "askedWhen": "ENABLED"}],
     )
-    found = await execute(home, process, x="1", y="2")
-    assert [step["action"] for step in found["steps"]] == ["a", "b"]
-    assert found["state"] == await state(home, process) == "ENABLED"
-    await home.refused("executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(x="1"))
+    execution = await execute(home, process, x="1", y="2")
+    assert [step["action"] for step in execution["steps"]] == ["a", "b"]
+    assert execution["state"] == await state(home, process) == "ENABLED"
+    await home.error("executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(x="1"))
 
 
 # Inputs ------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ async def test_inputs_are_checked_by_their_type(
     for value in good:
         await execute(home, process, v=value)
     for value in bad:
-        error = await home.refused(
+        error = await home.error(
             "executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(v=value)
         )
         (message,) = problems(error).values()
@@ -214,7 +216,7 @@ async def test_every_invalid_input_is_located_before_anything_runs(home: Home) -
     process = await home.process(
         "hall", actions=[echo()], inputs=[{"name": n, "type": "integer"} for n in ("a", "b", "c")]
     )
-    error = await home.refused(
+    error = await home.error(
         "executeProcess",
         "BAD_USER_INPUT",
         id=process,
@@ -227,15 +229,15 @@ async def test_every_invalid_input_is_located_before_anything_runs(home: Home) -
         ("inputs",): 'the input "a" is missing',
     }
     assert error["message"].endswith('; inputs: the input "a" is missing')
-    for wrong in ("a\0", "\ud800"):
-        error = await home.refused(
-            "executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(a=wrong)
+    for value in ("a\0", "\ud800"):
+        error = await home.error(
+            "executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(a=value)
         )
         assert set(problems(error)) == {("inputs", 0, "value")}
-    await home.refused("executeProcess", "BAD_USER_INPUT", id=process, inputs=None)
+    await home.error("executeProcess", "BAD_USER_INPUT", id=process, inputs=None)
 
 
-async def test_values_in_order(home: Home) -> None:
+async def test_values_are_assigned_to_inputs_in_order(home: Home) -> None:
     process = await home.process(
         "hall",
         inputs=[{"name": "a"}, {"name": "b"}],
@@ -243,7 +245,7 @@ async def test_values_in_order(home: Home) -> None:
     )
     executed = await home.do("executeProcess", id=process, values=["1", "2"])
     assert results(executed["execution"]) == [{"x": "1-2"}]
-    wrong: list[tuple[list[str], dict[tuple[str | int, ...], str]]] = [
+    cases: list[tuple[list[str], dict[tuple[str | int, ...], str]]] = [
         (["1"], {("inputs",): 'the input "b" is missing'}),
         (["1", "2", "3"], {("values", 2): "expected at most 2 values, got 3"}),
         (
@@ -254,8 +256,8 @@ async def test_values_in_order(home: Home) -> None:
             },
         ),
     ]
-    for values, expected in wrong:
-        error = await home.refused("executeProcess", "BAD_USER_INPUT", id=process, values=values)
+    for values, expected in cases:
+        error = await home.error("executeProcess", "BAD_USER_INPUT", id=process, values=values)
         assert problems(error) == expected
 
 
@@ -263,7 +265,7 @@ async def test_an_invalid_value_in_order_is_located_by_its_index(home: Home) -> 
     process = await home.process(
         "hall", inputs=[{"name": name, "type": "integer"} for name in ("a", "b")]
     )
-    error = await home.refused(
+    error = await home.error(
         "executeProcess",
         "BAD_USER_INPUT",
         id=process,
@@ -277,9 +279,9 @@ async def test_an_invalid_value_in_order_is_located_by_its_index(home: Home) -> 
 
 
 async def test_an_unknown_process_is_not_executed(home: Home) -> None:
-    error = await home.refused("executeProcess", "NOT_FOUND", id=nothing("Process"))
+    error = await home.error("executeProcess", "NOT_FOUND", id=nothing("Process"))
     assert error["message"] == "there is no such process"
-    error = await home.refused("executeProcess", "BAD_USER_INPUT", id=nothing("Action"))
+    error = await home.error("executeProcess", "BAD_USER_INPUT", id=nothing("Action"))
     assert set(problems(error)) == {("id",)}
 
 
@@ -309,8 +311,8 @@ async def three_levels(home: Home) -> str:
 
 async def test_processes_nest_with_their_inputs(home: Home) -> None:
     top = await execute(home, await three_levels(home), level="7")
-    seen = await record(home, top["id"])
-    (step,) = seen["steps"]
+    recorded = await record(home, top["id"])
+    (step,) = recorded["steps"]
     assert step["subprocess"] == {"reference": "room"}
     sub = step["subexecution"]
     assert step["result"]["execution"] == sub["databaseId"]
@@ -330,8 +332,8 @@ async def test_processes_nest_with_their_inputs(home: Home) -> None:
 async def test_nested_switches_flip_as_well(home: Home) -> None:
     light = await home.process("light", mode="SWITCH", actions=[echo("on", runsWhen="DISABLED")])
     scene = await home.process("scene", actions=[calls("light"), calls("light"), calls("light")])
-    found = await execute(home, scene)
-    assert [len(step["result"]["results"]) for step in found["steps"]] == [1, 0, 1]
+    execution = await execute(home, scene)
+    assert [len(step["result"]["results"]) for step in execution["steps"]] == [1, 0, 1]
     assert await state(home, light) == "ENABLED"
 
 
@@ -340,26 +342,26 @@ async def test_a_sub_process_that_lacks_an_input_fails(home: Home) -> None:
     process = await home.process(
         "hall", mode="SWITCH", state="ENABLED", actions=[echo(), calls("lamp"), echo("never")]
     )
-    message, found = await fails(home, process)
+    message, execution = await fails(home, process)
     assert message == (
         'the execution of "hall" failed: action 2 ("process") failed: the process "lamp" failed:'
         " inputs.level: is missing"
     )
-    assert [step["status"] for step in found["steps"]] == ["SUCCEEDED", "FAILED"]
-    assert found["steps"][1]["subexecution"] is None
-    assert found["state"] == await state(home, process) == "ENABLED"
+    assert [step["status"] for step in execution["steps"]] == ["SUCCEEDED", "FAILED"]
+    assert execution["steps"][1]["subexecution"] is None
+    assert execution["state"] == await state(home, process) == "ENABLED"
 
 
-async def test_a_failure_three_levels_down(home: Home) -> None:
+async def test_a_failure_three_levels_down_fails_every_level(home: Home) -> None:
     await with_trouble(home)
     await home.process("c", actions=[trouble("fail")])
     await home.process("b", actions=[calls("c")])
     a = await home.process("a", mode="SWITCH", actions=[calls("b", runsWhen="DISABLED")])
-    message, found = await fails(home, a)
+    message, execution = await fails(home, a)
     assert message == (
         'the execution of "a" failed: action 1 ("process") failed: the process "b" failed'
     )
-    sub = found["steps"][0]["subexecution"]
+    sub = execution["steps"][0]["subexecution"]
     assert sub["status"] == "FAILED"
     assert sub["error"] == 'action 1 ("process") failed: the process "c" failed'
     assert await state(home, a) == "DISABLED"
@@ -379,12 +381,14 @@ async def test_a_failure_three_levels_down(home: Home) -> None:
         ("surrogate", "the source returned a value that is not JSON"),
     ],
 )
-async def test_a_source_that_fails(home: Home, action: str, expected: str) -> None:
+async def test_a_failing_source_fails_the_execution(home: Home, action: str, expected: str) -> None:
     await with_trouble(home)
     process = await home.process("hall", actions=[trouble(action), echo("never")])
-    _, found = await fails(home, process)
-    assert found["error"] == f'action 1 ("trouble") failed: {expected}'
-    assert [(step["status"], step["error"]) for step in found["steps"]] == [("FAILED", expected)]
+    _, execution = await fails(home, process)
+    assert execution["error"] == f'action 1 ("trouble") failed: {expected}'
+    assert [(step["status"], step["error"]) for step in execution["steps"]] == [
+        ("FAILED", expected)
+    ]
 
 
 async def test_a_source_may_answer_with_any_json(home: Home) -> None:
@@ -393,17 +397,17 @@ async def test_a_source_may_answer_with_any_json(home: Home) -> None:
     assert results(await execute(home, process)) == [{"text": "a\0b"}, None]
 
 
-async def test_a_source_of_a_kind_that_is_no_longer_installed(home: Home) -> None:
+async def test_a_source_of_an_unknown_kind_fails_the_execution(home: Home) -> None:
     process = await home.process("hall", actions=[echo()])
     await home.graph.run(
         "WITH other AS (INSERT INTO source (name, kind) VALUES ('old', 'gone') RETURNING id)"
         " UPDATE action SET source_id = other.id FROM other"
     )
-    _, found = await fails(home, process)
-    assert 'this gateway has no source kind "gone"' in found["error"]
+    _, execution = await fails(home, process)
+    assert 'this gateway has no source kind "gone"' in execution["error"]
     await home.graph.run("UPDATE source SET kind = 'lamp' WHERE name = 'old'")
-    _, found = await fails(home, process)
-    assert "the settings of the source do not fit its kind" in found["error"]
+    _, execution = await fails(home, process)
+    assert "the settings of the source do not fit its kind" in execution["error"]
 
 
 async def test_the_number_of_steps_is_limited(home_with: HomeWith) -> None:
@@ -413,9 +417,9 @@ async def test_the_number_of_steps_is_limited(home_with: HomeWith) -> None:
             home, await home.process("fine", actions=[calls("two"), echo(), echo()])
         )
         process = await home.process("much", actions=[calls("two"), calls("two")])
-        _, found = await fails(home, process)
-        assert [step["status"] for step in found["steps"]] == ["SUCCEEDED", "FAILED"]
-        assert "it has more than 5 steps" in found["steps"][1]["subexecution"]["error"]
+        _, execution = await fails(home, process)
+        assert [step["status"] for step in execution["steps"]] == ["SUCCEEDED", "FAILED"]
+        assert "it has more than 5 steps" in execution["steps"][1]["subexecution"]["error"]
 
 
 async def test_the_depth_of_nesting_is_limited(home: Home) -> None:
@@ -436,12 +440,12 @@ async def test_the_time_of_an_execution_is_limited(home_with: HomeWith) -> None:
         inner = await home.process(
             "inner", mode="SWITCH", actions=[trouble("sleep")], state="ENABLED"
         )
-        message, found = await fails(home, await home.process("hall", actions=[calls("inner")]))
+        message, execution = await fails(home, await home.process("hall", actions=[calls("inner")]))
         assert "it took longer than 0.2 s" in message
-        assert found["error"] == "it took longer than 0.2 s"
-        assert found["steps"][0]["error"] == "it was interrupted"
-        assert found["steps"][0]["subexecution"]["status"] == "FAILED"
-        assert found["steps"][0]["subexecution"]["steps"][0]["status"] == "FAILED"
+        assert execution["error"] == "it took longer than 0.2 s"
+        assert execution["steps"][0]["error"] == "it was interrupted"
+        assert execution["steps"][0]["subexecution"]["status"] == "FAILED"
+        assert execution["steps"][0]["subexecution"]["steps"][0]["status"] == "FAILED"
         assert await state(home, inner) == "ENABLED"
 
 
@@ -461,7 +465,7 @@ async def test_a_disconnected_caller_leaves_a_failed_execution(home: Home) -> No
     assert await state(home, process) == "ENABLED"
 
 
-# At the same time --------------------------------------------------------------------------------
+# Concurrency -------------------------------------------------------------------------------------
 
 
 async def test_executions_of_a_switch_wait_for_each_other(home: Home) -> None:
@@ -476,8 +480,8 @@ async def test_executions_of_a_switch_wait_for_each_other(home: Home) -> None:
     )
     await home.process("scene", actions=[calls("light")])
     scene = await home.process("scenes", actions=[calls("scene")])
-    found = await asyncio.gather(*(execute(home, p) for p in [process, scene] * 4))
-    assert len(found) == 8
+    executions = await asyncio.gather(*(execute(home, p) for p in [process, scene] * 4))
+    assert len(executions) == 8
     rows = await home.graph.run(
         "SELECT enabled FROM execution WHERE process_reference = 'light' ORDER BY finished_at"
     )
@@ -493,12 +497,12 @@ async def test_a_state_changed_meanwhile_is_not_overwritten(home: Home) -> None:
     failing = asyncio.create_task(fails(home, process))
     await until(home.steps)
     await home.do("updateProcess", id=process, changes={"state": "ENABLED"})
-    _, found = await failing
-    assert found["error"] == "the state of the process was changed meanwhile"
+    _, execution = await failing
+    assert execution["error"] == "the state of the process was changed meanwhile"
     assert await state(home, process) == "ENABLED"
 
 
-# Who sees what -----------------------------------------------------------------------------------
+# Visibility --------------------------------------------------------------------------------------
 
 
 async def test_executions_of_a_deleted_process_stay_readable(home: Home) -> None:
@@ -507,22 +511,22 @@ async def test_executions_of_a_deleted_process_stay_readable(home: Home) -> None
     process = await home.process(
         "hall", actions=[echo(arguments=arguments(a="1"))], profiles=[{"name": "cleaner"}]
     )
-    found = await execute(home, process, by="cleaner")
-    before = await record(home, found["id"])
+    execution = await execute(home, process, by="cleaner")
+    before = await record(home, execution["id"])
     await home.do("deleteProcess", id=process)
     after = {**before, "process": None}
-    assert await record(home, found["id"]) == after
-    assert await record(home, found["id"], by="cleaner") == after
-    assert await record(home, found["id"], by="other") is None
+    assert await record(home, execution["id"]) == after
+    assert await record(home, execution["id"], by="cleaner") == after
+    assert await record(home, execution["id"], by="other") is None
 
 
 async def test_a_restricted_profile_executes_processes_it_is_authorized_on(home: Home) -> None:
     await home.profile("cleaner", "PROCESS_READ", "PROCESS_EXECUTE")
     process = await home.process("hall", actions=[echo()])
-    await home.refused("executeProcess", "NOT_FOUND", by="cleaner", id=process)
+    await home.error("executeProcess", "NOT_FOUND", by="cleaner", id=process)
     await home.do("authoriseProfile", process=process, profile={"name": "cleaner"})
-    found = await execute(home, process, by="cleaner")
-    assert (await record(home, found["id"]))["askedBy"] == "cleaner"
+    execution = await execute(home, process, by="cleaner")
+    assert (await record(home, execution["id"]))["askedBy"] == "cleaner"
 
 
 async def test_a_hidden_sub_process_runs_but_shows_nothing(home: Home) -> None:
@@ -540,13 +544,13 @@ async def test_a_hidden_sub_process_runs_but_shows_nothing(home: Home) -> None:
         )["process"]["id"]
         for name in ("opens", "fails")
     ]
-    found = await execute(home, opens, by="cleaner")
-    mine = await record(home, found["id"], by="cleaner")
+    execution = await execute(home, opens, by="cleaner")
+    mine = await record(home, execution["id"], by="cleaner")
     (step,) = mine["steps"]
     assert (step["status"], step["action"]) == ("SUCCEEDED", "safe")
     assert [step[name] for name in ("result", "error", "subprocess", "subexecution")] == [None] * 4
-    assert "4711" not in json.dumps([found, mine])
-    assert "4711" in json.dumps(await record(home, found["id"]))
+    assert "4711" not in json.dumps([execution, mine])
+    assert "4711" in json.dumps(await record(home, execution["id"]))
     listed = await home.graph.data("{ executions { totalCount } }", profile="cleaner")
     assert listed["executions"]["totalCount"] == 1
     message, _ = await fails(home, failing, by="cleaner")
@@ -555,14 +559,14 @@ async def test_a_hidden_sub_process_runs_but_shows_nothing(home: Home) -> None:
 
 async def test_executing_requires_its_permission(home: Home) -> None:
     process = await home.process("hall")
-    error = await home.refused("executeProcess", "FORBIDDEN", by="guest", id=process)
+    error = await home.error("executeProcess", "FORBIDDEN", by="guest", id=process)
     assert error["message"] == (
         "executeProcess needs the permission process:execute, which the profile guest does not have"
     )
     assert await execute(home, process, by="occupant")
-    # Whoever may execute without reading gets to know that it worked, and no more.
+    # Without read permission, a profile learns only that its execution succeeded.
     await home.profile("button", "PROCESS_EXECUTE")
     await home.do("authoriseProfile", process=process, profile={"name": "button"})
     assert await execute(home, process, by="button")
-    refused = await home.graph.error("{ executions { totalCount } }", profile="button")
-    assert refused["extensions"]["code"] == "FORBIDDEN"
+    error = await home.graph.error("{ executions { totalCount } }", profile="button")
+    assert error["extensions"]["code"] == "FORBIDDEN"

@@ -9,12 +9,12 @@ from tests.resolvers.home import Home, calls, echo, problems, until
 
 
 async def first_action(home: Home, process: str) -> str:
-    found: str = (await home.read(process))["actions"][0]["id"]
-    return found
+    action_id: str = (await home.read(process))["actions"][0]["id"]
+    return action_id
 
 
 async def test_a_new_process_cannot_run_itself(home: Home) -> None:
-    error = await home.refused(
+    error = await home.error(
         "createProcess",
         "BAD_USER_INPUT",
         process={"reference": "a", "name": "A", "actions": [echo(), calls("a")]},
@@ -27,12 +27,12 @@ async def test_a_cycle_is_rejected_and_named(home: Home) -> None:
     await home.process("b", actions=[echo(), calls("a")])
     await home.process("c", actions=[calls("a"), calls("b")])
     message = "a process must not run itself: a -> b -> a"
-    error = await home.refused("addAction", "BAD_USER_INPUT", process=a, action=calls("b"))
+    error = await home.error("addAction", "BAD_USER_INPUT", process=a, action=calls("b"))
     assert problems(error) == {("action",): message}
-    error = await home.refused("addAction", "BAD_USER_INPUT", process=a, action=calls("a"))
+    error = await home.error("addAction", "BAD_USER_INPUT", process=a, action=calls("a"))
     assert problems(error) == {("action",): "a process must not run itself: a -> a"}
     changes = {"source": "process", "action": "b"}
-    error = await home.refused(
+    error = await home.error(
         "updateAction", "BAD_USER_INPUT", id=await first_action(home, a), changes=changes
     )
     assert problems(error) == {("changes",): message}
@@ -64,12 +64,12 @@ async def test_hidden_processes_in_a_cycle_are_not_named(home: Home) -> None:
     await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE")
     for process in (a, b):
         await home.do("authoriseProfile", process=process, profile={"name": "builder"})
-    error = await home.refused(
+    error = await home.error(
         "addAction", "BAD_USER_INPUT", by="builder", process=a, action=calls("b")
     )
     assert "deep" not in str(error)
     assert "a -> b -> … -> a" in error["message"]
-    error = await home.refused("addAction", "BAD_USER_INPUT", process=a, action=calls("b"))
+    error = await home.error("addAction", "BAD_USER_INPUT", process=a, action=calls("b"))
     assert "a -> b -> deeper -> deep -> a" in error["message"]
 
 
@@ -92,15 +92,15 @@ async def test_concurrent_writes_cannot_close_a_cycle(home: Home) -> None:
 
         await until(both_wait)
     done = await asyncio.gather(*writes, return_exceptions=True)
-    (refused,) = [answer for answer in done if isinstance(answer, AssertionError)]
-    assert "a process must not run itself" in str(refused)
+    (rejected,) = [answer for answer in done if isinstance(answer, AssertionError)]
+    assert "a process must not run itself" in str(rejected)
     assert len(await home.graph.run("SELECT FROM action")) == 1
 
 
 async def test_concurrent_renames_and_calls(home: Home) -> None:
     """A call either follows the rename or fails because there is no such process."""
     lamp = await home.process("lamp")
-    halls = [await home.process(f"hall{place}") for place in range(8)]
+    halls = [await home.process(f"hall{index}") for index in range(8)]
     answers = await asyncio.gather(
         *(home.graph.ask(_ADD, {"id": hall}) for hall in halls),
         home.do("updateProcess", id=lamp, changes={"reference": "light"}),

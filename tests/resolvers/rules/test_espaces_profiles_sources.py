@@ -29,11 +29,11 @@ async def test_create_update_and_delete_an_espace(home: Home) -> None:
     changed = (await home.do("updateEspace", id=id_, changes=changes))["espace"]
     assert changed == {**expected, **changes}
     process = await home.process("hall", espace={"databaseId": created["databaseId"]})
-    error = await home.refused("deleteEspace", "CONFLICT", id=id_)
+    error = await home.error("deleteEspace", "CONFLICT", id=id_)
     assert error["message"] == "the espace still has processes"
     await home.do("updateProcess", id=process, changes={"espace": None})
     assert await home.do("deleteEspace", id=id_) == {"deletedId": id_}
-    await home.refused("deleteEspace", "NOT_FOUND", id=id_)
+    await home.error("deleteEspace", "NOT_FOUND", id=id_)
 
 
 async def test_invalid_espaces_are_rejected(home: Home) -> None:
@@ -41,19 +41,19 @@ async def test_invalid_espaces_are_rejected(home: Home) -> None:
     await home.do("createEspace", espace={"reference": "attic", "name": "L"})
     id_ = created["espace"]["id"]
     taken = {"reference": "attic", "name": "A"}
-    error = await home.refused("createEspace", "CONFLICT", espace=taken)
+    error = await home.error("createEspace", "CONFLICT", espace=taken)
     assert error["message"] == "an espace with this reference exists already"
-    await home.refused("updateEspace", "CONFLICT", id=id_, changes=taken)
-    wrong = {"reference": "", "name": "n" * 256, "description": "d" * 4001, "icon": "\0"}
-    error = await home.refused("createEspace", "BAD_USER_INPUT", espace=wrong)
-    assert set(problems(error)) == {("espace", name) for name in wrong}
-    error = await home.refused("updateEspace", "BAD_USER_INPUT", id=id_, changes=wrong)
-    assert set(problems(error)) == {("changes", name) for name in wrong}
+    await home.error("updateEspace", "CONFLICT", id=id_, changes=taken)
+    invalid = {"reference": "", "name": "n" * 256, "description": "d" * 4001, "icon": "\0"}
+    error = await home.error("createEspace", "BAD_USER_INPUT", espace=invalid)
+    assert set(problems(error)) == {("espace", name) for name in invalid}
+    error = await home.error("updateEspace", "BAD_USER_INPUT", id=id_, changes=invalid)
+    assert set(problems(error)) == {("changes", name) for name in invalid}
     gone = nothing("Espace")
-    error = await home.refused("updateEspace", "NOT_FOUND", id=gone, changes={"name": "x"})
+    error = await home.error("updateEspace", "NOT_FOUND", id=gone, changes={"name": "x"})
     assert error["message"] == "there is no such espace"
-    await home.refused("updateEspace", "NOT_FOUND", id=gone, changes={})
-    error = await home.refused("deleteEspace", "BAD_USER_INPUT", id=nothing("Process"))
+    await home.error("updateEspace", "NOT_FOUND", id=gone, changes={})
+    error = await home.error("deleteEspace", "BAD_USER_INPUT", id=nothing("Process"))
     assert set(problems(error)) == {("id",)}
 
 
@@ -85,26 +85,26 @@ async def test_create_update_and_delete_a_profile(home: Home) -> None:
 
 async def test_invalid_profiles_are_rejected(home: Home) -> None:
     id_ = await home.profile("cleaner")
-    error = await home.refused("createProfile", "CONFLICT", profile={"name": "guest"})
+    error = await home.error("createProfile", "CONFLICT", profile={"name": "guest"})
     assert error["message"] == "a profile with this name exists already"
-    await home.refused("updateProfile", "CONFLICT", id=id_, changes={"name": "guest"})
-    error = await home.refused("createProfile", "BAD_USER_INPUT", profile={"name": ""})
+    await home.error("updateProfile", "CONFLICT", id=id_, changes={"name": "guest"})
+    error = await home.error("createProfile", "BAD_USER_INPUT", profile={"name": ""})
     assert set(problems(error)) == {("profile", "name")}
-    error = await home.refused("updateProfile", "BAD_USER_INPUT", id=id_, changes={"name": "\0"})
+    error = await home.error("updateProfile", "BAD_USER_INPUT", id=id_, changes={"name": "\0"})
     assert set(problems(error)) == {("changes", "name")}
     gone = nothing("Profile")
-    error = await home.refused("updateProfile", "NOT_FOUND", id=gone, changes={})
+    error = await home.error("updateProfile", "NOT_FOUND", id=gone, changes={})
     assert error["message"] == "there is no such profile"
-    await home.refused("deleteProfile", "NOT_FOUND", id=gone)
+    await home.error("deleteProfile", "NOT_FOUND", id=gone)
 
 
 async def test_built_in_profiles_cannot_be_changed(home: Home) -> None:
-    for place, name in enumerate(("admin", "occupant", "guest"), start=1):
-        id_ = global_id("Profile", place)
-        error = await home.refused("updateProfile", "CONFLICT", id=id_, changes={"name": "x"})
+    for database_id, name in enumerate(("admin", "occupant", "guest"), start=1):
+        id_ = global_id("Profile", database_id)
+        error = await home.error("updateProfile", "CONFLICT", id=id_, changes={"name": "x"})
         assert error["message"] == f"the profile {name} is built in and cannot be changed"
-        await home.refused("updateProfile", "CONFLICT", id=id_, changes={})
-        error = await home.refused("deleteProfile", "CONFLICT", id=id_)
+        await home.error("updateProfile", "CONFLICT", id=id_, changes={})
+        error = await home.error("deleteProfile", "CONFLICT", id=id_)
 
 
 # Sources -----------------------------------------------------------------------------------------
@@ -129,13 +129,13 @@ async def test_create_update_and_delete_a_source(home: Home) -> None:
     assert changed == {**created, **changes}
     action = {"source": "lamp", "action": "on"}
     process = await home.process("hall", actions=[action])
-    error = await home.refused("deleteSource", "CONFLICT", id=id_)
+    error = await home.error("deleteSource", "CONFLICT", id=id_)
     assert error["message"] == "the source is still acted on by processes"
     executed = (await home.do("executeProcess", id=process))["execution"]
     assert executed["steps"][0]["result"] == {"at": "a2", "knows": 0}
     await home.do("deleteProcess", id=process)
     assert await home.do("deleteSource", id=id_) == {"deletedId": id_}
-    await home.refused("deleteSource", "NOT_FOUND", id=id_)
+    await home.error("deleteSource", "NOT_FOUND", id=id_)
 
 
 async def test_a_secret_is_used_but_never_shown_again(home: Home) -> None:
@@ -147,19 +147,19 @@ async def test_a_secret_is_used_but_never_shown_again(home: Home) -> None:
         """Return the length of the secret that the source receives."""
         executed = await home.do("executeProcess", id=process)
         answers.append(executed)
-        found: int = executed["execution"]["steps"][0]["result"]["knows"]
-        return found
+        length: int = executed["execution"]["steps"][0]["result"]["knows"]
+        return length
 
     assert answers[0]["source"]["settings"] == {"address": "a1"}
     assert answers[0]["source"]["secretSettings"] == ["password"]
     assert await known() == len(SECRET)
-    # Left out, it stays; null takes it away.
+    # An omitted secret is kept; null removes it.
     settings = {"address": "a2"}
     answers.append(await home.do("updateSource", id=id_, changes={"settings": settings}))
     assert await known() == len(SECRET)
-    wrong = {"address": None, "password": SECRET}
-    error = await home.refused(
-        "updateSource", "BAD_USER_INPUT", id=id_, changes={"settings": wrong}
+    invalid = {"address": None, "password": SECRET}
+    error = await home.error(
+        "updateSource", "BAD_USER_INPUT", id=id_, changes={"settings": invalid}
     )
     answers.append(error)
     answers.append(
@@ -171,7 +171,7 @@ async def test_a_secret_is_used_but_never_shown_again(home: Home) -> None:
     answers.append(await home.graph.ask(everything))
     assert SECRET not in str(answers)
     before, _ = SECRET.split("-", 1)
-    error = await home.refused(
+    error = await home.error(
         "updateSource",
         "BAD_USER_INPUT",
         id=id_,
@@ -181,54 +181,54 @@ async def test_a_secret_is_used_but_never_shown_again(home: Home) -> None:
 
 
 async def test_invalid_sources_are_rejected(home: Home) -> None:
-    error = await home.refused("createSource", "BAD_USER_INPUT", source={"name": "x", "kind": "?"})
+    error = await home.error("createSource", "BAD_USER_INPUT", source={"name": "x", "kind": "?"})
     assert problems(error) == {
         ("source", "kind"): 'expected one of the kinds echo, lamp, trouble, got "?"'
     }
-    await home.refused("createSource", "BAD_USER_INPUT", source={"name": "x", "kind": "process"})
-    wrong: list[tuple[dict[str, Any], str, str]] = [
+    await home.error("createSource", "BAD_USER_INPUT", source={"name": "x", "kind": "process"})
+    cases: list[tuple[dict[str, Any], str, str]] = [
         ({"address": None}, "address", "is required"),
         ({"address": 5}, "address", "expected text, got 5"),
         ({"brightness": "bright"}, "brightness", 'expected an integer, got "bright"'),
         ({"address": "a\0"}, "address", "must not contain the NUL character"),
         ({"password": 12345}, "password", "does not fit"),
     ]
-    for settings, name, message in wrong:
-        error = await home.refused("createSource", "BAD_USER_INPUT", source=lamp(**settings))
+    for settings, name, message in cases:
+        error = await home.error("createSource", "BAD_USER_INPUT", source=lamp(**settings))
         assert message in problems(error)["source", "settings", name]
     for beyond in ({"brightness": 10**30}, {"address": "\ud800"}):
-        await home.refused("createSource", "BAD_USER_INPUT", source=lamp(**beyond))
+        await home.error("createSource", "BAD_USER_INPUT", source=lamp(**beyond))
     echo_with = {"name": "x", "kind": "echo", "settings": {"volume": 1}}
-    error = await home.refused("createSource", "BAD_USER_INPUT", source=echo_with)
+    error = await home.error("createSource", "BAD_USER_INPUT", source=echo_with)
     assert problems(error) == {("source", "settings", "volume"): "is not a known field"}
     created = await home.do("createSource", source=lamp())
     id_ = created["source"]["id"]
-    error = await home.refused("createSource", "CONFLICT", source=lamp())
+    error = await home.error("createSource", "CONFLICT", source=lamp())
     assert error["message"] == "a source with this name exists already"
-    await home.refused("updateSource", "CONFLICT", id=id_, changes={"name": "echo"})
+    await home.error("updateSource", "CONFLICT", id=id_, changes={"name": "echo"})
     changes: dict[str, Any] = {"settings": {"brightness": 1}}
-    error = await home.refused("updateSource", "BAD_USER_INPUT", id=id_, changes=changes)
+    error = await home.error("updateSource", "BAD_USER_INPUT", id=id_, changes=changes)
     assert problems(error) == {("changes", "settings", "address"): "is required"}
-    await home.refused("updateSource", "NOT_FOUND", id=nothing("Source"), changes={})
-    await home.refused("deleteSource", "NOT_FOUND", id=nothing("Source"))
+    await home.error("updateSource", "NOT_FOUND", id=nothing("Source"), changes={})
+    await home.error("deleteSource", "NOT_FOUND", id=nothing("Source"))
 
 
 async def test_built_in_sources_cannot_be_changed(home: Home) -> None:
-    for place, name in enumerate(("process", "echo"), start=1):
-        id_ = global_id("Source", place)
-        error = await home.refused("updateSource", "CONFLICT", id=id_, changes={"name": "x"})
+    for database_id, name in enumerate(("process", "echo"), start=1):
+        id_ = global_id("Source", database_id)
+        error = await home.error("updateSource", "CONFLICT", id=id_, changes={"name": "x"})
         assert error["message"] == f"the source {name} is built in and cannot be changed"
-        await home.refused("deleteSource", "CONFLICT", id=id_)
+        await home.error("deleteSource", "CONFLICT", id=id_)
 
 
 async def test_only_admins_can_write_sources(home: Home) -> None:
     created = await home.do("createSource", source=lamp(password=SECRET))
     id_ = created["source"]["id"]
     await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE", "PROCESS_EXECUTE")
-    await home.refused("createSource", "FORBIDDEN", by="builder", source=lamp())
-    await home.refused("updateSource", "FORBIDDEN", by="builder", id=id_, changes={})
-    await home.refused("deleteSource", "FORBIDDEN", by="builder", id=id_)
-    # To act on one its name is enough.
+    await home.error("createSource", "FORBIDDEN", by="builder", source=lamp())
+    await home.error("updateSource", "FORBIDDEN", by="builder", id=id_, changes={})
+    await home.error("deleteSource", "FORBIDDEN", by="builder", id=id_)
+    # A source can be used by name without permission to read it.
     process = {
         "reference": "p",
         "name": "P",

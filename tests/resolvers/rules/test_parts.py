@@ -30,17 +30,17 @@ async def filled(home: Home, part: str, names: str = "abcd") -> str:
 async def order(home: Home, part: str, process: str) -> str:
     """Return the names of a process's parts in order, after checking that there is no gap."""
     parts = (await home.read(process))[f"{part}s"]
-    assert [found["position"] for found in parts] == list(range(1, len(parts) + 1))
-    return "".join(found["action" if part == "action" else "reference"] for found in parts)
+    assert [item["position"] for item in parts] == list(range(1, len(parts) + 1))
+    return "".join(item["action" if part == "action" else "reference"] for item in parts)
 
 
 async def ids(home: Home, part: str, process: str) -> list[str]:
-    return [found["id"] for found in (await home.read(process))[f"{part}s"]]
+    return [item["id"] for item in (await home.read(process))[f"{part}s"]]
 
 
 async def add(home: Home, part: str, process: str, name: str, **position: Any) -> dict[str, Any]:
-    given = argument(part, name) | position
-    return await home.do(f"add{part.title()}", process=process, **given)
+    arguments = argument(part, name) | position
+    return await home.do(f"add{part.title()}", process=process, **arguments)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -85,7 +85,7 @@ async def test_a_part_that_is_removed_leaves_no_gap(home: Home, part: str) -> No
     await home.do(remove, id=d, ofProcess=process)
     await home.do(remove, id=a, ofProcess=None)
     assert await order(home, part, process) == "c"
-    await home.refused(remove, "NOT_FOUND", id=b)
+    await home.error(remove, "NOT_FOUND", id=b)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -93,7 +93,7 @@ async def test_a_part_is_removed_only_from_its_process(home: Home, part: str) ->
     process = await filled(home, part)
     other = await home.process("other")
     (a, *_) = await ids(home, part, process)
-    error = await home.refused(f"remove{part.title()}", "NOT_FOUND", id=a, ofProcess=other)
+    error = await home.error(f"remove{part.title()}", "NOT_FOUND", id=a, ofProcess=other)
     assert error["message"] == f"there is no such {part}"
 
 
@@ -103,12 +103,12 @@ async def test_a_position_out_of_range_is_rejected(home: Home, part: str) -> Non
     a, *_ = await ids(home, part, process)
     title = part.title()
     for position in (0, -1, 5, 2**31 - 1):
-        error = await home.refused(f"move{title}", "BAD_USER_INPUT", id=a, position=position)
+        error = await home.error(f"move{title}", "BAD_USER_INPUT", id=a, position=position)
         assert problems(error) == {
             ("position",): f"expected a position from 1 to 4, got {position}"
         }
     for position in (0, -1, 6):
-        error = await home.refused(
+        error = await home.error(
             f"add{title}",
             "BAD_USER_INPUT",
             process=process,
@@ -122,9 +122,9 @@ async def test_a_position_out_of_range_is_rejected(home: Home, part: str) -> Non
 
 @pytest.mark.parametrize("part", PARTS)
 async def test_the_number_of_parts_is_limited(home: Home, part: str) -> None:
-    given = [new(part, f"n{place}") for place in range(1000)]
-    process = await home.process("hall", **{f"{part}s": given})
-    error = await home.refused(
+    parts = [new(part, f"n{index}") for index in range(1000)]
+    process = await home.process("hall", **{f"{part}s": parts})
+    error = await home.error(
         f"add{part.title()}", "BAD_USER_INPUT", process=process, **argument(part)
     )
     assert f"a process has at most 1,000 {part}s" in error["message"]
@@ -134,7 +134,7 @@ async def test_the_number_of_parts_is_limited(home: Home, part: str) -> None:
 async def test_parts_that_do_not_exist_are_not_found(home: Home, part: str) -> None:
     title, kind = part.title(), part.title()
     gone = nothing(kind)
-    error = await home.refused(
+    error = await home.error(
         f"add{title}", "NOT_FOUND", process=nothing("Process"), **argument(part)
     )
     assert error["message"] == "there is no such process"
@@ -144,9 +144,9 @@ async def test_parts_that_do_not_exist_are_not_found(home: Home, part: str) -> N
         f"remove{title}": {},
     }
     for mutation, more in mutations.items():
-        error = await home.refused(mutation, "NOT_FOUND", id=gone, **more)
+        error = await home.error(mutation, "NOT_FOUND", id=gone, **more)
         assert error["message"] == f"there is no such {part}"
-        error = await home.refused(mutation, "BAD_USER_INPUT", id=nothing("Process"), **more)
+        error = await home.error(mutation, "BAD_USER_INPUT", id=nothing("Process"), **more)
         assert problems(error) == {("id",): f"expected the id of a {kind}, got the id of a Process"}
 
 
@@ -163,7 +163,7 @@ async def test_parts_of_hidden_processes_do_not_exist(home: Home, part: str) -> 
         f"remove{title}": {"id": a},
     }
     for mutation, more in mutations.items():
-        await home.refused(mutation, "NOT_FOUND", by="builder", **more)
+        await home.error(mutation, "NOT_FOUND", by="builder", **more)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -184,8 +184,8 @@ async def test_concurrent_changes_keep_positions_consistent(home: Home, part: st
 
 async def test_fields_left_out_of_an_action_keep_their_values(home: Home) -> None:
     await home.process("lamp")
-    whole = echo("say", runsWhen="DISABLED", arguments=arguments(a="1", b="{x}"))
-    process = await home.process("hall", actions=[whole])
+    action = echo("say", runsWhen="DISABLED", arguments=arguments(a="1", b="{x}"))
+    process = await home.process("hall", actions=[action])
     (before,) = (await home.read(process))["actions"]
     id_ = before["id"]
     nulls = dict.fromkeys(["source", "action", "runsWhen", "arguments"])
@@ -219,7 +219,7 @@ async def test_fields_left_out_of_an_action_keep_their_values(home: Home) -> Non
 async def test_invalid_changes_to_an_action_are_rejected(home: Home) -> None:
     process = await home.process("hall", actions=[echo()])
     (id_,) = await ids(home, "action", process)
-    wrong: list[tuple[dict[str, Any], tuple[str | int, ...]]] = [
+    cases: list[tuple[dict[str, Any], tuple[str | int, ...]]] = [
         ({"source": "?"}, ("source",)),
         ({"source": "process"}, ("action",)),
         ({"source": "process", "action": "nobody"}, ("action",)),
@@ -227,17 +227,17 @@ async def test_invalid_changes_to_an_action_are_rejected(home: Home) -> None:
         ({"arguments": [{"reference": "a", "value": "\0"}]}, ("arguments", 0, "value")),
         ({"arguments": arguments(a="1") * 2}, ()),
     ]
-    for changes, path in wrong:
-        error = await home.refused("updateAction", "BAD_USER_INPUT", id=id_, changes=changes)
+    for changes, path in cases:
+        error = await home.error("updateAction", "BAD_USER_INPUT", id=id_, changes=changes)
         assert set(problems(error)) == {("changes", *path)}
-    wrong = [
+    cases = [
         (echo(""), ("action",)),
         ({"source": "?", "action": "a"}, ("source",)),
         (calls("nobody"), ("action",)),
     ]
-    for action, path in wrong:
-        error = await home.refused("addAction", "BAD_USER_INPUT", process=process, action=action)
-        # An action that is added alone stands at ``action`` itself, not in a list there.
+    for action, path in cases:
+        error = await home.error("addAction", "BAD_USER_INPUT", process=process, action=action)
+        # The path of an action that is added alone is ``action``, without an index.
         assert set(problems(error)) == {("action", *path)}
 
 
@@ -245,11 +245,11 @@ async def test_invalid_changes_to_an_action_are_rejected(home: Home) -> None:
 
 
 async def test_fields_left_out_of_an_input_keep_their_values(home: Home) -> None:
-    whole = {"reference": "speed", "name": "Speed", "type": "integer", "askedWhen": "DISABLED"}
-    process = await home.process("hall", inputs=[whole])
+    new_input = {"reference": "speed", "name": "Speed", "type": "integer", "askedWhen": "DISABLED"}
+    process = await home.process("hall", inputs=[new_input])
     (before,) = (await home.read(process))["inputs"]
     id_ = before["id"]
-    for nulls in ({}, dict.fromkeys(whole)):
+    for nulls in ({}, dict.fromkeys(new_input)):
         await home.do("updateInput", id=id_, changes=nulls)
         assert (await home.read(process))["inputs"] == [before]
     changes = {"reference": " tempo ", "name": " T ", "type": "color", "askedWhen": "ENABLED"}
@@ -261,9 +261,9 @@ async def test_the_reference_of_an_input_is_unique_in_its_process(home: Home) ->
     process = await filled(home, "input", "ab")
     await home.process("other", inputs=[{"name": "a"}])
     a, _ = await ids(home, "input", process)
-    error = await home.refused("addInput", "CONFLICT", process=process, input={"name": "B"})
+    error = await home.error("addInput", "CONFLICT", process=process, input={"name": "B"})
     assert error["message"] == "the process has an input with this reference already"
-    await home.refused("updateInput", "CONFLICT", id=a, changes={"reference": "b"})
+    await home.error("updateInput", "CONFLICT", id=a, changes={"reference": "b"})
 
 
 async def test_an_input_is_removed_by_its_reference(home: Home) -> None:
@@ -277,7 +277,7 @@ async def test_an_input_is_removed_by_its_reference(home: Home) -> None:
 async def test_an_input_is_identified_by_id_or_reference(home: Home) -> None:
     process = await filled(home, "input", "abc")
     a, *_ = await ids(home, "input", process)
-    for given, path in [
+    for key, path in [
         ({}, "id"),
         ({"id": a, "reference": "a"}, "id"),
         ({"id": ""}, "id"),
@@ -286,7 +286,7 @@ async def test_an_input_is_identified_by_id_or_reference(home: Home) -> None:
         ({"reference": "\ud800", "ofProcess": process}, "reference"),
         ({"reference": "a", "ofProcess": "?"}, "ofProcess"),
     ]:
-        error = await home.refused("removeInput", "BAD_USER_INPUT", **given)
-        assert set(problems(error)) == {(path,)}, given
-    await home.refused("removeInput", "NOT_FOUND", ofProcess=process, reference="x")
-    await home.refused("removeInput", "NOT_FOUND", ofProcess=nothing("Process"), reference="a")
+        error = await home.error("removeInput", "BAD_USER_INPUT", **key)
+        assert set(problems(error)) == {(path,)}, key
+    await home.error("removeInput", "NOT_FOUND", ofProcess=process, reference="x")
+    await home.error("removeInput", "NOT_FOUND", ofProcess=nothing("Process"), reference="a")

@@ -13,7 +13,7 @@ from tests.resolvers.home import NOBODY, Home, arguments, calls, echo, nothing, 
 
 logger = logging.getLogger(__name__)
 
-WHOLE: dict[str, Any] = {
+COMPLETE: dict[str, Any] = {
     "reference": " shutters ",
     "name": " Shutters é𝄞 ",
     "nameEnable": "Open",
@@ -38,19 +38,19 @@ WHOLE: dict[str, Any] = {
 
 async def espace(home: Home, reference: str) -> str:
     created = await home.do("createEspace", espace={"reference": reference, "name": reference})
-    found: str = created["espace"]["id"]
-    return found
+    id_: str = created["espace"]["id"]
+    return id_
 
 
 # Creating ----------------------------------------------------------------------------------------
 
 
-async def test_a_whole_tree_is_created(home: Home) -> None:
+async def test_a_process_is_created_with_its_parts(home: Home) -> None:
     await espace(home, "living")
-    created = (await home.do("createProcess", process=WHOLE))["process"]
+    created = (await home.do("createProcess", process=COMPLETE))["process"]
     assert created == await home.read(created["id"])
     assert {name: created[name] for name in ("nameEnable", "nameDisable", "icon", "mode")} == {
-        name: WHOLE[name] for name in ("nameEnable", "nameDisable", "icon", "mode")
+        name: COMPLETE[name] for name in ("nameEnable", "nameDisable", "icon", "mode")
     }
     assert created["reference"] == "shutters"
     assert created["name"] == " Shutters é𝄞 "
@@ -75,7 +75,7 @@ async def test_a_whole_tree_is_created(home: Home) -> None:
 
 async def test_null_and_left_out_fields_get_their_defaults(home: Home) -> None:
     await home.process("bare")
-    nulls = dict.fromkeys(WHOLE.keys() - {"reference", "name"})
+    nulls = dict.fromkeys(COMPLETE.keys() - {"reference", "name"})
     await home.process("nulls", **nulls)
     rows = await home.graph.run(
         "SELECT name_enable, name_disable, description, espace_id, icon, mode, enabled FROM process"
@@ -139,7 +139,7 @@ async def test_invalid_values_are_located(
     home: Home, change: dict[str, Any], path: tuple[str | int, ...], message: str
 ) -> None:
     new = {"reference": "new", "name": "New", **change}
-    error = await home.refused("createProcess", "BAD_USER_INPUT", process=new)
+    error = await home.error("createProcess", "BAD_USER_INPUT", process=new)
     assert message in problems(error)[("process", *path)]
     assert message in error["message"]
 
@@ -150,7 +150,7 @@ async def test_every_problem_is_listed(home: Home) -> None:
         "name": "",
         "actions": [echo(""), echo(), {"source": "", "action": "a"}],
     }
-    error = await home.refused("createProcess", "BAD_USER_INPUT", process=new)
+    error = await home.error("createProcess", "BAD_USER_INPUT", process=new)
     assert set(problems(error)) == {
         ("process", "reference"),
         ("process", "name"),
@@ -161,19 +161,19 @@ async def test_every_problem_is_listed(home: Home) -> None:
 
 async def test_a_reference_is_unique(home: Home) -> None:
     await home.process("hall")
-    error = await home.refused(
-        "createProcess", "CONFLICT", process=dict(WHOLE, reference="hall", espace=None)
+    error = await home.error(
+        "createProcess", "CONFLICT", process=dict(COMPLETE, reference="hall", espace=None)
     )
     assert error["message"] == "a process with this reference exists already"
     other = await home.process("attic")
-    await home.refused("updateProcess", "CONFLICT", id=other, changes={"reference": "hall"})
+    await home.error("updateProcess", "CONFLICT", id=other, changes={"reference": "hall"})
     await home.do("updateProcess", id=other, changes={"reference": "attic"})
 
 
 async def test_an_error_rolls_back_the_rows_before_it(home: Home) -> None:
     """The last action is invalid, after the process, inputs and authorizations were inserted."""
-    new = dict(WHOLE, espace=None, actions=[echo()] * 5 + [calls("nobody")])
-    await home.refused("createProcess", "BAD_USER_INPUT", process=new)
+    new = dict(COMPLETE, espace=None, actions=[echo()] * 5 + [calls("nobody")])
+    await home.error("createProcess", "BAD_USER_INPUT", process=new)
 
 
 async def test_a_restricted_profile_sees_what_it_creates(home: Home) -> None:
@@ -186,17 +186,17 @@ async def test_a_restricted_profile_sees_what_it_creates(home: Home) -> None:
     assert [profile["name"] for profile in own["profiles"]] == ["builder"]
     assert await home.read(own["id"], by="builder") == own
     assert await home.read(hidden, by="builder") is None
-    await home.refused(
+    await home.error(
         "updateProcess", "NOT_FOUND", by="builder", id=hidden, changes={"name": "Mine"}
     )
-    error = await home.refused(
+    error = await home.error(
         "createProcess",
         "BAD_USER_INPUT",
         by="builder",
         process={"reference": "b", "name": "B", "actions": [calls("hidden")]},
     )
     assert error["message"] == 'process.actions[0].action: there is no process "hidden"'
-    # A profile that may write without reading is not shown what it wrote either.
+    # A profile with write but without read permission does not see what it wrote.
     await home.profile("scribe", "PROCESS_WRITE")
     await home.do("createProcess", by="scribe", process={"reference": "blind", "name": "Blind"})
 
@@ -204,10 +204,10 @@ async def test_a_restricted_profile_sees_what_it_creates(home: Home) -> None:
 # Changing ----------------------------------------------------------------------------------------
 
 
-async def test_null_changes_nothing_but_the_espace(home: Home) -> None:
+async def test_null_changes_only_the_espace(home: Home) -> None:
     await espace(home, "living")
     attic = await espace(home, "attic")
-    before = (await home.do("createProcess", process=dict(WHOLE, profiles=[])))["process"]
+    before = (await home.do("createProcess", process=dict(COMPLETE, profiles=[])))["process"]
     id_ = before["id"]
     assert (await home.do("updateProcess", id=id_, changes={}))["process"] == before
     nulls = dict.fromkeys(
@@ -233,33 +233,33 @@ async def test_null_changes_nothing_but_the_espace(home: Home) -> None:
 
 async def test_invalid_changes_are_rejected(home: Home) -> None:
     id_ = await home.process("hall")
-    wrong: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ({"name": ""}, ("name",)),
         ({"reference": "\t"}, ("reference",)),
         ({"description": "\0"}, ("description",)),
         ({"name": "fine", "espace": {"reference": "nowhere"}}, ("espace",)),
     ]
-    for changes, path in wrong:
-        error = await home.refused("updateProcess", "BAD_USER_INPUT", id=id_, changes=changes)
+    for changes, path in cases:
+        error = await home.error("updateProcess", "BAD_USER_INPUT", id=id_, changes=changes)
         assert set(problems(error)) == {("changes", *path)}
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "1", "UHJvY2Vzczox\0", nothing("Espace"), "UHJvY2Vzczo5OTk5OTk5OTk5"]
+    "id_", ["", "1", "UHJvY2Vzczox\0", nothing("Espace"), "UHJvY2Vzczo5OTk5OTk5OTk5"]
 )
-async def test_an_invalid_process_id_is_bad_input(home: Home, wrong: str) -> None:
+async def test_an_invalid_process_id_is_bad_input(home: Home, id_: str) -> None:
     mutations: dict[str, dict[str, Any]] = {"updateProcess": {"changes": {}}, "deleteProcess": {}}
     for mutation, more in mutations.items():
-        error = await home.refused(mutation, "BAD_USER_INPUT", id=wrong, **more)
+        error = await home.error(mutation, "BAD_USER_INPUT", id=id_, **more)
         assert set(problems(error)) == {("id",)}
 
 
 async def test_an_unknown_process_id_is_not_found(home: Home) -> None:
     id_ = nothing("Process")
-    error = await home.refused("updateProcess", "NOT_FOUND", id=id_, changes={"name": "x"})
+    error = await home.error("updateProcess", "NOT_FOUND", id=id_, changes={"name": "x"})
     assert error["message"] == "there is no such process"
-    await home.refused("updateProcess", "NOT_FOUND", id=id_, changes={})
-    await home.refused("deleteProcess", "NOT_FOUND", id=id_)
+    await home.error("updateProcess", "NOT_FOUND", id=id_, changes={})
+    await home.error("deleteProcess", "NOT_FOUND", id=id_)
 
 
 async def test_callers_follow_a_rename(home: Home) -> None:
@@ -280,32 +280,32 @@ async def test_callers_follow_a_rename(home: Home) -> None:
 
 async def test_a_process_is_deleted_with_its_parts(home: Home) -> None:
     await espace(home, "living")
-    kept = await home.process("kept", actions=[echo()], inputs=[{"name": "n"}])
+    other = await home.process("kept", actions=[echo()], inputs=[{"name": "n"}])
     before = await home.dump()
-    id_ = (await home.do("createProcess", process=WHOLE))["process"]["id"]
+    id_ = (await home.do("createProcess", process=COMPLETE))["process"]["id"]
     assert await home.do("deleteProcess", id=id_) == {"deletedId": id_}
     assert await home.dump() == before
-    assert (await home.read(kept))["actions"]
-    await home.refused("deleteProcess", "NOT_FOUND", id=id_)
+    assert (await home.read(other))["actions"]
+    await home.error("deleteProcess", "NOT_FOUND", id=id_)
 
 
 async def test_a_process_that_others_run_cannot_be_deleted(home: Home) -> None:
     called = await home.process("called")
     caller = await home.process("one", actions=[calls("called"), calls("called")])
     await home.process("two", actions=[calls("called")])
-    error = await home.refused("deleteProcess", "CONFLICT", id=called)
+    error = await home.error("deleteProcess", "CONFLICT", id=called)
     assert error["message"] == 'the process is still run by "one", "two"'
     await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE")
     await home.do("authoriseProfile", process=called, profile={"name": "builder"})
-    error = await home.refused("deleteProcess", "CONFLICT", by="builder", id=called)
+    error = await home.error("deleteProcess", "CONFLICT", by="builder", id=called)
     assert error["message"] == "the process is still run by other processes"
     await home.do("authoriseProfile", process=caller, profile={"name": "builder"})
-    error = await home.refused("deleteProcess", "CONFLICT", by="builder", id=called)
+    error = await home.error("deleteProcess", "CONFLICT", by="builder", id=called)
     assert error["message"] == 'the process is still run by "one"'
     await home.do("deleteProcess", id=caller)
 
 
-# Many at once ------------------------------------------------------------------------------------
+# Bulk updates ------------------------------------------------------------------------------------
 
 
 async def many(home: Home, count: int) -> list[int]:
@@ -320,12 +320,12 @@ async def many(home: Home, count: int) -> list[int]:
 async def test_ten_thousand_processes_are_updated_in_one_statement(home: Home) -> None:
     ids = await many(home, 10_000)
     changes = [{"databaseId": id_, "name": f"N{id_}", "description": "d'"} for id_ in ids]
-    await home.graph.viewer("admin")  # reads the profiles anew, if the last test changed any
+    await home.graph.viewer("admin")  # reloads the profiles if the last test changed any
     before, start = home.graph.database.statements, time.perf_counter()
     answer = await home.do("updateProcesses", changes=changes)
     logger.info("10,000 processes changed in %.2f s", time.perf_counter() - start)
     assert answer == {"updatedCount": 10_000}
-    assert home.graph.database.statements - before == 2  # one of them looks up who asks
+    assert home.graph.database.statements - before == 2  # one of them looks up the viewer
     (row,) = await home.graph.run(
         "SELECT count(*) FROM process"
         " WHERE name = 'N' || id AND description = 'd''' AND icon = 'kept'"
@@ -336,13 +336,13 @@ async def test_ten_thousand_processes_are_updated_in_one_statement(home: Home) -
 async def test_ten_thousand_updates_are_atomic(home: Home) -> None:
     ids = await many(home, 10_000)
     changes = [{"databaseId": id_, "name": "changed"} for id_ in [*ids[:-1], NOBODY]]
-    error = await home.refused("updateProcesses", "BAD_USER_INPUT", changes=changes)
+    error = await home.error("updateProcesses", "BAD_USER_INPUT", changes=changes)
     assert problems(error) == {
         ("changes", 9999, "databaseId"): f"there is no process with the id {NOBODY}"
     }
 
 
-async def test_texts_of_many_follow_the_rules_of_one(home: Home) -> None:
+async def test_texts_of_a_bulk_update_follow_the_rules_of_a_single_one(home: Home) -> None:
     one, two = await many(home, 2)
     changes: list[dict[str, Any]] = [
         {"databaseId": one, "name": "One", "description": None},
@@ -365,15 +365,19 @@ async def test_texts_of_many_follow_the_rules_of_one(home: Home) -> None:
     assert await home.do("updateProcesses", changes=[]) == {"updatedCount": 0}
 
 
-async def test_each_invalid_item_of_many_is_located(home: Home) -> None:
+async def test_each_invalid_item_of_a_bulk_update_is_located(home: Home) -> None:
     one, two = await many(home, 2)
     twice = [{"databaseId": id_, "name": "x"} for id_ in (one, two, one, one)]
-    error = await home.refused("updateProcesses", "BAD_USER_INPUT", changes=twice)
+    error = await home.error("updateProcesses", "BAD_USER_INPUT", changes=twice)
     assert problems(error) == {
-        ("changes", place, "databaseId"): f"the id {one} is given twice" for place in (2, 3)
+        ("changes", index, "databaseId"): f"the id {one} is given twice" for index in (2, 3)
     }
-    wrong = [{"databaseId": one, "name": ""}, {"databaseId": 0}, {"databaseId": two, "icon": "\0"}]
-    error = await home.refused("updateProcesses", "BAD_USER_INPUT", changes=wrong)
+    invalid = [
+        {"databaseId": one, "name": ""},
+        {"databaseId": 0},
+        {"databaseId": two, "icon": "\0"},
+    ]
+    error = await home.error("updateProcesses", "BAD_USER_INPUT", changes=invalid)
     assert set(problems(error)) == {
         ("changes", 0, "name"),
         ("changes", 1, "databaseId"),
@@ -381,7 +385,7 @@ async def test_each_invalid_item_of_many_is_located(home: Home) -> None:
     }
     await home.profile("builder", "PROCESS_READ", "PROCESS_WRITE")
     hidden = [{"databaseId": two, "name": "Mine"}]
-    error = await home.refused("updateProcesses", "BAD_USER_INPUT", by="builder", changes=hidden)
+    error = await home.error("updateProcesses", "BAD_USER_INPUT", by="builder", changes=hidden)
     assert set(problems(error)) == {("changes", 0, "databaseId")}
 
 
@@ -397,7 +401,7 @@ async def test_bulk_updates_in_opposite_orders_do_not_deadlock(home: Home) -> No
         assert done == [{"updatedCount": 2000}] * 4
 
 
-# Authorisations ----------------------------------------------------------------------------------
+# Authorizations ----------------------------------------------------------------------------------
 
 
 async def test_authorizing_and_unauthorizing_are_idempotent(home: Home) -> None:
@@ -419,13 +423,11 @@ async def test_authorizing_and_unauthorizing_are_idempotent(home: Home) -> None:
 async def test_unknown_profiles_and_processes_are_rejected(home: Home) -> None:
     id_ = await home.process("hall")
     for mutation in ("authoriseProfile", "unauthoriseProfile"):
-        error = await home.refused(mutation, "BAD_USER_INPUT", process=id_, profile={"name": "?"})
+        error = await home.error(mutation, "BAD_USER_INPUT", process=id_, profile={"name": "?"})
         assert problems(error) == {("profile",): "there is no such profile"}
-        await home.refused(mutation, "BAD_USER_INPUT", process=id_, profile={"name": "\0"})
-        await home.refused(
+        await home.error(mutation, "BAD_USER_INPUT", process=id_, profile={"name": "\0"})
+        await home.error(
             mutation, "NOT_FOUND", process=nothing("Process"), profile={"name": "guest"}
         )
-        error = await home.refused(
-            mutation, "BAD_USER_INPUT", process="?", profile={"name": "guest"}
-        )
+        error = await home.error(mutation, "BAD_USER_INPUT", process="?", profile={"name": "guest"})
         assert set(problems(error)) == {("process",)}

@@ -19,29 +19,29 @@ from tests.reference.rows import Row, Rows, select
 VIEWERS = ("admin", "janitor", "clerk", "clerk", "clerk", "stranger", "keeper")
 """Profiles that may write all or some processes, and one that may not write."""
 
-# What is written --------------------------------------------------------------------------------
+# Writes -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Write:
-    """A request that writes a call, and the path of the call in it."""
+    """A request that writes a call, and the path of the call in its body."""
 
     path: str
     body: Any
-    place: tuple[str | int, ...]
+    call_path: tuple[str | int, ...]
 
 
 def call(reference: str) -> dict[str, Any]:
     return {"source": "process", "action": reference}
 
 
-def mutation(name: str, variables: Mapping[str, tuple[str, Any]], *place: str | int) -> Write:
+def mutation(name: str, variables: Mapping[str, tuple[str, Any]], *call_path: str | int) -> Write:
     """Return a GraphQL mutation. Each variable has a type and a value."""
     declared = ", ".join(f"${key}: {type_}" for key, (type_, _) in variables.items())
     passed = ", ".join(f"{key}: ${key}" for key in variables)
     query = f"mutation({declared}) {{ {name}({passed}) {{ process {{ id }} }} }}"
     values = {key: value for key, (_, value) in variables.items()}
-    return Write("/graphql", {"query": query, "variables": values}, place)
+    return Write("/graphql", {"query": query, "variables": values}, call_path)
 
 
 def add(caller: Row, action: Mapping[str, Any], **more: tuple[str, Any]) -> Write:
@@ -60,7 +60,7 @@ def post(caller: Row, action: Mapping[str, Any]) -> Write:
     return Write(f"/process/{caller['id']}/actions", action, ())
 
 
-WAYS: Sequence[Callable[[Row, Row, Row], Write]] = (
+WRITES: Sequence[Callable[[Row, Row, Row], Write]] = (
     lambda caller, called, _: add(caller, call(called["reference"])),
     lambda caller, called, _: add(caller, call(called["reference"]), position=("Int", 1)),
     lambda caller, called, _: add(caller, {"subprocessId": global_id("Process", called["id"])}),
@@ -70,10 +70,11 @@ WAYS: Sequence[Callable[[Row, Row, Row], Write]] = (
         caller, {"source": {"id": 1}, "action": {"id": str(called["id"])}}
     ),
 )
-"""Every way to make one process run another, given both and an action of the first."""
+"""Writes that make a process run another, from the caller, the called process, and an action of the
+caller."""
 
 
-# What is to come of it --------------------------------------------------------------------------
+# Expected results -------------------------------------------------------------------------------
 
 
 def calls(rows: Rows) -> set[tuple[int, int]]:
@@ -87,12 +88,14 @@ def calls(rows: Rows) -> set[tuple[int, int]]:
 
 def shortest(rows: Rows, start: int, end: int) -> list[list[int]]:
     """Return the shortest paths along calls from one process to another, without the end."""
-    known, ways = calls(rows), [[start]]
+    known, paths = calls(rows), [[start]]
     for _ in rows["process"]:
-        found = [way for way in ways if way[-1] == end]
-        if found:
-            return [way[:-1] for way in found]
-        ways = [[*way, called] for way in ways for caller, called in known if caller == way[-1]]
+        complete = [path for path in paths if path[-1] == end]
+        if complete:
+            return [path[:-1] for path in complete]
+        paths = [
+            [*path, called] for path in paths for caller, called in known if caller == path[-1]
+        ]
     return []
 
 
@@ -104,15 +107,15 @@ def knows(world: World, profile: str, process_id: int) -> bool:
 
 
 def row_of(world: World, profile: str) -> Row:
-    (found,) = (row for row in world.rows["profile"] if row["name"] == profile)
-    return found
+    (row,) = (row for row in world.rows["profile"] if row["name"] == profile)
+    return row
 
 
-def named(world: World, profile: str, way: Sequence[int]) -> str:
+def named(world: World, profile: str, path: Sequence[int]) -> str:
     """Return the message for a cycle, in which hidden processes are not named."""
     references = {row["id"]: row["reference"] for row in world.rows["process"]}
     shown: list[str] = []
-    for process_id in way:
+    for process_id in path:
         name = references[process_id] if knows(world, profile, process_id) else "…"
         if name != "…" or shown[-1] != "…":
             shown.append(name)
@@ -128,13 +131,13 @@ def error_of(body: Any) -> Any:
 
 
 def code_of(body: Any) -> str:
-    found = error_of(body)
-    return str(found["code"] if "code" in found else found["extensions"]["code"])
+    error = error_of(body)
+    return str(error["code"] if "code" in error else error["extensions"]["code"])
 
 
-def told(write: Write, message: str) -> Any:
+def expected_error(write: Write, message: str) -> Any:
     """Return the error with this message about a call."""
-    error = of_problems([(write.place, message)])
+    error = of_problems([(write.call_path, message)])
     if write.path == "/graphql":
         return error
     return {"error": True, "code": "invalid", "message": error["message"]}
@@ -154,13 +157,13 @@ async def done(world: World, profile: str, write: Write) -> tuple[Any, Rows]:
 @given(
     number=st.integers(1, WORLDS - 1),
     profile=st.sampled_from(VIEWERS),
-    way=st.sampled_from(range(len(WAYS))),
-    # How many others a cycle has at least; None where there need be no cycle.
+    write_index=st.sampled_from(range(len(WRITES))),
+    # Minimum number of other processes in the cycle; None allows writes without a cycle.
     between=st.sampled_from((0, 1, 2, None)),
     pair=st.integers(0, 80),
 )
 async def test_a_call_that_would_close_a_cycle_is_rejected(
-    worlds: Worlds, number: int, profile: str, way: int, between: int | None, pair: int
+    worlds: Worlds, number: int, profile: str, write_index: int, between: int | None, pair: int
 ) -> None:
     world = worlds[number]
     processes = sorted(world.rows["process"], key=lambda row: int(row["id"]))
@@ -174,8 +177,8 @@ async def test_a_call_that_would_close_a_cycle_is_rejected(
     assume(pairs)
     caller, called = pairs[pair % len(pairs)]
     action = next(row for row in world.rows["action"] if row["process_id"] == caller["id"])
-    write = WAYS[way](caller, called, action)
-    note(f"{AGAIN}\ndatabase {number}, asked by {profile}: POST {write.path} {write.body}")
+    write = WRITES[write_index](caller, called, action)
+    note(f"{AGAIN}\ndatabase {number}, requested by {profile}: POST {write.path} {write.body}")
     body, rows = await done(world, profile, write)
     if not may(row_of(world, profile), "process:write"):
         assert code_of(body).lower() == "forbidden"
@@ -184,30 +187,30 @@ async def test_a_call_that_would_close_a_cycle_is_rejected(
     elif not knows(world, profile, called["id"]):
         assert code_of(body) in ("BAD_USER_INPUT", "invalid")
     else:
-        ways = shortest(world.rows, called["id"], caller["id"])
-        if not ways:
+        paths = shortest(world.rows, called["id"], caller["id"])
+        if not paths:
             assert (caller["id"], called["id"]) in calls(rows), body
             return
-        messages = {named(world, profile, [caller["id"], *way, caller["id"]]) for way in ways}
-        wanted = [written(told(write, message), in_order=False) for message in messages]
-        assert written(error_of(body), in_order=False) in wanted
+        messages = {named(world, profile, [caller["id"], *path, caller["id"]]) for path in paths}
+        expected = [written(expected_error(write, message), in_order=False) for message in messages]
+        assert written(error_of(body), in_order=False) in expected
     assert rows == world.rows
 
 
 async def test_a_new_process_cannot_run_itself(worlds: Worlds) -> None:
     process = {"reference": "new", "name": "New", "actions": [call("new")]}
-    place = ("process", "actions", 0)
+    call_path = ("process", "actions", 0)
     message = "a process must not run itself: new -> new"
     creates = (
-        mutation("createProcess", {"process": ("NewProcess!", process)}, *place),
-        Write("/process", process, place[1:]),
+        mutation("createProcess", {"process": ("NewProcess!", process)}, *call_path),
+        Write("/process", process, call_path[1:]),
     )
     for profile in VIEWERS:
         for world in worlds[:3]:
             for write in creates:
                 body, rows = await done(world, profile, write)
                 if may(row_of(world, profile), "process:write"):
-                    assert error_of(body) == told(write, message)
+                    assert error_of(body) == expected_error(write, message)
                 else:
                     assert code_of(body).lower() == "forbidden"
                 assert rows == world.rows
