@@ -1,4 +1,4 @@
-"""In charge of a PostgreSQL that tests may stop, freeze and kill: a child of the test, on TCP."""
+"""Run a PostgreSQL server that tests can stop and freeze: a child process that listens on TCP."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.gateway.programs import children, free_port, until
 
 
 class Postgres:
-    """A server on a cluster of its own."""
+    """A server with its own cluster."""
 
     def __init__(self, folder: Path) -> None:
-        # This makes the cluster, whoever may own it.
+        # This creates the cluster, with the right owner.
         EmbeddedPostgres.start(folder).stop()
         self._pgdata = folder / "postgres"
         self._port = free_port()
@@ -25,7 +25,7 @@ class Postgres:
         self.start()
 
     def start(self) -> None:
-        """Start it; it accepts connections when this returns."""
+        """Start the server, and wait until it accepts connections."""
         owner = self._pgdata.stat()
         root = os.geteuid() == 0
         self._process = subprocess.Popen(
@@ -43,13 +43,13 @@ class Postgres:
         until(lambda: pid_file.exists() and "ready" in pid_file.read_text(), "PostgreSQL")
 
     def stop(self) -> None:
-        """Stop it as an operator who is in a hurry would."""
+        """Stop the server at once, and close its connections."""
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(30)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Neither dead nor answering, like a machine behind a cut cable."""
+        """Suspend the server: it keeps its connections, but does not respond."""
         processes = [self._process.pid, *children(self._process.pid)]
         for process in processes:
             os.kill(process, signal.SIGSTOP)
@@ -62,7 +62,7 @@ class Postgres:
 
 @contextmanager
 def own_postgres(folder: Path) -> Iterator[Postgres]:
-    """A server that does not outlive the test."""
+    """Run a server until the test ends."""
     server = Postgres(folder)
     try:
         yield server

@@ -1,4 +1,4 @@
-"""In charge of the programs that tests run as real processes: the command and its server."""
+"""Run the process-gateway command and its server as real processes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PATIENCE = 30.0
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment with no setting of a gateway in it but these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    return kept | variables
+    """Return this process's environment, with these gateway settings only."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    return others | variables
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
     cwd: Path | None = None,
     through: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, ``through`` a program that runs another one."""
+    """Run a command to its end, optionally ``through`` a program that runs it."""
     return subprocess.run(
         [*through, COMMAND, *map(str, arguments)],
         cwd=cwd,
@@ -53,20 +53,20 @@ def run(
 
 
 def require_program(name: str) -> str:
-    """The path of a program that no lock file can bring.
+    """Return the path of a program that no lock file can install.
 
-    ``make test`` promises to need nothing that is installed by hand, so where the program is not
-    there, the test is skipped; CI, whose script installs it, fails instead.
+    ``make test`` needs nothing that is installed by hand, so the test is skipped if the program is
+    missing. CI installs it with a script, so there the test fails instead.
     """
-    found = shutil.which(name)
-    if found is None and not os.environ.get("CI"):
+    path = shutil.which(name)
+    if path is None and not os.environ.get("CI"):
         pytest.skip(f"there is no {name} on the PATH")
-    assert found, f"there is no {name} on the PATH"
-    return found
+    assert path, f"there is no {name} on the PATH"
+    return path
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a port of this machine that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -74,16 +74,16 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
-    """The first true answer of ``condition``."""
+    """Poll a condition, and return its first true result."""
     deadline = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} has not come about in {patience:g} s"
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {patience:g} s"
         time.sleep(0.02)
-    return found
+    return result
 
 
 def postmaster(data_dir: Path) -> int:
-    """The process id of the PostgreSQL of a data folder; 0 where none runs."""
+    """Return the process ID of the PostgreSQL server of a data folder, or 0 if none runs."""
     try:
         number = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
         os.kill(number, 0)
@@ -93,23 +93,23 @@ def postmaster(data_dir: Path) -> int:
 
 
 def children(parent: int) -> dict[int, str]:
-    """The command line of each process that this one has started, by its id."""
-    found = {}
+    """Return the command line of each child of a process, by process ID."""
+    commands = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # the process has just ended
             if int((folder / "stat").read_text().rpartition(") ")[2].split()[1]) == parent:
-                found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
-    return found
+                commands[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+    return commands
 
 
-def _keep(stream: IO[str], kept: list[str]) -> None:
+def _collect(stream: IO[str], lines: list[str]) -> None:
     with stream:
         for line in stream:
-            kept.append(line)  # noqa: PERF402 - others look at them meanwhile
+            lines.append(line)  # noqa: PERF402 - other threads read the list meanwhile
 
 
 class Server:
-    """``process-gateway serve`` as a process at the head of a process group of its own."""
+    """``process-gateway serve`` as a process that leads its own process group."""
 
     def __init__(self, *arguments: object, **variables: str) -> None:
         self.started_at = time.monotonic()
@@ -126,8 +126,8 @@ class Server:
         assert self.process.stdout
         assert self.process.stderr
         self._readers = [
-            threading.Thread(target=_keep, args=[stream, kept])
-            for kept, stream in (
+            threading.Thread(target=_collect, args=[stream, lines])
+            for lines, stream in (
                 (self._output, self.process.stdout),
                 (self._log, self.process.stderr),
             )
@@ -137,52 +137,52 @@ class Server:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """Return what the server has printed so far."""
         return "".join(self._output)
 
     @property
     def log(self) -> str:
-        """What it has logged so far."""
+        """Return what the server has logged so far."""
         return "".join(self._log)
 
     def ready(self) -> float:
-        """Wait for the greeting; returns how long it took since the start, in seconds."""
+        """Wait until the server is ready, and return the seconds since its start."""
         until(lambda: "/health\n" in self.output or self.process.poll() is not None, "readiness")
         assert self.process.poll() is None, self.log
         return time.monotonic() - self.started_at
 
     @property
     def url(self) -> str:
-        """Where it serves, as it printed it."""
-        found = re.search(r"http://127\.0\.0\.1:\d+", self.output)
-        assert found, self.output
-        return found[0]
+        """Return the URL that the server printed."""
+        match = re.search(r"http://127\.0\.0\.1:\d+", self.output)
+        assert match, self.output
+        return match[0]
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does in a terminal: signal the whole process group."""
+        """Send SIGINT to the process group, as Ctrl-C in a terminal does."""
         os.killpg(self.process.pid, signal.SIGINT)
 
     def ended(self) -> int:
-        """Wait until it has ended; returns its exit status."""
+        """Wait until the server has ended, and return its exit status."""
         status = self.process.wait(PATIENCE)
         for reader in self._readers:
             reader.join(PATIENCE)
         return status
 
     def stop(self) -> None:
-        """Stop it as a service manager would."""
+        """Stop the server with SIGTERM, as a service manager does."""
         self.process.terminate()
         assert self.ended() == 0, self.log
 
     def get(self, path: str, token: str | None = None) -> tuple[int, Any]:
-        """The status and the JSON of an answer."""
+        """Return the status and the JSON of the response to a GET."""
         return fetch(f"{self.url}{path}", token)
 
 
 def fetch(
     url: str, token: str | None = None, body: object = None, timeout: float = PATIENCE
 ) -> tuple[int, Any]:
-    """The status and the JSON of the answer to a GET, or to a POST of ``body``."""
+    """Return the status and the JSON of the response to a GET, or to a POST if there is a body."""
     request = urllib.request.Request(url)
     if token is not None:
         request.add_header("Authorization", token)
@@ -198,7 +198,7 @@ def fetch(
 
 @contextlib.contextmanager
 def serving(*arguments: object, **variables: str) -> Iterator[Server]:
-    """A server that does not outlive the test, failed or not."""
+    """Run a server, and stop it even if the test fails."""
     server = Server(*arguments, **variables)
     try:
         yield server

@@ -1,4 +1,4 @@
-"""Every command does what its help and docs/settings.md say, in real processes."""
+"""Test every command in real processes, as its help and docs/settings.md describe it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WITH_SECRET = {"GATEWAY_TOKEN_SECRET": SECRET}
 COMMANDS = ("serve", "migrate", "demo", "token", "revoke", "schema", "openapi", "routes")
 
 
-# Commands that work ------------------------------------------------------------------------------
+# Results ----------------------------------------------------------------------------------------
 
 
 def test_help_lists_the_commands() -> None:
@@ -48,7 +48,7 @@ def test_help_lists_the_commands() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_each_command_says_how_to_use_it(
+def test_help_of_each_command_explains_its_arguments(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -57,14 +57,14 @@ def test_help_of_each_command_says_how_to_use_it(
     text = capsys.readouterr().out
     for option in ("--database-url URL", "--data-dir DIR", "--config FILE"):
         assert re.search(rf"^  {option}\s+\w", text, re.MULTILINE), f"{option} is not explained"
-    # Every argument has words of explanation behind it, or on the next line.
+    # Every argument is explained on its line or on the next.
     arguments = re.findall(
         r"^  ((?:-|\w)[^\s:]*(?: [A-Z]+)?)(?:\s{2,}(\S.*))?$", text, re.MULTILINE
     )
     following = text.splitlines()
     for argument, explained in arguments:
         line = next(n for n, line in enumerate(following) if line.startswith(f"  {argument}"))
-        assert explained or following[line + 1].startswith(" " * 20), f"{argument} goes unexplained"
+        assert explained or following[line + 1].startswith(" " * 20), f"{argument} is not explained"
 
 
 def test_token_prints_only_the_token(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_token_prints_only_the_token(tmp_path: Path) -> None:
     assert not postmaster(data_dir), "the server that the command started still runs"
 
 
-def test_migrate_and_demo(postgres: str, database_url: str) -> None:
+def test_migrate_and_demo_can_be_repeated(postgres: str, database_url: str) -> None:
     def answer(*arguments: object) -> str:
         ran = run(*arguments, "--database-url", database_url)
         assert ran.returncode == 0, ran.stderr
@@ -94,10 +94,10 @@ def test_migrate_and_demo(postgres: str, database_url: str) -> None:
     assert answer("demo", "--processes", 1234) == "generated 1,234 processes\n"
 
 
-def test_a_revoked_token_is_refused_at_once(database_url: str) -> None:
+def test_a_revoked_token_is_rejected_at_once(database_url: str) -> None:
     there = ("--database-url", database_url)
     with serving(*there, **WITH_SECRET) as server:
-        token, kept = (
+        token, other_token = (
             run("token", "--profile", "admin", *there, variables=WITH_SECRET).stdout.strip()
             for _ in range(2)
         )
@@ -105,30 +105,30 @@ def test_a_revoked_token_is_refused_at_once(database_url: str) -> None:
         assert server.get("/processes", token) == (200, {"processes": []})
         revoked = run("revoke", token, *there, variables=WITH_SECRET)
         assert (revoked.returncode, revoked.stdout, revoked.stderr) == (0, "", "")
-        until(lambda: server.get("/processes", token)[0] == 401, "the refusal", 2)
+        until(lambda: server.get("/processes", token)[0] == 401, "the rejection", 2)
         assert server.get("/process", token)[1]["code"] == "unauthenticated"
         _, answer = fetch(f"{server.url}/graphql", token, {"query": "{ viewer { profile } }"})
         assert answer["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-        assert server.get("/processes", kept)[0] == 200
-        # A second time is no mistake.
+        assert server.get("/processes", other_token)[0] == 200
+        # Revoking it twice is not an error.
         assert run("revoke", token, *there, variables=WITH_SECRET).returncode == 0
         server.stop()
 
 
 @pytest.fixture(scope="module")
 def nowhere() -> Mapping[str, str]:
-    """Settings of a gateway that could not reach its database, nor make one."""
+    """Settings of a gateway whose database is unreachable."""
     return {"GATEWAY_DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/none"}
 
 
-def test_schema(nowhere: Mapping[str, str]) -> None:
+def test_schema_prints_the_schema(nowhere: Mapping[str, str]) -> None:
     ran = run("schema", variables=nowhere)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.rstrip() == compiler_of(Settings()).sdl().rstrip()
 
 
 @pytest.mark.parametrize("dialect", ["process", "processes"])
-def test_openapi(nowhere: Mapping[str, str], dialect: str) -> None:
+def test_openapi_prints_a_valid_document(nowhere: Mapping[str, str], dialect: str) -> None:
     variables = {**nowhere, "GATEWAY_REST_BASE_PATH": "/api/v1"}
     ran = run("openapi", dialect, variables=variables)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -139,7 +139,7 @@ def test_openapi(nowhere: Mapping[str, str], dialect: str) -> None:
     assert "/api/v1" in json.dumps(document["servers"])
 
 
-def test_routes(tmp_path: Path, nowhere: Mapping[str, str]) -> None:
+def test_routes_prints_a_table(tmp_path: Path, nowhere: Mapping[str, str]) -> None:
     ran = run("routes", variables=nowhere, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == [], "it left something behind"
@@ -149,21 +149,21 @@ def test_routes(tmp_path: Path, nowhere: Mapping[str, str]) -> None:
     starts = [header.index(name) for name in header.split()]
     for row in rows:
         assert len(row.split()) == 5
-        # A table: each column starts where its name does.
+        # Each column starts below its header.
         assert all(row[start] != " " and row[start - 1] == " " for start in starts[1:])
     assert re.search(r"process +POST +/process/\{id\}/execute +\w+ +process:execute", ran.stdout)
 
 
-def test_version() -> None:
+def test_version_prints_the_version() -> None:
     ran = run("--version")
     assert ran.returncode == 0
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", ran.stdout)
 
 
-# Commands that cannot work -----------------------------------------------------------------------
+# Errors -----------------------------------------------------------------------------------------
 
-WRONG: dict[str, tuple[str, str]] = {
-    # name: (variables and arguments, what the one line says)
+ERRORS: dict[str, tuple[str, str]] = {
+    # name: (variables and arguments, error message)
     "a variable": (
         "GATEWAY_PORT=abc routes",
         'port: expected an integer from 0 to 65535, got "abc" (GATEWAY_PORT)',
@@ -177,8 +177,8 @@ WRONG: dict[str, tuple[str, str]] = {
         "port: expected an integer from 0 to 65535, got 70000 (--port)",
     ),
     "a TOML file": (
-        "schema --config {folder}/wrong.toml",
-        'rate_limit: expected a number of at least 0, got "none" ({folder}/wrong.toml)',
+        "schema --config {folder}/invalid.toml",
+        'rate_limit: expected a number of at least 0, got "none" ({folder}/invalid.toml)',
     ),
     "a missing TOML file": (
         "schema --config {folder}/missing.toml",
@@ -210,12 +210,12 @@ WRONG: dict[str, tuple[str, str]] = {
         "host: cannot listen on 192.0.2.1:{closed}: Cannot assign requested address",
     ),
     "a data folder that is a file": (
-        "migrate --data-dir {folder}/wrong.toml",
-        "data_dir: cannot use {folder}/wrong.toml: File exists",
+        "migrate --data-dir {folder}/invalid.toml",
+        "data_dir: cannot use {folder}/invalid.toml: File exists",
     ),
     "a data folder below a file": (
-        "migrate --data-dir {folder}/wrong.toml/data",
-        "data_dir: cannot use {folder}/wrong.toml/data: Not a directory",
+        "migrate --data-dir {folder}/invalid.toml/data",
+        "data_dir: cannot use {folder}/invalid.toml/data: Not a directory",
     ),
     "a profile": (
         "GATEWAY_TOKEN_SECRET={secret} token --profile nobody --database-url {database}",
@@ -245,12 +245,12 @@ WRONG: dict[str, tuple[str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def places(
+def placeholders(
     tmp_path_factory: pytest.TempPathFactory, postgres: str, template: str
 ) -> Iterator[Mapping[str, str]]:
-    """What the braces in ``WRONG`` stand for."""
-    folder = tmp_path_factory.mktemp("wrong")
-    (folder / "wrong.toml").write_text('rate_limit = "none"')
+    """The values of the placeholders in ``ERRORS``."""
+    folder = tmp_path_factory.mktemp("errors")
+    (folder / "invalid.toml").write_text('rate_limit = "none"')
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield {
             "folder": str(folder),
@@ -268,31 +268,31 @@ Ran = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def refused(places: Mapping[str, str]) -> Iterator[Mapping[str, Future[Ran]]]:
-    """What came of each wrong command; most of a command's time goes into starting Python."""
+def failures(placeholders: Mapping[str, str]) -> Iterator[Mapping[str, Future[Ran]]]:
+    """Run the invalid commands in parallel, because starting Python takes most of their time."""
 
-    def ran(given: str) -> Ran:
-        words = [word.format_map(places) for word in given.split()]
+    def run_line(line: str) -> Ran:
+        words = [word.format_map(placeholders) for word in line.split()]
         variables = dict(word.split("=", 1) for word in words if word.startswith("GATEWAY_"))
         arguments = [word for word in words if not word.startswith("GATEWAY_")]
-        return run(*arguments, variables=variables, cwd=Path(places["folder"]))
+        return run(*arguments, variables=variables, cwd=Path(placeholders["folder"]))
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        yield {name: pool.submit(ran, given) for name, (given, _) in WRONG.items()}
+        yield {name: pool.submit(run_line, line) for name, (line, _) in ERRORS.items()}
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_named_in_one_line(
-    name: str, refused: Mapping[str, Future[Ran]], places: Mapping[str, str]
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_is_reported_in_one_line(
+    name: str, failures: Mapping[str, Future[Ran]], placeholders: Mapping[str, str]
 ) -> None:
-    ran = refused[name].result()
-    expected = WRONG[name][1].format_map(places)
+    ran = failures[name].result()
+    expected = ERRORS[name][1].format_map(placeholders)
     assert (ran.stdout, ran.stderr) == ("", f"process-gateway: {expected}\n")
     assert ran.returncode == 1
 
 
-def test_a_data_folder_without_permission(tmp_path: Path) -> None:
-    # Root may do what a mode forbids, unless it drops that capability.
+def test_a_data_folder_without_permission_is_reported(tmp_path: Path) -> None:
+    # Root bypasses file modes, unless it drops that capability.
     ordinary = [require_program("setpriv"), "--bounding-set=-all"] if os.geteuid() == 0 else []
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -316,7 +316,9 @@ def test_a_data_folder_without_permission(tmp_path: Path) -> None:
         (["demo", "--processes", "many"], "--processes"),
     ],
 )
-def test_wrong_usage(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_usage_is_reported(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""Commands that need a gateway, commands that create one, tokens from standard input, options."""
+"""Test commands: which of them create a gateway, tokens from standard input, and options."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_command_in_a_folder_without_a_gateway_creates_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_token_secret_alone_is_no_gateway(tmp_path: Path) -> None:
+def test_a_token_secret_alone_is_not_a_gateway(tmp_path: Path) -> None:
     ran = run(
         *("token", "--profile", "admin", "--data-dir", "here"),
         cwd=tmp_path,
@@ -55,18 +55,20 @@ def test_a_token_secret_alone_is_no_gateway(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_external_database_without_a_token_secret(tmp_path: Path, database_url: str) -> None:
+def test_an_external_database_without_a_token_secret_is_reported(
+    tmp_path: Path, database_url: str
+) -> None:
     there = ("--database-url", database_url)
     ran = run("token", "--profile", "admin", *there, cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert f"there is no gateway in {tmp_path}/.gateway (no token secret)" in ran.stderr
-    # Nor does migrate create one there: the gateway that uses the database may run elsewhere.
+    # migrate creates no secret either: the gateway that uses the database may run elsewhere.
     assert run("migrate", *there, cwd=tmp_path).returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["migrate", "demo"])
-def test_a_token_after_the_data_folder_was_created(tmp_path: Path, command: str) -> None:
+def test_a_token_can_be_issued_once_the_data_folder_exists(tmp_path: Path, command: str) -> None:
     folder = tmp_path / "data"
     assert run(command, "--data-dir", folder).returncode == 0
     ran = run("token", "--profile", "admin", "--data-dir", folder)
@@ -81,12 +83,12 @@ def test_a_token_after_the_data_folder_was_created(tmp_path: Path, command: str)
 
 @pytest.fixture
 def external(database_url: str) -> dict[str, str]:
-    """Variables of a gateway with an external database."""
+    """The variables of a gateway with an external database."""
     return {"GATEWAY_DATABASE_URL": database_url, "GATEWAY_TOKEN_SECRET": SECRET}
 
 
 def piped(variables: dict[str, str], text: str, *arguments: str) -> tuple[int, str, str]:
-    """The exit status, output and errors of a command that reads ``text``."""
+    """Return the exit status, output, and errors of a command that reads ``text``."""
     ran = subprocess.run(
         [COMMAND, *arguments],
         env=environment(**variables),
@@ -99,7 +101,7 @@ def piped(variables: dict[str, str], text: str, *arguments: str) -> tuple[int, s
     return ran.returncode, ran.stdout, ran.stderr
 
 
-def test_inspect_and_revoke_a_token(external: dict[str, str]) -> None:
+def test_a_token_is_inspected_and_revoked(external: dict[str, str]) -> None:
     keys = TokenKeys(SECRET)
     token = run("token", "--profile", "guest", "--ttl", "1h", variables=external).stdout
     claims = keys.verify(token.strip())
@@ -119,7 +121,7 @@ def test_inspect_and_revoke_a_token(external: dict[str, str]) -> None:
     assert output == ran.stdout.replace("valid    yes", "valid    no")
 
 
-def test_inspect_tokens_that_are_not_valid(external: dict[str, str]) -> None:
+def test_inspect_explains_why_a_token_is_invalid(external: dict[str, str]) -> None:
     hour = timedelta(hours=1)
     own, other = TokenKeys(SECRET), TokenKeys("another secret " * 3)
     gone = "the profile that the token was made for is gone"
@@ -142,10 +144,10 @@ def test_inspect_tokens_that_are_not_valid(external: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["schema", "openapi process", "routes", "--help"])
-def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path, arguments: str) -> None:
-    """The exit status is the one of a program that SIGPIPE ended, as a shell reports it: 141.
+def test_a_command_ends_quietly_when_its_output_is_closed(tmp_path: Path, arguments: str) -> None:
+    """The exit status is 141, which a shell reports for a program that SIGPIPE ended.
 
-    For ``--help`` it may be 0 as well: argparse ignores an output that cannot be written.
+    For ``--help`` it may also be 0, because argparse ignores output errors.
     """
     reading, writing = os.pipe()
     os.close(reading)
@@ -169,7 +171,7 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path, argument
 
 
 def serve_options() -> dict[str, argparse.Action]:
-    """The options of ``serve`` by destination."""
+    """Return the options of ``serve``, by destination."""
     (commands,) = (
         action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction)
     )
@@ -181,7 +183,7 @@ def test_every_setting_is_an_option_of_serve() -> None:
     assert options.keys() - {"help", "config"} == Settings.model_fields.keys()
     for name, field in Settings.model_fields.items():
         assert options[name].option_strings[0] == "--" + name.replace("_", "-")
-        assert options[name].default is None, "an option that is not given must not hide a variable"
+        assert options[name].default is None, "an omitted option must not override a variable"
         assert field.description
         assert (options[name].help or "").startswith(field.description.replace("`", ""))
 
@@ -223,7 +225,7 @@ def test_the_value_of_every_option_reaches_its_setting(
     assert values == expected
 
 
-def test_an_option_wins_over_a_variable(postgres: str) -> None:
+def test_an_option_overrides_a_variable(postgres: str) -> None:
     ran = run(
         *("serve", "--no-demo", "--page-size-max", "3"),
         *("--database-url", in_database(postgres, "none")),

@@ -40,7 +40,7 @@ from graphql.execution.values import (
 )
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
 
-from tests.reference.arguments import wrong_lookup, wrong_nodes, wrong_page, wrong_value
+from tests.reference.arguments import lookup_problems, node_problems, page_problems, value_problems
 from tests.reference.messages import (
     Error,
     Path,
@@ -112,7 +112,7 @@ class Reference:
         forbidden = [self._forbidden(name) for name in operation.root_names]
         if any(forbidden):
             return Expected(403, {}, [[error for error in forbidden if error is not None]])
-        wrong: list[Problem] = []
+        invalid: list[Problem] = []
         locations = []
         for definition in operation.node.variable_definitions or ():
             name = definition.variable.name.value
@@ -122,13 +122,13 @@ class Reference:
                 missing = is_non_null_type(type_) and definition.default_value is None
                 problems = [(path, "is required")] if missing else []
             else:
-                problems = list(wrong_value(type_, variables[name], path))
+                problems = list(value_problems(type_, variables[name], path))
             if problems:
-                wrong += problems
+                invalid += problems
                 assert definition.loc is not None
                 token = definition.loc.start_token
                 locations.append({"line": token.line, "column": token.column})
-        return Expected(400, {}, [[of_problems(wrong) | {"locations": locations}]])
+        return Expected(400, {}, [[of_problems(invalid) | {"locations": locations}]])
 
     def _forbidden(self, field: str) -> Error | None:
         permission, viewer = PERMISSIONS.get(field), self.sight.viewer
@@ -205,13 +205,13 @@ class _Operation:
 
     @cached_property
     def first_uses(self) -> dict[str, Path]:
-        """Where each variable is used first in the arguments, whatever @skip and @include say."""
-        found: dict[str, Path] = {}
-        self._uses(self.node.selection_set, (), found, set())
-        return found
+        """The path of the first use of each variable, regardless of @skip and @include."""
+        paths: dict[str, Path] = {}
+        self._uses(self.node.selection_set, (), paths, set())
+        return paths
 
     def _uses(
-        self, selected: SelectionSetNode, path: Path, found: dict[str, Path], spread: set[str]
+        self, selected: SelectionSetNode, path: Path, paths: dict[str, Path], spread: set[str]
     ) -> None:
         for selection in selected.selections:
             inner: Path = path
@@ -219,18 +219,18 @@ class _Operation:
             if isinstance(selection, FieldNode):
                 inner = (*path, _key(selection))
                 for argument in selection.arguments or ():
-                    _variables(argument.value, (*inner, argument.name.value), found)
+                    _variables(argument.value, (*inner, argument.name.value), paths)
             for directive in selection.directives or ():
                 for argument in directive.arguments or ():
                     where = (*inner, f"@{directive.name.value}", argument.name.value)
-                    _variables(argument.value, where, found)
+                    _variables(argument.value, where, paths)
             if isinstance(selection, FieldNode | InlineFragmentNode):
                 below = selection.selection_set
             elif (name := cast("Any", selection).name.value) not in spread:
                 spread.add(name)
                 below = self.fragments[name].selection_set
             if below is not None:
-                self._uses(below, inner, found, spread)
+                self._uses(below, inner, paths, spread)
 
     @cached_property
     def selected(self) -> list[tuple[Composite, FieldNode]]:
@@ -301,11 +301,11 @@ class _Operation:
         target: Any = get_named_type(definition.type)
         if "first" in definition.args:
             node: Any = get_named_type(target.fields["nodes"].type)
-            yield from wrong_page(node.name, arguments, path)
+            yield from page_problems(node.name, arguments, path)
         elif type_ is self.query and field.name.value in ("node", "nodes"):
-            yield from wrong_nodes(arguments, path)
+            yield from node_problems(arguments, path)
         elif type_ is self.query and definition.args:
-            yield from wrong_lookup(target.name, arguments, path)
+            yield from lookup_problems(target.name, arguments, path)
         if field.selection_set is not None:
             inner = self.fields(target, self.object_types(target), field.selection_set)
             for inner_type, selected in inner:
@@ -316,14 +316,14 @@ def _key(field: FieldNode) -> str:
     return field.alias.value if field.alias else field.name.value
 
 
-def _variables(value: ValueNode, path: Path, found: dict[str, Path]) -> None:
-    """Note the variables in an argument's value that are not used before it."""
+def _variables(value: ValueNode, path: Path, paths: dict[str, Path]) -> None:
+    """Add the paths of the variables in a value that were not used before."""
     match value:
         case VariableNode():
-            found.setdefault(value.name.value, path)
+            paths.setdefault(value.name.value, path)
         case ListValueNode():
             for index, item in enumerate(value.values):
-                _variables(item, (*path, index), found)
+                _variables(item, (*path, index), paths)
         case ObjectValueNode():
             for field in value.fields:
-                _variables(field.value, (*path, field.name.value), found)
+                _variables(field.value, (*path, field.name.value), paths)

@@ -19,7 +19,7 @@ from tests.reference.pages import order_of, read_cursor
 LARGEST_PAGE = 100
 
 
-def wrong_page(type_name: str, arguments: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+def page_problems(type_name: str, arguments: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     first, last = arguments.get("first"), arguments.get("last")
     if first is not None and last is not None:
         yield (*path, "last"), "expected first or last, not both"
@@ -33,89 +33,89 @@ def wrong_page(type_name: str, arguments: Mapping[str, Any], path: Path) -> Iter
                 read_cursor(arguments[name], order)
             except ValueError as error:
                 yield (*path, name), str(error)
-    yield from wrong_where(arguments.get("where"), (*path, "where"))
+    yield from filter_problems(arguments.get("where"), (*path, "where"))
 
 
-def wrong_where(where: Any, path: Path) -> Iterator[Problem]:
+def filter_problems(where: Any, path: Path) -> Iterator[Problem]:
     """Yield the operands of a filter that PostgreSQL cannot store."""
     for key, value in (where or {}).items():
         if isinstance(value, Mapping):
-            yield from wrong_where(value, (*path, key))
+            yield from filter_problems(value, (*path, key))
             continue
         if not isinstance(value, list):
             if problem := not_storable(value):
                 yield (*path, key), problem
             continue
-        for place, item in enumerate(value):
+        for index, item in enumerate(value):
             if isinstance(item, Mapping):
-                yield from wrong_where(item, (*path, key, place))
+                yield from filter_problems(item, (*path, key, index))
             elif problem := not_storable(item):
-                yield (*path, key, place), problem
+                yield (*path, key, index), problem
 
 
-def wrong_lookup(type_name: str, arguments: Mapping[str, Any], path: Path) -> Iterator[Problem]:
-    given = {name: value for name, value in arguments.items() if value is not None}
-    if len(given) != 1:
+def lookup_problems(type_name: str, arguments: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+    keys = {name: value for name, value in arguments.items() if value is not None}
+    if len(keys) != 1:
         yield path, "expected exactly one argument to look it up by"
-    for name, value in given.items():
+    for name, value in keys.items():
         if name == "id":
-            found = read_id(value)
-            if found is None:
-                yield (*path, name), _no_id(value)
-            elif found[0] != type_name:
-                message = f"expected the id of a {type_name}, got the id of a {found[0]}"
+            decoded = read_id(value)
+            if decoded is None:
+                yield (*path, name), _invalid_id(value)
+            elif decoded[0] != type_name:
+                message = f"expected the id of a {type_name}, got the id of a {decoded[0]}"
                 yield (*path, name), message
         elif problem := not_storable(value):
             yield (*path, name), problem
 
 
-def wrong_nodes(arguments: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+def node_problems(arguments: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     if "id" in arguments and read_id(arguments["id"]) is None:
-        yield (*path, "id"), _no_id(arguments["id"])
+        yield (*path, "id"), _invalid_id(arguments["id"])
     ids = arguments.get("ids", [])
     if len(ids) > LARGEST_PAGE:
         yield (*path, "ids"), f"expected at most {LARGEST_PAGE} ids, got {len(ids)}"
         return
-    for place, text in enumerate(ids):
+    for index, text in enumerate(ids):
         if read_id(text) is None:
-            yield (*path, "ids", place), _no_id(text)
+            yield (*path, "ids", index), _invalid_id(text)
 
 
-def _no_id(text: str) -> str:
+def _invalid_id(text: str) -> str:
     return f"expected an id that this API gave out, got {quoted(text)}"
 
 
 # Values for variables ----------------------------------------------------------------------------
 
 
-def wrong_value(type_: Any, value: Any, path: Path) -> Iterator[Problem]:
-    """What of a value does not fit its type in the schema."""
+def value_problems(type_: Any, value: Any, path: Path) -> Iterator[Problem]:
+    """Yield the problems of a value that does not match its type in the schema."""
     if is_non_null_type(type_):
         if value is None:
             yield path, "must not be null" if isinstance(path[-1], int) else "is required"
         else:
-            yield from wrong_value(type_.of_type, value, path)
+            yield from value_problems(type_.of_type, value, path)
     elif value is None:
         return
     elif is_list_type(type_):
         if isinstance(value, list):
             for index, item in enumerate(value):
-                yield from wrong_value(type_.of_type, item, (*path, index))
-        else:  # GraphQL makes a list of it
-            yield from wrong_value(type_.of_type, value, path)
+                yield from value_problems(type_.of_type, item, (*path, index))
+        else:  # GraphQL coerces a single value to a list
+            yield from value_problems(type_.of_type, value, path)
     elif is_input_object_type(type_):
-        yield from _wrong_object(type_, value, path)
+        yield from _object_problems(type_, value, path)
     elif expected := _misfit(type_, value):
         yield path, f"expected {expected}, got {_shown(value)}"
 
 
-def _wrong_object(type_: Any, value: Any, path: Path) -> Iterator[Problem]:
+def _object_problems(type_: Any, value: Any, path: Path) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
         yield path, f"expected an object, got {_shown(value)}"
         return
     for name, field in type_.fields.items():
         if name in value:
-            yield from wrong_value(field.type, value[name], (*path, name))
+            yield from value_problems(field.type, value[name], (*path, name))
         elif is_required_input_field(field):
             yield (*path, name), "is required"
     for name in value:
@@ -124,7 +124,7 @@ def _wrong_object(type_: Any, value: Any, path: Path) -> Iterator[Problem]:
 
 
 def _misfit(type_: Any, value: Any) -> str | None:
-    """What a scalar or an enum takes, where that is not this value."""
+    """Return what a scalar or an enum accepts, or None if it accepts this value."""
     is_number = type(value) in (int, float)
     is_whole = is_number and value == int(value)
     match type_.name:

@@ -37,14 +37,14 @@ def not_storable(value: object) -> str | None:
     return None
 
 
-def place(path: Path) -> str:
+def formatted(path: Path) -> str:
     """Format a path for people: ``nodes.ids[2]``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
 
 def of_problems(problems: Sequence[Problem]) -> Error:
-    """The one error for several problems, of which 20 are listed."""
+    """Return one error for several problems. It lists at most 20 of them."""
     listed = list(problems[:MOST_LISTED])
     if len(problems) > MOST_LISTED:
         listed.append(((), f"and {len(problems) - MOST_LISTED:,} more"))
@@ -52,10 +52,10 @@ def of_problems(problems: Sequence[Problem]) -> Error:
 
 
 def of_listed(problems: Sequence[Problem]) -> Error:
-    """The one error that lists these problems."""
+    """Return the error that lists these problems."""
     return {
         "message": "; ".join(
-            f"{place(path)}: {message}" if path else message for path, message in problems
+            f"{formatted(path)}: {message}" if path else message for path, message in problems
         ),
         "extensions": {
             "code": "BAD_USER_INPUT",

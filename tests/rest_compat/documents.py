@@ -21,10 +21,10 @@ def resolve(part: Document, document: Document) -> Document:
     """Return a part of a document, or the component that it refers to."""
     if "$ref" not in part:
         return part
-    found: Any = document
+    node: Any = document
     for key in part["$ref"].removeprefix("#/").split("/"):
-        found = found[key]
-    result: Document = found
+        node = node[key]
+    result: Document = node
     return result
 
 

@@ -45,7 +45,7 @@ def page(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What a page says about one route, and what the product says about it."""
+    """The description of one route on a page, and in the product."""
 
     page: str
     route: Route
@@ -63,8 +63,8 @@ class Section:
 
     def line(self, label: str) -> str:
         """The rest of the one line that starts with this label."""
-        (found,) = re.findall(rf"^{label}: (.*)$", self.text, re.MULTILINE)
-        return str(found)
+        (text,) = re.findall(rf"^{label}: (.*)$", self.text, re.MULTILINE)
+        return str(text)
 
     def examples(self, label: str) -> list[Any]:
         """The JSON blocks below a line such as ``Request:`` or ``Request (bare values):``."""
@@ -144,10 +144,10 @@ def test_every_route_has_a_heading_and_every_heading_a_route(name: str) -> None:
 
 @each_section
 def test_a_section_names_the_permission(section: Section) -> None:
-    wanted = (
+    expected_line = (
         f"`{section.permission}`." if section.permission else "none. Any valid token is accepted."
     )
-    assert section.line("Permission") == wanted
+    assert section.line("Permission") == expected_line
 
 
 # Bodies ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Compare the OpenAPI documents with what the dialects accept and answer."""
+"""Compare the OpenAPI documents with the requests and responses of the dialects."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def test_has_every_error_answer() -> None:
         ("DELETE", "/process/{idProcess}"): {"403", "404", "409"},
         ("POST", "/process/{id}/execute"): {"400", "403", "404", "502"},
     }
-    found = {(method, path): operation for method, path, operation in operations(document)}
+    by_route = {(method, path): operation for method, path, operation in operations(document)}
     for route, statuses in expected.items():
-        assert set(found[route]["responses"]) == everywhere | statuses
-    unauthorized = content_of(found["GET", "/process"]["responses"]["401"], document)
+        assert set(by_route[route]["responses"]) == everywhere | statuses
+    unauthorized = content_of(by_route["GET", "/process"]["responses"]["401"], document)
     assert set(unauthorized["examples"]) == {"unauthenticated", "token_expired"}
 
 
@@ -134,7 +134,7 @@ def test_every_schema_has_a_plain_type(statuses: DialectStatus) -> None:
 
 
 def unusual(schema: Document, where: str) -> Iterator[str]:
-    """Yield the places of schemas that client generators do not take reliably."""
+    """Yield the paths of schemas that client generators do not support reliably."""
     if "anyOf" in schema:
         reference, null = schema["anyOf"]
         if "$ref" not in reference or null != {"type": "null"}:
@@ -152,16 +152,16 @@ def unusual(schema: Document, where: str) -> Iterator[str]:
 
 
 async def test_describes_real_answers(api: Api) -> None:
-    found = documents()
+    by_dialect = documents()
     known = {
         (method, path): operation
-        for document in found.values()
+        for document in by_dialect.values()
         for method, path, operation in operations(document)
     }
     covered: set[tuple[str, str]] = set()
 
     async def ask(method: str, path: str, body: Any = None, **ids: Any) -> Any:
-        document = found["processes" if path.startswith("/processes") else "process"]
+        document = by_dialect["processes" if path.startswith("/processes") else "process"]
         operation = known[method, path]
         reply = await api.call(method, path.format(**ids), body)
         response = operation["responses"][str(reply.status)]
@@ -177,7 +177,7 @@ async def test_describes_real_answers(api: Api) -> None:
 
     await api.espace("light")
     sub = (await ask("POST", "/process", {"reference": "sub", "name": "Sub"}))["data"]["id"]
-    whole = {
+    body = {
         "reference": "a",
         "name": "A",
         "espace": {"name": "Light"},
@@ -187,9 +187,9 @@ async def test_describes_real_answers(api: Api) -> None:
         "inputs": [{"name": "x", "enable": False}],
         "profiles": ["guest", 2],
     }
-    made = (await ask("POST", "/process", whole))["data"]["id"]
-    ids = {"idProcess": made, "id": made}
-    await ask("POST", "/process", whole)
+    process_id = (await ask("POST", "/process", body))["data"]["id"]
+    ids = {"idProcess": process_id, "id": process_id}
+    await ask("POST", "/process", body)
     await ask("POST", "/process", {"reference": "b", "name": "b", "sources": [run("none")]})
     await ask("GET", "/espaces")
     await ask("GET", "/process")
@@ -197,11 +197,11 @@ async def test_describes_real_answers(api: Api) -> None:
     await ask("GET", "/process/{idProcess}", idProcess=NOBODY)
     await ask("POST", "/process", shown | {"reference": "copy"})
     action = (await ask("POST", "/process/{idProcess}/actions", say(), **ids))["data"]["id"]
-    asked = (await ask("POST", "/process/{idProcess}/inputs", {"name": "y"}, **ids))["data"]["id"]
+    input_ = (await ask("POST", "/process/{idProcess}/inputs", {"name": "y"}, **ids))["data"]["id"]
     for inputs in ({"y": 1}, [1], [{"name": "y", "value": "1"}]):
         await ask("POST", "/process/{id}/execute", {"inputs": inputs}, **ids)
     await ask("DELETE", "/process/{idProcess}/actions/{idAction}", idAction=action, **ids)
-    await ask("DELETE", "/process/{idProcess}/inputs/{idInput}", idInput=asked, **ids)
+    await ask("DELETE", "/process/{idProcess}/inputs/{idInput}", idInput=input_, **ids)
     await ask("POST", "/process/{idProcess}/profiles", {"idProfile": {"name": "admin"}}, **ids)
     await ask("DELETE", "/process/{idProcess}/profiles/{idProfile}", idProfile=3, **ids)
     await ask("DELETE", "/process/{idProcess}/profiles", {"idProfile": "2"}, **ids)
@@ -216,7 +216,7 @@ async def test_describes_real_answers(api: Api) -> None:
 
 
 async def test_describes_the_recommended_form_of_bodies(api: Api) -> None:
-    """What the schema allows is accepted; what it does not allow may be accepted or not."""
+    """Every body that the schema allows is accepted. The reverse need not hold."""
     document = documents()["process"]
     process = document["components"]["schemas"]["ProcessBody"]
     espace = await api.espace("light")

@@ -1,4 +1,4 @@
-"""In charge of holding gateway.tokens to its word: which tokens are good, and nothing else is."""
+"""Test tokens: issuing, verification, the secret that signs them, and the request header."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ KEYS = TokenKeys(SECRET)
 HOUR = timedelta(hours=1)
 
 
-def refusal(call: Callable[[], object]) -> GatewayError:
+def error_of(call: Callable[[], object]) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         call()
     return caught.value
 
 
 def assert_unauthenticated(token: str) -> None:
-    error = refusal(lambda: KEYS.verify(token))
+    error = error_of(lambda: KEYS.verify(token))
     assert error.kind is ErrorKind.UNAUTHENTICATED
     assert SECRET not in error.message
 
@@ -63,7 +63,7 @@ def part(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
-def test_issue_and_verify() -> None:
+def test_an_issued_token_is_verified() -> None:
     before = int(time.time())
     claims = KEYS.verify(KEYS.issue(7, "occupant", HOUR))
     assert claims.profile_id == 7
@@ -75,32 +75,32 @@ def test_every_token_has_its_own_id() -> None:
     assert len(ids) == 100
 
 
-def test_the_longest_name_still_gives_a_token() -> None:
+def test_a_token_with_the_longest_name_is_valid() -> None:
     assert KEYS.verify(KEYS.issue(2**31 - 1, "🏠" * 255, HOUR)).profile_id == 2**31 - 1
 
 
-def test_verifying_again_gives_the_same() -> None:
+def test_a_token_can_be_verified_twice() -> None:
     token = KEYS.issue(7, "occupant", HOUR)
     assert KEYS.verify(token) == KEYS.verify(token)
 
 
-def test_a_signature_of_ours_is_enough() -> None:
+def test_a_token_signed_with_the_secret_is_valid() -> None:
     assert KEYS.verify(signed(payload())).profile_id == 7
 
 
-def test_expired() -> None:
-    error = refusal(lambda: KEYS.verify(signed(payload(exp=int(time.time())))))
+def test_an_expired_token_is_rejected() -> None:
+    error = error_of(lambda: KEYS.verify(signed(payload(exp=int(time.time())))))
     assert error.kind is ErrorKind.TOKEN_EXPIRED
 
 
-def test_a_token_that_was_good_expires() -> None:
+def test_a_verified_token_expires() -> None:
     token = signed(payload(exp=int(time.time()) + 2))
     KEYS.verify(token)
     time.sleep(2)
-    assert refusal(lambda: KEYS.verify(token)).kind is ErrorKind.TOKEN_EXPIRED
+    assert error_of(lambda: KEYS.verify(token)).kind is ErrorKind.TOKEN_EXPIRED
 
 
-def test_an_expired_token_of_another_key_is_no_token() -> None:
+def test_an_expired_token_signed_with_another_key_is_unauthenticated() -> None:
     assert_unauthenticated(signed(payload(exp=1), key="another secret" * 4))
 
 
@@ -114,30 +114,30 @@ def test_an_expired_token_of_another_key_is_no_token() -> None:
     + [{"name": None}, {"nbf": 1}, {"admin": True}],
     ids=str,
 )
-def test_a_wrong_claim(change: dict[str, Any]) -> None:
+def test_an_invalid_claim_is_rejected(change: dict[str, Any]) -> None:
     assert_unauthenticated(signed(payload(**change)))
 
 
 @pytest.mark.parametrize("claim", sorted(payload()))
-def test_a_missing_claim(claim: str) -> None:
+def test_a_missing_claim_is_rejected(claim: str) -> None:
     claims = payload()
     del claims[claim]
     assert_unauthenticated(signed(claims))
 
 
 @pytest.mark.parametrize("claims", [None, [], "text", 7, [payload()]], ids=str)
-def test_a_payload_that_is_no_object(claims: object) -> None:
+def test_a_payload_that_is_not_an_object_is_rejected(claims: object) -> None:
     assert_unauthenticated(signed(claims))
 
 
-def test_another_key() -> None:
-    error = refusal(lambda: KEYS.verify(signed(payload(), key="another secret" * 4)))
+def test_a_token_signed_with_another_key_is_rejected() -> None:
+    error = error_of(lambda: KEYS.verify(signed(payload(), key="another secret" * 4)))
     assert error.kind is ErrorKind.UNAUTHENTICATED
     assert error.message == "the token was not signed by this gateway"
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", "", None, ["HS256"], {}])
-def test_no_algorithm(algorithm: object) -> None:
+def test_a_token_without_an_algorithm_is_rejected(algorithm: object) -> None:
     header = part(json.dumps({"alg": algorithm, "typ": "JWT"}).encode())
     body = part(json.dumps(payload()).encode())
     genuine = signed(payload()).rpartition(".")[2]
@@ -146,7 +146,7 @@ def test_no_algorithm(algorithm: object) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
-def test_another_algorithm(algorithm: str) -> None:
+def test_another_algorithm_is_rejected(algorithm: str) -> None:
     assert_unauthenticated(signed(payload(), key=SECRET * 2, algorithm=algorithm))
     assert_unauthenticated(signed(payload(), algorithm=algorithm))
 
@@ -170,32 +170,32 @@ def test_another_algorithm(algorithm: str) -> None:
     ],
     ids=lambda token: repr(token)[:30],
 )
-def test_what_is_no_token(token: str) -> None:
+def test_malformed_tokens_are_rejected(token: str) -> None:
     assert_unauthenticated(token)
 
 
-def test_a_payload_that_nests_too_deep() -> None:
+def test_a_deeply_nested_payload_is_rejected() -> None:
     body = b'{"profile":' + b"[" * 2000
     assert_unauthenticated(jwt.PyJWS().encode(body, SECRET, "HS256"))
 
 
-def test_a_token_past_4_kib() -> None:
+def test_a_token_larger_than_4_kib_is_rejected() -> None:
     assert_unauthenticated(signed(payload(name="x" * 4000)))
 
 
 @given(st.data())
-def test_tampering(data: st.DataObject) -> None:
+def test_a_tampered_token_is_rejected(data: st.DataObject) -> None:
     token = signed(payload())
-    place = data.draw(st.integers(0, len(token) - 1))
+    index = data.draw(st.integers(0, len(token) - 1))
     letter = data.draw(st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.="))
-    assume(token[place] != letter)
-    # The last letter's lowest bits are padding: they say nothing, so they are not signed.
-    assume(place != len(token) - 1)
-    assert_unauthenticated(token[:place] + letter + token[place + 1 :])
+    assume(token[index] != letter)
+    # The lowest bits of the last letter are padding, which the signature does not cover.
+    assume(index != len(token) - 1)
+    assert_unauthenticated(token[:index] + letter + token[index + 1 :])
 
 
 @given(st.text())
-def test_any_text(text: str) -> None:
+def test_random_text_is_rejected(text: str) -> None:
     assert_unauthenticated(text)
 
 
@@ -208,22 +208,22 @@ def test_any_text(text: str) -> None:
         },
     )
 )
-def test_any_claims(claims: dict[str, Any]) -> None:
+def test_random_claims_are_rejected(claims: dict[str, Any]) -> None:
     assert_unauthenticated(signed(claims))
 
 
-def test_a_short_secret_is_refused() -> None:
+def test_a_short_secret_is_rejected() -> None:
     with pytest.raises(ValueError, match="at least 32 characters"):
         TokenKeys("x" * 31)
 
 
-def test_the_secret_of_the_settings(tmp_path: Path) -> None:
+def test_the_secret_in_the_settings_is_used(tmp_path: Path) -> None:
     settings = Settings(token_secret=SecretStr(SECRET), data_dir=tmp_path / "data")
     assert TokenKeys.from_settings(settings).verify(signed(payload())).profile_id == 7
     assert not settings.data_dir.exists()
 
 
-def test_the_secret_is_made_once(tmp_path: Path) -> None:
+def test_the_secret_is_created_once(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "new" / "data")
     token = TokenKeys.from_settings(settings, create=True).issue(7, "occupant", HOUR)
     assert TokenKeys.from_settings(settings, create=True).verify(token).profile_id == 7
@@ -241,7 +241,7 @@ def test_a_missing_secret_is_not_created(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path;"
         "from gateway.settings.model import Settings; from gateway.auth.tokens import TokenKeys;"
@@ -271,14 +271,14 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 64])
-def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_a_secret_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "token-secret").write_bytes(content)
     with pytest.raises(SettingsError, match=r"^data_dir: .* contains no secret: ") as caught:
         TokenKeys.from_settings(Settings(data_dir=tmp_path))
     assert "\n" not in str(caught.value)
 
 
-def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
+def test_a_data_folder_that_is_a_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     with pytest.raises(SettingsError, match=r"^data_dir: cannot use "):
         TokenKeys.from_settings(Settings(data_dir=tmp_path / "data"), create=True)
@@ -294,7 +294,7 @@ def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
         ("3650d", timedelta(days=3650)),
     ],
 )
-def test_parse_ttl(text: str, ttl: timedelta) -> None:
+def test_ttls_are_parsed(text: str, ttl: timedelta) -> None:
     assert parse_ttl(text) == ttl
 
 
@@ -302,7 +302,7 @@ def test_parse_ttl(text: str, ttl: timedelta) -> None:
     "text",
     ["", "12", "h", "0s", "-1h", "1.5h", "1w", " 1h", "1h ", "1H", "٣h", "3651d", "9" * 99 + "d"],
 )
-def test_parse_ttl_refuses(text: str) -> None:
+def test_invalid_ttls_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"^expected a time such as 90s, 30m, 12h or 7d, .*got '"):
         parse_ttl(text)
 
@@ -310,19 +310,19 @@ def test_parse_ttl_refuses(text: str) -> None:
 @pytest.mark.parametrize(
     "header", ["a.b.c", "Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c", " Bearer\ta.b.c "]
 )
-def test_bearer(header: str) -> None:
+def test_the_header_may_have_the_bearer_scheme(header: str) -> None:
     assert bearer(header) == "a.b.c"
 
 
 @pytest.mark.parametrize("header", [None, "", " ", "Bearer", "bearer "])
-def test_bearer_without_a_token(header: str | None) -> None:
-    error = refusal(lambda: bearer(header))
+def test_a_header_without_a_token_is_rejected(header: str | None) -> None:
+    error = error_of(lambda: bearer(header))
     assert error.kind is ErrorKind.UNAUTHENTICATED
     assert error.message.startswith("there is no token; ")
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer a b", "Bearer Bearer a"])
-def test_bearer_of_another_form(header: str) -> None:
-    error = refusal(lambda: bearer(header))
+def test_a_header_of_another_form_is_rejected(header: str) -> None:
+    error = error_of(lambda: bearer(header))
     assert error.kind is ErrorKind.UNAUTHENTICATED
     assert error.message.startswith("expected the header as ")

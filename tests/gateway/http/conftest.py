@@ -13,7 +13,7 @@ from tests.resolvers.home import Home
 
 @pytest.fixture(scope="module")
 async def shared(postgres: str, template: str) -> AsyncIterator[Gateway]:
-    """One gateway for all of it: what is refused changes nothing."""
+    """A gateway with two processes, shared because rejected requests change nothing."""
     async with database_copy(postgres, template) as url:
         database = await Database.connect(url, pool_max=4)
         try:
@@ -28,7 +28,7 @@ async def shared(postgres: str, template: str) -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def hostile(shared: Gateway) -> AsyncIterator[Gateway]:
-    """A gateway that a test must not change."""
+    """The shared gateway; fails the test if its data changed."""
     before = await Home(shared).dump()
     yield shared
     assert await Home(shared).dump() == before

@@ -1,4 +1,4 @@
-"""Hostile and broken GraphQL requests, and the checks of the answers to them."""
+"""Define hostile and malformed GraphQL requests, and check the responses to them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAKS = re.compile(
 
 
 def bad(reply: Reply, *statuses: int) -> list[dict[str, Any]]:
-    """The errors of a reply that says what to mend, and nothing else."""
+    """Return the errors of a response, after checking their form and that they leak nothing."""
     assert reply.status in (statuses or (400,)), reply
     assert reply.headers["Content-Type"].startswith("application/")
     errors: list[dict[str, Any]] = reply.json["errors"]
@@ -25,8 +25,8 @@ def bad(reply: Reply, *statuses: int) -> list[dict[str, Any]]:
         assert error["extensions"]["code"] == "BAD_USER_INPUT", error
         assert error["message"] not in ("", "None")
         assert len(error["message"]) < 2000
-    found = LEAKS.search(reply.body)
-    assert found is None, (found, reply.body)
+    leak = LEAKS.search(reply.body)
+    assert leak is None, (leak, reply.body)
     return errors
 
 
@@ -98,7 +98,7 @@ def nested(opening: str, closing: str, levels: int, inside: str = "") -> str:
 
 
 def doubling(levels: int) -> str:
-    """Fragments that each spread the next one twice, at two places."""
+    """Return fragments that each spread the next one twice, in two fields."""
     fragments = "".join(
         f"fragment f{level} on Process {{ a: subprocesses {{ ...f{level + 1} }}"
         f" b: subprocesses {{ ...f{level + 1} }} }} "

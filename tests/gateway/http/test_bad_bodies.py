@@ -1,4 +1,4 @@
-"""Broken request bodies: the client is told what to fix, and nothing changes."""
+"""Test invalid request bodies: the error explains the problem, and nothing changes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.gateway.http.hostile import (
 
 
 @pytest.mark.parametrize(("body", "message"), BODIES.values(), ids=BODIES)
-async def test_a_body_that_is_no_request(hostile: Gateway, body: bytes, message: str) -> None:
+async def test_an_invalid_body_is_rejected(hostile: Gateway, body: bytes, message: str) -> None:
     (error,) = bad(await post(hostile, body))
     assert message in error["message"]
 
 
-async def test_a_body_is_read_as_json_whatever_its_type(hostile: Gateway) -> None:
+async def test_a_body_of_any_type_is_read_as_json(hostile: Gateway) -> None:
     body = json.dumps({"query": VIEWER}).encode()
     for type_ in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "?"):
         reply = await hostile.call("POST", "/graphql", body, headers={"Content-Type": type_})
@@ -45,7 +45,7 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
         yield body[start : start + 2**16]
 
 
-async def test_a_body_past_the_limit(hostile: Gateway) -> None:
+async def test_a_body_over_the_limit_is_rejected(hostile: Gateway) -> None:
     token = await hostile.token()
     fits = b'{"query": "{ viewer { seesAll } }", "extensions": "'
     fits += b"x" * (LIMIT - len(fits) - 2) + b'"}'
@@ -61,7 +61,7 @@ async def test_a_body_past_the_limit(hostile: Gateway) -> None:
                     assert error["message"] == "the body is longer than 1,048,576 bytes"
 
 
-async def test_a_body_that_was_packed(hostile: Gateway) -> None:
+async def test_compressed_bodies_are_limited(hostile: Gateway) -> None:
     body = json.dumps({"query": VIEWER}).encode()
     bomb = b'{"query": "' + b"a" * (30 * LIMIT) + b'"}'
     for encoding, packed, statuses in [
@@ -81,12 +81,12 @@ async def test_a_body_that_was_packed(hostile: Gateway) -> None:
             bad(reply)
 
 
-async def test_a_request_that_is_broken_off(hostile: Gateway) -> None:
-    """It is answered or its connection is closed; the next one is served all the same."""
+async def test_an_incomplete_request_does_not_affect_the_next(hostile: Gateway) -> None:
+    """The gateway responds or closes the connection, and serves the next request."""
     port = int(hostile.url.rpartition(":")[2])
     token = await hostile.token()
     start = f"POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n".encode()
-    for rest in [
+    for end in [
         b"Content-Length: 100\r\n\r\n{",
         b"Content-Length: -1\r\n\r\n",
         b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
@@ -95,7 +95,7 @@ async def test_a_request_that_is_broken_off(hostile: Gateway) -> None:
         b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
     ]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(start + rest)
+        writer.write(start + end)
         writer.write_eof()
         async with asyncio.timeout(2):
             answer = await reader.read()

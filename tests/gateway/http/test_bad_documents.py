@@ -1,4 +1,4 @@
-"""Hostile documents and values: the client is told what to fix, and nothing changes."""
+"""Test hostile documents and values: the error explains the problem, and nothing changes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.gateway.http.hostile import (
 
 
 @pytest.mark.parametrize("query", DOCUMENTS.values(), ids=DOCUMENTS)
-async def test_a_document_that_is_refused(hostile: Gateway, query: str) -> None:
+async def test_an_invalid_document_is_rejected(hostile: Gateway, query: str) -> None:
     bad(await send(hostile, query), 200, 400)
 
 
-async def test_messages_about_documents_say_what_to_mend(hostile: Gateway) -> None:
+async def test_messages_about_documents_explain_the_problem(hostile: Gateway) -> None:
     for name, message in [
         ("a long number", "A number has more than 400 characters"),
         ("20,000 times a field", "more than 100,000 characters"),
@@ -45,7 +45,7 @@ async def test_messages_about_documents_say_what_to_mend(hostile: Gateway) -> No
         assert any(message in error["message"] for error in errors), (name, errors)
 
 
-async def test_an_operation_that_the_document_has_not(hostile: Gateway) -> None:
+async def test_an_unknown_operation_name_is_rejected(hostile: Gateway) -> None:
     for query in (VIEWER, "query a { viewer { seesAll } } query b { viewer { seesAll } }"):
         for name in ("c", "A", "\N{SNOWMAN}", "__proto__"):
             bad(await post(hostile, {"query": query, "operationName": name}))
@@ -81,8 +81,8 @@ NOT_IDS = [
 ]
 
 
-async def test_what_is_no_id(hostile: Gateway) -> None:
-    for wrong in NOT_IDS:
+async def test_invalid_ids_are_rejected(hostile: Gateway) -> None:
+    for id_ in NOT_IDS:
         for query in (
             "query($id: ID!) { node(id: $id) { id } }",
             "query($id: ID!) { nodes(ids: [$id]) { id } }",
@@ -90,22 +90,22 @@ async def test_what_is_no_id(hostile: Gateway) -> None:
             "mutation($id: ID!) { deleteProcess(id: $id) { deletedId } }",
             "mutation($id: ID!) { executeProcess(id: $id) { execution { id } } }",
         ):
-            bad(await send(hostile, query, id=wrong), 200)
+            bad(await send(hostile, query, id=id_), 200)
     for unknown in ("Nothing:1", "process:1", "__Type:1"):
         reply = await send(hostile, "query($id: ID!) { node(id: $id) { id } }", id=opaque(unknown))
         assert reply.json["data"] == {"node": None}
 
 
-async def test_what_is_no_database_id(hostile: Gateway) -> None:
+async def test_invalid_database_ids_are_rejected(hostile: Gateway) -> None:
     query = "query($id: Int!) { process(databaseId: $id) { id } }"
     not_ints: list[Any] = [2**31, -(2**31) - 1, 2**63, 1.5, True, "1", [], {}]
-    for wrong in not_ints:
-        bad(await send(hostile, query, id=wrong), 400)
+    for id_ in not_ints:
+        bad(await send(hostile, query, id=id_), 400)
     for nobody in (0, -1, 2**31 - 1):
         assert (await send(hostile, query, id=nobody)).json == {"data": {"process": None}}
 
 
-async def test_nul_where_texts_are_looked_for(hostile: Gateway) -> None:
+async def test_nul_characters_in_texts_are_rejected(hostile: Gateway) -> None:
     for where in (
         '{name: {eq: "%s"}}',
         '{name: {in: ["a", "%s"]}}',
@@ -139,7 +139,7 @@ async def test_nul_where_texts_are_looked_for(hostile: Gateway) -> None:
         bad(await send(hostile, query), 200)
 
 
-async def test_what_is_no_cursor(hostile: Gateway) -> None:
+async def test_invalid_cursors_are_rejected(hostile: Gateway) -> None:
     query = "query($c: String) { processes(first: 1, after: $c, orderBy: {field: NAME})"
     query += " { pageInfo { endCursor } nodes { reference } } }"
     page = (await send(hostile, query)).json["data"]["processes"]
@@ -167,14 +167,14 @@ async def test_what_is_no_cursor(hostile: Gateway) -> None:
         1,
         "text",
     ]
-    for wrong in cursors:
-        bad(await send(hostile, query, c=opaque(json.dumps(wrong))), 200)
+    for content in cursors:
+        bad(await send(hostile, query, c=opaque(json.dumps(content))), 200)
     surrogate = json.dumps([order, "\ud800", 1])
     for text in ["", "x", cursor[:-3], opaque(surrogate), opaque("[" * DEEP), "é"]:
         bad(await send(hostile, query, c=text), 200)
 
 
-async def test_variables_that_do_not_fit(hostile: Gateway) -> None:
+async def test_variables_of_the_wrong_type_are_rejected(hostile: Gateway) -> None:
     create = "mutation($p: NewProcess!) { createProcess(process: $p) { process { id } } }"
     processes: list[Any] = [
         None,
@@ -193,15 +193,15 @@ async def test_variables_that_do_not_fit(hostile: Gateway) -> None:
         {"reference": "a", "name": "a", "espace": {"reference": None}},
         {"__proto__": {}, "name": "a", "reference": "a"},
     ]
-    for wrong in processes:
-        bad(await send(hostile, create, p=wrong), 200, 400)
+    for process in processes:
+        bad(await send(hostile, create, p=process), 200, 400)
     deep: Any = "x"
     for _ in range(300):
         deep = [deep]
     bad(await send(hostile, create, p=deep), 400)
 
 
-async def test_the_limit_is_a_setting(start_gateway: StartGateway) -> None:
+async def test_the_limits_are_settings(start_gateway: StartGateway) -> None:
     async with start_gateway(max_body_bytes=100, max_query_tokens=5, max_query_depth=1) as gateway:
         assert (await send(gateway, "{ __typename }")).status == 200
         for query in ("{ " + "a" * 100 + " }", "{ a b c d e }", "{ viewer { profile { name } } }"):

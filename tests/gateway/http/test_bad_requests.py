@@ -1,4 +1,4 @@
-"""Broken GET requests, random requests, and how long hostile requests block the others."""
+"""Test invalid GET requests, random requests, and how long hostile requests block others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def get(gateway: Gateway, query: str) -> Reply:
     return await gateway.call("GET", f"/graphql?{query}")
 
 
-async def test_a_get_that_is_broken(hostile: Gateway) -> None:
+async def test_an_invalid_get_is_rejected(hostile: Gateway) -> None:
     assert (await get(hostile, f"query={quote(VIEWER)}")).status == 200
     for query in [
         "",
@@ -55,7 +55,7 @@ async def test_a_get_that_is_broken(hostile: Gateway) -> None:
         bad(await get(hostile, query))
 
 
-async def test_a_mutation_by_get_is_not_run(hostile: Gateway) -> None:
+async def test_a_mutation_by_get_is_rejected(hostile: Gateway) -> None:
     query = 'mutation { createEspace(espace: {reference: "a", name: "A"}) { espace { id } } }'
     for more in ("", "&operationName="):
         reply = await get(hostile, f"query={quote(query)}{more}")
@@ -66,14 +66,14 @@ async def test_a_mutation_by_get_is_not_run(hostile: Gateway) -> None:
     assert (await get(hostile, f"query={quote(both)}&operationName=q")).status == 200
 
 
-async def test_other_methods_are_named(hostile: Gateway) -> None:
+async def test_other_methods_are_rejected(hostile: Gateway) -> None:
     for method in ("PUT", "DELETE", "PATCH"):
         reply = await hostile.call(method, "/graphql", {"query": VIEWER})
         assert reply.status == 405
         assert {"GET", "POST"} <= set(reply.headers["Allow"].replace(" ", "").split(","))
 
 
-# Anything ----------------------------------------------------------------------------------------
+# Random requests ---------------------------------------------------------------------------------
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -89,7 +89,7 @@ _REQUEST = st.fixed_dictionaries(
     optional={"query": _DOCUMENT | _JSON, "variables": _JSON, "operationName": _JSON, "x": _JSON},
 )
 _NEW = st.fixed_dictionaries(
-    {"reference": st.text(max_size=5), "name": st.just("")},  # never valid: nothing is to change
+    {"reference": st.text(max_size=5), "name": st.just("")},  # never valid, so that nothing changes
     optional={
         name: _JSON
         | st.lists(st.fixed_dictionaries({}, optional={"source": st.text(), "name": _JSON}))
@@ -109,7 +109,7 @@ _CALLS = st.one_of(
     ),
     st.text().map(lambda t: ("query($v: String) { processes(after: $v) { nodes { id } } }", t)),
     st.text().map(lambda t: ("query($v: ID!) { node(id: $v) { id } }", t)),
-).map(lambda found: {"query": found[0], "variables": {"v": found[1]}})
+).map(lambda call: {"query": call[0], "variables": {"v": call[1]}})
 _BODIES = st.one_of(
     st.binary(max_size=200),
     _JSON.map(lambda value: json.dumps(value).encode()),
@@ -120,7 +120,7 @@ _BODIES = st.one_of(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=_BODIES)
-async def test_whatever_comes_is_no_fault_of_the_server(shared: Gateway, body: bytes) -> None:
+async def test_random_bodies_cause_no_server_error(shared: Gateway, body: bytes) -> None:
     reply = await post(shared, body)
     assert reply.status in (200, 400)
     answer = reply.json
@@ -132,8 +132,8 @@ async def test_whatever_comes_is_no_fault_of_the_server(shared: Gateway, body: b
 # Time --------------------------------------------------------------------------------------------
 
 
-async def test_nothing_of_this_holds_up_the_others_for_long(hostile: Gateway) -> None:
-    """Logs what held up the event loop longest. How long that is depends on the machine."""
+async def test_the_longest_blocks_of_the_event_loop_are_logged(hostile: Gateway) -> None:
+    """Log the requests that blocked the event loop longest. The times depend on the machine."""
     longest: list[tuple[float, str]] = []
     token = await hostile.token()
     for name, body in _measured():

@@ -1,4 +1,4 @@
-"""Connections: pipelining, slow clients, clients that go away, and bytes that are not HTTP."""
+"""Test connections: pipelining, slow clients, lost clients, and bytes that are not HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.gateway.http.wire import COUNT, head, raw
 
 @pytest.fixture(scope="module")
 async def gateway(empty_gateway: Gateway) -> Gateway:
-    """One gateway for all tests of this module, which change nothing."""
+    """A gateway that the tests of this module share, because they change nothing."""
     return empty_gateway
 
 
@@ -29,7 +29,7 @@ async def gateway(empty_gateway: Gateway) -> Gateway:
 
 async def test_requests_on_one_connection_are_answered_in_order(gateway: Gateway) -> None:
     paths = ["/processes", "/process/7", "/espaces", "/nonsense", "/health"]
-    # All at once, before any answer.
+    # All requests are sent before the first response.
     sent = b"".join([await head(gateway, "GET", path) for path in paths])
     sent += await head(gateway, "HEAD", "/process", "Connection: close")
     answers = (await raw(gateway, sent)).split(b"HTTP/1.1 ")[1:]
@@ -42,7 +42,7 @@ async def test_requests_on_one_connection_are_answered_in_order(gateway: Gateway
 
 @pytest.fixture(scope="module")
 async def large(postgres: str, template: str) -> AsyncIterator[Gateway]:
-    """A gateway with so many processes that a list of them is some megabytes long."""
+    """A gateway with so many processes that a list of them has several megabytes."""
     async with database_copy(postgres, template) as url:
         database = await Database.connect(url, pool_max=4)
         await generate(database, 3000)
@@ -51,14 +51,14 @@ async def large(postgres: str, template: str) -> AsyncIterator[Gateway]:
         await database.close()
 
 
-async def test_a_client_that_goes_away_in_the_middle(
+async def test_a_client_that_disconnects_is_not_logged(
     large: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway = large
-    at = urlsplit(gateway.url)
-    address = (at.hostname, at.port)
+    url = urlsplit(gateway.url)
+    address = (url.hostname, url.port)
     caplog.set_level(logging.WARNING)
-    reset = struct.pack("ii", 1, 0)  # do not say goodbye
+    reset = struct.pack("ii", 1, 0)  # close the connection with a reset
     for sent, read in (
         (await head(gateway, "GET", "/process"), 10_000),
         (await head(gateway, "GET", "/process"), 0),
@@ -79,17 +79,17 @@ async def test_a_client_that_goes_away_in_the_middle(
     assert (await gateway.call("GET", "/processes")).status == 200
 
 
-async def test_slow_clients_keep_nobody_waiting(large: Gateway) -> None:
+async def test_slow_clients_do_not_delay_others(large: Gateway) -> None:
     gateway = large
-    at = urlsplit(gateway.url)
+    url = urlsplit(gateway.url)
     body = json.dumps(COUNT).encode()
     request = await head(
         gateway, "POST", "/graphql", f"Content-Length: {len(body)}", "Connection: close"
     )
-    asked = await head(gateway, "GET", "/process", "Connection: close")
+    list_request = await head(gateway, "GET", "/process", "Connection: close")
 
     async def writes_slowly() -> bytes:
-        reader, writer = await asyncio.open_connection(at.hostname, at.port)
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
         for byte in request + body:
             writer.write(bytes([byte]))
             await asyncio.sleep(0.001)
@@ -98,8 +98,8 @@ async def test_slow_clients_keep_nobody_waiting(large: Gateway) -> None:
         return answer
 
     async def reads_slowly() -> bytes:
-        reader, writer = await asyncio.open_connection(at.hostname, at.port, limit=4096)
-        writer.write(asked)
+        reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=4096)
+        writer.write(list_request)
         answer = b""
         while chunk := await reader.read(100_000):
             answer += chunk
@@ -116,8 +116,8 @@ async def test_slow_clients_keep_nobody_waiting(large: Gateway) -> None:
     assert quick > 20
     written, read = [task.result() for task in slow]
     assert written.endswith(b'{"data":{"processes":{"totalCount":3000}}}')
-    whole = read.partition(b"\r\n\r\n")[2]
-    assert len(json.loads(whole)["data"]) == 3000
+    body = read.partition(b"\r\n\r\n")[2]
+    assert len(json.loads(body)["data"]) == 3000
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ async def test_slow_clients_keep_nobody_waiting(large: Gateway) -> None:
         b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Length: many\r\n\r\n",
         b"GET /process HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
         b"POST /process HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # somebody speaks TLS
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS handshake
     ],
 )
-async def test_what_is_not_http(
+async def test_invalid_http_is_rejected(
     gateway: Gateway, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -142,7 +142,7 @@ async def test_what_is_not_http(
     assert caplog.messages == []
 
 
-async def test_a_large_answer_arrives_whole(gateway: Gateway) -> None:
+async def test_a_large_response_is_complete(gateway: Gateway) -> None:
     await generate(gateway.database, 2000)
     query = {
         "query": "{ processes(first: 100) { %s } }"
@@ -165,7 +165,7 @@ async def test_a_large_answer_arrives_whole(gateway: Gateway) -> None:
     "/process/%00 /process/%FF /process/%zz /process/1%2F2 /processes/%00 /%00 /processes/-1"
     f" /process/{'9' * 5000} /process/?{'a=' * 1000} /process/../process".split(),
 )
-async def test_odd_paths(gateway: Gateway, path: str) -> None:
+async def test_unusual_paths_cause_no_server_error(gateway: Gateway, path: str) -> None:
     sent = await head(gateway, "GET", path, "Connection: close")
     answer = await raw(gateway, sent)
     assert answer[:12] in (b"HTTP/1.1 404", b"HTTP/1.1 200", b"HTTP/1.1 405")

@@ -1,4 +1,4 @@
-"""HTTP: what all answers have in common, GraphQL over HTTP, the base path."""
+"""Test HTTP: headers of all responses, GraphQL over HTTP, and the base path."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.gateway.http.wire import COUNT, GRAPHQL_JSON, JSON, NEW, code
 
 @pytest.fixture(scope="module")
 async def gateway(empty_gateway: Gateway) -> Gateway:
-    """One gateway for all tests of this module, which change nothing."""
+    """A gateway that the tests of this module share, because they change nothing."""
     return empty_gateway
 
 
-# What answers have in common ---------------------------------------------------------------------
+# Headers -----------------------------------------------------------------------------------------
 
-ASKED: list[tuple[str, str, Any, str | None, int]] = [
+REQUESTS: list[tuple[str, str, Any, str | None, int]] = [
     ("POST", "/graphql", COUNT, "admin", 200),
     ("POST", "/graphql", COUNT, None, 401),
     ("POST", "/graphql", b"{", "admin", 400),
@@ -38,24 +38,24 @@ ASKED: list[tuple[str, str, Any, str | None, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "body", "profile", "status"), ASKED)
-async def test_answers_of_the_apis(
+@pytest.mark.parametrize(("method", "path", "body", "profile", "status"), REQUESTS)
+async def test_responses_of_the_apis_share_their_headers(
     gateway: Gateway, method: str, path: str, body: Any, profile: str | None, status: int
 ) -> None:
     reply = await gateway.call(method, path, body, profile=profile)
     assert reply.status == status
-    kept = dict(reply.headers)
-    assert kept.pop("Content-Type") == JSON
-    assert kept.pop("Content-Length") == str(len(reply.body))
-    assert kept.pop("Cache-Control") == "private, no-store"
-    assert kept.pop("Server") == "process-gateway"
-    assert kept.pop("Date")
+    headers = dict(reply.headers)
+    assert headers.pop("Content-Type") == JSON
+    assert headers.pop("Content-Length") == str(len(reply.body))
+    assert headers.pop("Cache-Control") == "private, no-store"
+    assert headers.pop("Server") == "process-gateway"
+    assert headers.pop("Date")
     expected = {405: {"Allow"}, 401: {"WWW-Authenticate"}}.get(status, set())
-    assert kept.keys() == expected
+    assert headers.keys() == expected
     assert reply.json is not None
 
 
-async def test_an_answer_without_a_body(gateway: Gateway) -> None:
+async def test_a_response_without_a_body_has_no_content_type(gateway: Gateway) -> None:
     reply = await gateway.call("PUT", "/processes", {"processes": []})
     assert (reply.status, reply.body) == (200, b"")
     assert reply.headers["Content-Length"] == "0"
@@ -77,7 +77,9 @@ async def test_an_answer_without_a_body(gateway: Gateway) -> None:
         ("/health/ready", JSON),
     ],
 )
-async def test_what_needs_no_token(gateway: Gateway, path: str, content_type: str) -> None:
+async def test_public_paths_require_no_token(
+    gateway: Gateway, path: str, content_type: str
+) -> None:
     reply = await gateway.call("GET", path, profile=None)
     assert (reply.status, reply.headers["Content-Type"]) == (200, content_type)
     assert reply.headers["Server"] == "process-gateway"
@@ -96,7 +98,7 @@ async def test_what_needs_no_token(gateway: Gateway, path: str, content_type: st
         "/static/swagger-ui/..%2f__init__.py",
     ],
 )
-async def test_unknown_paths(gateway: Gateway, path: str) -> None:
+async def test_unknown_paths_are_not_found(gateway: Gateway, path: str) -> None:
     reply = await gateway.call("GET", path)
     assert (reply.status, reply.headers["Content-Type"]) == (404, JSON)
     assert reply.json == {"error": "Not Found"}
@@ -114,7 +116,7 @@ async def test_unknown_paths(gateway: Gateway, path: str) -> None:
         ("POST", "/processes", {"GET", "HEAD", "PUT"}),
     ],
 )
-async def test_methods_that_a_path_does_not_take(
+async def test_a_rejected_method_lists_the_allowed_ones(
     gateway: Gateway, method: str, path: str, allowed: set[str]
 ) -> None:
     reply = await gateway.call(method, path)
@@ -123,7 +125,7 @@ async def test_methods_that_a_path_does_not_take(
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
-async def test_a_wrong_method_is_answered_in_the_form_of_graphql(
+async def test_a_rejected_method_of_graphql_returns_a_graphql_error(
     gateway: Gateway, method: str
 ) -> None:
     for path in ("/graphql", "/graphql/"):
@@ -141,7 +143,7 @@ async def test_a_wrong_method_is_answered_in_the_form_of_graphql(
     "/ /docs /health /health/ready /openapi/process.json /process /processes /process/1 /espaces"
     f" /nonsense /graphql?query={quote(COUNT['query'])}".split(),
 )
-async def test_head_is_get_without_the_body(gateway: Gateway, path: str) -> None:
+async def test_head_returns_the_headers_of_get(gateway: Gateway, path: str) -> None:
     get, head = [await gateway.call(method, path) for method in ("GET", "HEAD")]
     assert head.body == b""
     assert head.status == get.status
@@ -163,18 +165,18 @@ async def test_head_is_get_without_the_body(gateway: Gateway, path: str) -> None
         ("application/graphql-response+json, application/json;q=0.9", GRAPHQL_JSON),
     ],
 )
-async def test_media_types_of_graphql(
+async def test_the_content_type_of_graphql_follows_the_accept_header(
     gateway: Gateway, accept: str | None, content_type: str
 ) -> None:
     headers = {} if accept is None else {"Accept": accept}
     for body, status in ((COUNT, 200), ({"query": "{"}, 400), (b"\xff", 400)):
         reply = await gateway.call("POST", "/graphql", body, headers=headers)
         assert (reply.status, reply.headers["Content-Type"]) == (status, content_type)
-    refused = await gateway.call("POST", "/graphql", COUNT, headers=headers, profile=None)
-    assert (refused.status, refused.headers["Content-Type"]) == (401, content_type)
+    rejected = await gateway.call("POST", "/graphql", COUNT, headers=headers, profile=None)
+    assert (rejected.status, rejected.headers["Content-Type"]) == (401, content_type)
 
 
-async def test_graphql_by_get(gateway: Gateway) -> None:
+async def test_queries_are_accepted_by_get(gateway: Gateway) -> None:
     query = quote(
         "query A($n: Int!) { processes(first: $n) { totalCount } } query B { __typename }"
     )
@@ -182,7 +184,7 @@ async def test_graphql_by_get(gateway: Gateway) -> None:
     reply = await gateway.call("GET", path)
     assert reply.json == {"data": {"processes": {"totalCount": 0}}}
 
-    wrong = {
+    invalid = {
         "/graphql": "query",
         "/graphql?query=": "Syntax Error",
         f"/graphql?query={query}": "operationName",
@@ -190,20 +192,20 @@ async def test_graphql_by_get(gateway: Gateway) -> None:
         f"/graphql?query={query}&operationName=A&variables=1": "variables",
         f"/graphql?query={query}&operationName=A&variables=%FF": "",
     }
-    for path, named in wrong.items():
+    for path, named in invalid.items():
         reply = await gateway.call("GET", path)
         assert (reply.status, code(reply)) == (400, "BAD_USER_INPUT"), path
         assert named in reply.json["errors"][0]["message"]
 
 
-async def test_graphql_with_a_slash_at_the_end(gateway: Gateway) -> None:
+async def test_graphql_accepts_a_trailing_slash(gateway: Gateway) -> None:
     expected = {"data": {"processes": {"totalCount": 0}}}
     assert (await gateway.call("POST", "/graphql/", COUNT)).json == expected
     query = f"/graphql/?query={quote(COUNT['query'])}"
     assert (await gateway.call("GET", query)).json == expected
     assert (await gateway.call("HEAD", query)).headers["Content-Length"] == "39"
-    refused = await gateway.call("POST", "/graphql/", COUNT, profile=None)
-    assert (refused.status, code(refused)) == (401, "UNAUTHENTICATED")
+    rejected = await gateway.call("POST", "/graphql/", COUNT, profile=None)
+    assert (rejected.status, code(rejected)) == (401, "UNAUTHENTICATED")
     look = {"Accept": "text/html"}
     pages = [
         await gateway.call("GET", path, headers=look, profile=None)
@@ -213,7 +215,7 @@ async def test_graphql_with_a_slash_at_the_end(gateway: Gateway) -> None:
     assert b"GraphiQL" in pages[1].body
 
 
-async def test_a_missing_token_is_called_the_same_everywhere(gateway: Gateway) -> None:
+async def test_every_api_reports_a_missing_token_alike(gateway: Gateway) -> None:
     bodies = [
         (await gateway.call(method, path, body, profile=None)).body.decode()
         for method, path, body in (
@@ -229,21 +231,21 @@ async def test_a_missing_token_is_called_the_same_everywhere(gateway: Gateway) -
         assert "there is no token; send it as 'Authorization: Bearer <token>'" in body
 
 
-async def test_a_mutation_is_not_for_get(gateway: Gateway) -> None:
+async def test_a_mutation_by_get_is_rejected(gateway: Gateway) -> None:
     mutation = 'mutation { deleteProcess(id: "x") { __typename } }'
     reply = await gateway.call("GET", f"/graphql?query={quote(mutation)}")
     assert (reply.status, reply.headers["Allow"]) == (405, "POST")
     assert code(reply) == "BAD_USER_INPUT"
 
 
-async def test_a_browser_gets_graphiql_only_to_look_at(
+async def test_a_browser_gets_graphiql_without_a_query(
     gateway: Gateway, start_gateway: StartGateway
 ) -> None:
     look = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     page = await gateway.call("GET", "/graphql", headers=look, profile=None)
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    asked = f"/graphql?query={quote(COUNT['query'])}"
-    reply = await gateway.call("GET", asked, headers=look)
+    path = f"/graphql?query={quote(COUNT['query'])}"
+    reply = await gateway.call("GET", path, headers=look)
     assert reply.json == {"data": {"processes": {"totalCount": 0}}}
     async with start_gateway(graphiql=False) as bare:
         assert code(await bare.call("GET", "/graphql", headers=look)) == "BAD_USER_INPUT"
@@ -253,7 +255,7 @@ async def test_a_browser_gets_graphiql_only_to_look_at(
 # Base path, always-200 ---------------------------------------------------------------------------
 
 
-async def test_the_base_path(start_gateway: StartGateway) -> None:
+async def test_the_base_path_prefixes_the_dialects(start_gateway: StartGateway) -> None:
     async with start_gateway(rest_base_path="/api/v1") as gateway:
         for base in ("", "/api/v1"):
             assert (await gateway.call("GET", f"{base}/process")).json["code"] == "ok"
@@ -268,9 +270,9 @@ async def test_the_base_path(start_gateway: StartGateway) -> None:
         assert {server["url"] for server in document["servers"]} >= {"/api/v1"}
 
 
-async def test_always_200(start_gateway: StartGateway) -> None:
+async def test_errors_can_have_status_200(start_gateway: StartGateway) -> None:
     async with start_gateway(process_dialect_status="always-200") as gateway:
-        for method, path, body, profile, _ in ASKED:
+        for method, path, body, profile, _ in REQUESTS:
             reply = await gateway.call(method, path, body, profile=profile)
             if path.split("/")[1] == "process":
                 assert reply.status == 200

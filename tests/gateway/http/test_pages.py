@@ -1,4 +1,4 @@
-"""The pages for people, in a real browser: they work, and they ask no other host for anything."""
+"""Test the HTML pages in a real browser: they work, and load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.conftest import Gateway, StartGateway
 from tests.gateway.programs import require_program
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
-"""A folder to leave pictures in, for people to look at."""
+"""The folder that screenshots are saved in."""
 
 
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium, kept from calling anybody of its own accord."""
-    found = require_program("chromium")
+    """Chromium, without background requests."""
+    path = require_program("chromium")
     quiet = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(
-            executable_path=found,
+            executable_path=path,
             args=[f"--{name}" for name in f"{quiet} disable-component-update disable-sync".split()],
         )
         yield started
@@ -34,7 +34,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @dataclass
 class Tab:
-    """A page of the gateway in the browser, and what happened on it."""
+    """A page of the gateway in the browser, with its requests and errors."""
 
     page: Page
     url: str
@@ -42,18 +42,18 @@ class Tab:
     complaints: list[str] = field(default_factory=list)
 
     async def open(self, path: str) -> None:
-        """Go to a path and wait until nothing more is loaded."""
+        """Open a path, and wait until all requests have finished."""
         await self.page.goto(f"{self.url}{path}", wait_until="networkidle")
 
     async def picture(self, name: str) -> None:
-        """Take a picture, where somebody wants any."""
+        """Save a screenshot, if a folder for them is set."""
         if SCREENSHOTS:
             await self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
 
 @pytest.fixture
 async def tab(browser: Browser, gateway: Gateway) -> AsyncIterator[Tab]:
-    """A new tab; in the end it is judged by what it asked for and what the browser said of it."""
+    """A new tab. At the end, its requests and the messages of the browser are checked."""
     await load_home(gateway.database)
     page = await browser.new_page(viewport={"width": 1280, "height": 900})
     opened = Tab(page, gateway.url)
@@ -74,7 +74,7 @@ async def tab(browser: Browser, gateway: Gateway) -> AsyncIterator[Tab]:
     assert opened.complaints == []
 
 
-async def test_the_entry_page_leads_everywhere(tab: Tab, gateway: Gateway) -> None:
+async def test_the_entry_page_links_to_every_page(tab: Tab, gateway: Gateway) -> None:
     await tab.open("/")
     await tab.picture("index")
     await expect(tab.page.get_by_role("heading", name="Process gateway")).to_be_visible()
@@ -85,14 +85,14 @@ async def test_the_entry_page_leads_everywhere(tab: Tab, gateway: Gateway) -> No
         assert (await gateway.call("GET", path, headers=look, profile=None)).status == 200
 
 
-async def test_the_documentation_of_both_dialects(tab: Tab, gateway: Gateway) -> None:
+async def test_the_documentation_of_both_dialects_works(tab: Tab, gateway: Gateway) -> None:
     await tab.open("/docs")
     operations = tab.page.locator(".opblock")
     await expect(operations).to_have_count(13)
     await tab.picture("docs-process")
     await expect(tab.page.locator(".info .title")).to_contain_text("The /process dialect")
 
-    # Authorise, and try out the reading of a process.
+    # Authorize, and try out reading a process.
     await tab.page.get_by_role("button", name="Authorize").first.click()
     await tab.page.locator(".auth-container input").first.fill(await gateway.token())
     await tab.page.locator(".auth-container button.authorize").first.click()
@@ -109,7 +109,7 @@ async def test_the_documentation_of_both_dialects(tab: Tab, gateway: Gateway) ->
     await answer.scroll_into_view_if_needed()
     await tab.picture("docs-tried")
 
-    # The other dialect is chosen at the top; the token goes for it as well.
+    # The other dialect is selected at the top, and uses the same token.
     await tab.page.locator("#select").select_option(label="/processes dialect")
     await expect(operations).to_have_count(3)
     await tab.picture("docs-processes")
@@ -148,7 +148,7 @@ async def test_graphiql_shows_how_to_get_a_token_of_this_gateway(
         assert "sesame" not in page.body.decode()
 
 
-async def test_graphiql(tab: Tab, gateway: Gateway) -> None:
+async def test_graphiql_runs_a_query_and_shows_the_schema(tab: Tab, gateway: Gateway) -> None:
     await tab.open("/graphql")
     await expect(tab.page.locator(".graphiql-container")).to_be_visible()
     await expect(tab.page.locator(".hint")).to_contain_text("token --profile admin --data-dir /")
@@ -166,7 +166,7 @@ async def test_graphiql(tab: Tab, gateway: Gateway) -> None:
     await expect(explorer).to_contain_text("processes")
     await tab.picture("graphiql-schema")
 
-    # The token is still there when the page is opened anew, and the query works as it is.
+    # The token is kept when the page is reopened, and the default query works.
     await tab.open("/graphql")
     await tab.page.get_by_role("button", name="Execute query").click()
     await expect(answer).to_contain_text('"totalCount"')

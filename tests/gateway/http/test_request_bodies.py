@@ -1,4 +1,4 @@
-"""Request bodies: their type, their size, their encoding, and how they arrive."""
+"""Test request bodies: type, size, encoding, and transfer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.gateway.http.wire import COUNT, NEW, code, first, head, raw
 
 @pytest.fixture(scope="module")
 async def gateway(empty_gateway: Gateway) -> Gateway:
-    """One gateway for all tests of this module, which change nothing."""
+    """A gateway that the tests of this module share, because they change nothing."""
     return empty_gateway
 
 
 # Bodies ------------------------------------------------------------------------------------------
 
 
-async def test_a_body_is_json_whatever_its_type(gateway: Gateway) -> None:
+async def test_a_body_of_any_type_is_read_as_json(gateway: Gateway) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "image/png; a=b"):
         headers = {"Content-Type": content_type}
         for method, path, body in (
@@ -49,7 +49,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("content_type", "body", "message"), FORMS)
-async def test_a_form_is_told_to_send_json(
+async def test_a_form_is_rejected_with_a_request_for_json(
     gateway: Gateway, content_type: str, body: bytes, message: str
 ) -> None:
     for method, path, expected in (
@@ -61,13 +61,13 @@ async def test_a_form_is_told_to_send_json(
         reply = await gateway.call(method, path, body, headers={"Content-Type": content_type})
         assert (reply.status, code(reply)) == (400, expected)
         assert message in reply.body.decode()
-        # Without the header nothing says that it is a form.
+        # Without the header, the body is not recognized as a form.
         reply = await gateway.call(method, path, body)
         assert (reply.status, "send JSON" in reply.body.decode()) == (400, False)
 
 
-async def test_broken_json_that_is_called_a_form_is_told_where_it_breaks(gateway: Gateway) -> None:
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # as curl -d has it
+async def test_invalid_json_with_the_type_of_a_form_is_located(gateway: Gateway) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # the default of curl -d
     for path in ("/graphql", "/process"):
         reply = await gateway.call("POST", path, b' {"query": x}', headers=headers)
         assert reply.status == 400
@@ -81,7 +81,7 @@ def padded(body: Any, length: int) -> bytes:
     return text + b" " * (length - len(text))
 
 
-async def test_how_long_a_body_may_be(start_gateway: StartGateway) -> None:
+async def test_each_path_limits_the_size_of_the_body(start_gateway: StartGateway) -> None:
     async with start_gateway(max_body_bytes=1000, max_bulk_body_bytes=3000) as gateway:
         longest = {"/graphql": 1000, "/process": 1000, "/processes/1": 1000, "/processes": 3000}
         bodies = {"/graphql": COUNT, "/process": NEW, "/processes": {"processes": []}}
@@ -99,7 +99,7 @@ async def test_how_long_a_body_may_be(start_gateway: StartGateway) -> None:
             assert f"{most:,} bytes" in long.body.decode()
 
 
-async def test_a_body_that_is_too_long_is_not_waited_for(gateway: Gateway) -> None:
+async def test_a_body_over_the_limit_is_rejected_before_it_arrives(gateway: Gateway) -> None:
     announced = await head(gateway, "POST", "/graphql", "Content-Length: 10000000000")
     answer = await first(gateway, announced)
     assert (answer.status, code(answer)) == (400, "BAD_USER_INPUT")
@@ -111,7 +111,7 @@ async def test_a_body_that_is_too_long_is_not_waited_for(gateway: Gateway) -> No
     assert b"1,048,576 bytes" in answer.body
 
 
-async def test_a_chunked_body(gateway: Gateway) -> None:
+async def test_a_chunked_body_is_accepted(gateway: Gateway) -> None:
     text = json.dumps(COUNT).encode()
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in text) + b"0\r\n\r\n"
     lines = ("Transfer-Encoding: chunked", "Connection: close")
@@ -130,7 +130,7 @@ async def test_a_chunked_body(gateway: Gateway) -> None:
         ("Content-Encoding: deflate\r\nContent-Length: 8", b"nonsense"),
     ],
 )
-async def test_a_body_that_is_not_what_its_header_says(
+async def test_a_body_that_does_not_match_its_encoding_is_rejected(
     gateway: Gateway,
     caplog: pytest.LogCaptureFixture,
     path: str,
@@ -146,7 +146,7 @@ async def test_a_body_that_is_not_what_its_header_says(
     assert caplog.messages == []
 
 
-async def test_a_body_that_does_not_come_is_given_up(
+async def test_a_body_that_does_not_arrive_is_rejected(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_body, "_BODY_TIMEOUT", 0.1)
@@ -156,16 +156,16 @@ async def test_a_body_that_does_not_come_is_given_up(
     assert "no data for 0.1 s" in reply.body.decode()
 
 
-async def test_a_compressed_body_is_limited_as_it_unfolds(gateway: Gateway) -> None:
+async def test_a_compressed_body_is_limited_while_it_is_decompressed(gateway: Gateway) -> None:
     headers = {"Content-Encoding": "gzip"}
     small = gzip.compress(json.dumps(COUNT).encode())
     assert (await gateway.call("POST", "/graphql", small, headers=headers)).status == 200
     bomb = gzip.compress(b" " * 50_000_000)
-    refused = await gateway.call("POST", "/graphql", bomb, headers=headers)
-    assert (refused.status, code(refused)) == (400, "BAD_USER_INPUT")
+    rejected = await gateway.call("POST", "/graphql", bomb, headers=headers)
+    assert (rejected.status, code(rejected)) == (400, "BAD_USER_INPUT")
 
 
-async def test_a_body_that_is_held_back_is_asked_for(gateway: Gateway) -> None:
+async def test_expect_100_continue_is_answered(gateway: Gateway) -> None:
     body = json.dumps({"query": COUNT["query"]}).encode()
     more = ["Expect: 100-continue", f"Content-Length: {len(body)}", "Connection: close"]
     sent = await head(gateway, "POST", "/graphql", *more)
@@ -173,7 +173,7 @@ async def test_a_body_that_is_held_back_is_asked_for(gateway: Gateway) -> None:
     assert answers.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
 
 
-async def test_a_body_that_nobody_would_read_is_not_asked_for(gateway: Gateway) -> None:
+async def test_expect_100_continue_is_rejected_if_the_body_would_be(gateway: Gateway) -> None:
     more = ["Expect: 100-continue", f"Content-Length: {2**30}"]
     for method, path, status in (
         ("POST", "/graphql", 400),

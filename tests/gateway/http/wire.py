@@ -1,4 +1,4 @@
-"""Send raw bytes to a gateway, and read what comes back."""
+"""Send raw bytes to a gateway, and read the responses."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ NEW = {"reference": "lamp", "name": "Lamp"}
 
 
 def code(reply: Reply) -> Any:
-    """The code of an error in whichever API's form it is."""
+    """Return the error code of a response of any of the APIs."""
     body = reply.json
     return body["errors"][0]["extensions"]["code"] if "errors" in body else body["code"]
 
 
 async def raw(gateway: Gateway, *parts: bytes) -> bytes:
-    """All that comes back for these bytes, until the gateway closes the connection."""
+    """Send bytes, and return everything received until the gateway closes the connection."""
     async with sending(gateway, *parts) as reader:
         return await reader.read()
 
 
 async def first(gateway: Gateway, *parts: bytes) -> Reply:
-    """The first answer to these bytes."""
+    """Send bytes, and return the first response."""
     async with sending(gateway, *parts) as reader:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines[1:-2])
@@ -39,9 +39,9 @@ async def first(gateway: Gateway, *parts: bytes) -> Reply:
 
 @contextlib.asynccontextmanager
 async def sending(gateway: Gateway, *parts: bytes) -> AsyncIterator[asyncio.StreamReader]:
-    """What comes back for these bytes, sent so that the parts arrive one by one."""
-    at = urlsplit(gateway.url)
-    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    """Send the parts one by one, and yield a reader of the response."""
+    url = urlsplit(gateway.url)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
     try:
         for part in parts:
             writer.write(part)
@@ -53,7 +53,7 @@ async def sending(gateway: Gateway, *parts: bytes) -> AsyncIterator[asyncio.Stre
 
 
 async def head(gateway: Gateway, method: str, path: str, *more: str) -> bytes:
-    """The head of a request by an admin."""
+    """Return the request line and headers of a request by an admin."""
     token = await gateway.token()
     lines = [f"{method} {path} HTTP/1.1", "Host: gateway", f"Authorization: {token}", *more]
     return "\r\n".join([*lines, "", ""]).encode()

@@ -1,4 +1,4 @@
-"""In charge of holding gateway.embedded to its word, with real servers and real processes."""
+"""Test the embedded PostgreSQL with real servers and real processes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Member:
         )
 
     def url(self) -> str:
-        """Where its server is; waits until it has one."""
+        """Wait until the process uses a server, and return the server's URL."""
         assert self.process.stdout
         return self.process.stdout.readline().strip()
 
@@ -69,7 +69,7 @@ def member(data_dir: Path) -> Iterator[Member]:
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
-    """A new data folder, whose server does not outlive the test, failed or not."""
+    """A new data folder. Its server is stopped even if the test fails."""
     folder = tmp_path / "data"
     yield folder
     with suppress(OSError):
@@ -91,7 +91,7 @@ def postmaster(data_dir: Path) -> int:
 
 
 async def query(url: str, *statements: str) -> object:
-    """The value that the last of the statements gives."""
+    """Return the value that the last statement returns."""
     connection = await asyncpg.connect(url)
     try:
         for statement in statements:
@@ -101,7 +101,7 @@ async def query(url: str, *statements: str) -> object:
         await connection.close()
 
 
-async def test_start_and_stop(data_dir: Path) -> None:
+async def test_data_survives_a_restart(data_dir: Path) -> None:
     server = EmbeddedPostgres.start(data_dir)
     await query(server.url, "CREATE TABLE kept AS SELECT 7 AS value")
     server.stop()
@@ -113,7 +113,7 @@ async def test_start_and_stop(data_dir: Path) -> None:
     assert not accepts(server.url)
 
 
-async def test_text_is_unicode_on_any_machine(
+async def test_text_is_unicode_in_any_locale(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LC_ALL", "POSIX")
@@ -122,7 +122,7 @@ async def test_text_is_unicode_on_any_machine(
     server.stop()
 
 
-def test_the_last_one_stops_the_server(data_dir: Path) -> None:
+def test_the_last_user_stops_the_server(data_dir: Path) -> None:
     first, second = EmbeddedPostgres.start(data_dir), EmbeddedPostgres.start(data_dir)
     assert first.url == second.url
     first.stop()
@@ -143,7 +143,7 @@ def test_processes_share_a_server(data_dir: Path) -> None:
         assert not accepts(url)
 
 
-def test_the_server_stays_for_the_process_that_joined(data_dir: Path) -> None:
+def test_the_server_keeps_running_for_a_process_that_joined(data_dir: Path) -> None:
     server = EmbeddedPostgres.start(data_dir)
     with member(data_dir) as other:
         assert other.url() == server.url
@@ -153,7 +153,7 @@ def test_the_server_stays_for_the_process_that_joined(data_dir: Path) -> None:
     assert not accepts(server.url)
 
 
-def test_processes_that_start_together(data_dir: Path) -> None:
+def test_processes_that_start_together_share_a_server(data_dir: Path) -> None:
     with member(data_dir) as one, member(data_dir) as two, member(data_dir) as three:
         assert one.url() == two.url() == three.url()
         for other in (one, two):
@@ -163,7 +163,7 @@ def test_processes_that_start_together(data_dir: Path) -> None:
     assert not (data_dir / "postgres" / "postmaster.pid").exists()
 
 
-def test_a_killed_process_does_not_count(data_dir: Path) -> None:
+def test_a_killed_process_does_not_keep_the_server_running(data_dir: Path) -> None:
     server = EmbeddedPostgres.start(data_dir)
     with member(data_dir) as other:
         assert other.url() == server.url
@@ -184,7 +184,7 @@ def test_a_server_that_was_left_running_is_joined(data_dir: Path) -> None:
     assert not accepts(url)
 
 
-async def test_a_killed_server_is_replaced_at_once(data_dir: Path) -> None:
+async def test_a_killed_server_is_replaced(data_dir: Path) -> None:
     server = EmbeddedPostgres.start(data_dir)
     await query(server.url, "CREATE TABLE kept AS SELECT 7 AS value")
     for _ in range(2):
@@ -198,7 +198,7 @@ async def test_a_killed_server_is_replaced_at_once(data_dir: Path) -> None:
     assert not accepts(server.url)
 
 
-def test_a_killed_server_can_be_left(data_dir: Path) -> None:
+def test_stopping_after_the_server_was_killed_succeeds(data_dir: Path) -> None:
     server = EmbeddedPostgres.start(data_dir)
     os.kill(postmaster(data_dir), signal.SIGKILL)
     server.stop()
@@ -215,7 +215,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_server(data_dir: Path) -> Non
     assert not accepts(url)
 
 
-def test_a_cluster_that_was_not_finished_is_made_anew(data_dir: Path) -> None:
+def test_an_unfinished_cluster_is_created_again(data_dir: Path) -> None:
     unfinished = data_dir / "postgres.new"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
@@ -225,7 +225,7 @@ def test_a_cluster_that_was_not_finished_is_made_anew(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["my, own 'home' ünd more", "deep" * 40])
-async def test_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+async def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     server = EmbeddedPostgres.start(tmp_path / name)
     assert await query(server.url, "SELECT 7") == 7
     sockets = Path(parse_qs(urlsplit(server.url).query)["host"][0])
@@ -233,7 +233,9 @@ async def test_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     assert not sockets.exists()
 
 
-def test_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_is_resolved_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     server = EmbeddedPostgres.start(Path("new/data"))
     monkeypatch.chdir("/")
@@ -252,7 +254,7 @@ async def test_variables_for_other_servers_are_ignored(
     server.stop()
 
 
-async def test_nobody_else_gets_in(data_dir: Path) -> None:
+async def test_other_users_cannot_connect(data_dir: Path) -> None:
     server = EmbeddedPostgres.start(data_dir)
     assert await query(server.url, "SHOW listen_addresses") == ""
     mode = (data_dir / "postgres" / ".s.PGSQL.5432").stat().st_mode
@@ -261,7 +263,7 @@ async def test_nobody_else_gets_in(data_dir: Path) -> None:
     server.stop()
 
 
-def test_a_server_that_cannot_start(data_dir: Path) -> None:
+def test_a_server_that_cannot_start_is_reported(data_dir: Path) -> None:
     EmbeddedPostgres.start(data_dir).stop()
     version = data_dir / "postgres" / "PG_VERSION"
     version.write_text("9.6\n")
@@ -273,19 +275,19 @@ def test_a_server_that_cannot_start(data_dir: Path) -> None:
     EmbeddedPostgres.start(data_dir).stop()
 
 
-def test_whether_a_folder_has_a_cluster(data_dir: Path) -> None:
+def test_exists_reports_whether_a_folder_has_a_cluster(data_dir: Path) -> None:
     assert not EmbeddedPostgres.exists(data_dir)
     assert not data_dir.exists()
     EmbeddedPostgres.start(data_dir).stop()
     assert EmbeddedPostgres.exists(data_dir)
 
 
-def test_a_folder_that_is_a_file(data_dir: Path) -> None:
+def test_a_folder_that_is_a_file_is_rejected(data_dir: Path) -> None:
     data_dir.touch()
     with pytest.raises(FileExistsError):
         EmbeddedPostgres.start(data_dir)
 
 
-def test_binaries() -> None:
+def test_the_binaries_are_installed() -> None:
     for name in ("postgres", "pg_ctl", "initdb", "pg_basebackup"):
         assert os.access(binaries() / name, os.X_OK)

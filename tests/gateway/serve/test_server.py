@@ -1,4 +1,4 @@
-"""``process-gateway serve`` starts, shares, stops and survives as it should, in real processes."""
+"""Test ``process-gateway serve`` in real processes: starting, stopping, and recovering."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _kill_postmaster(data_dir: Path) -> None:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder with the demo home, whose server does not run between tests."""
+    """A data folder with the demo home. No server runs on it between tests."""
     folder = tmp_path_factory.mktemp("server") / "data"
     assert run("demo", "--data-dir", folder).returncode == 0
     yield folder
@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
-    """A data folder that is yet to be made."""
+    """A data folder that does not exist yet."""
     folder = tmp_path / "data"
     yield folder
     _kill_postmaster(folder)
@@ -68,13 +68,13 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def admin(home: Path) -> str:
-    """An admin's token for ``home``."""
+    """A token for ``home`` with the profile admin."""
     return run("token", "--profile", "admin", "--data-dir", home).stdout.strip()
 
 
 @contextlib.asynccontextmanager
 async def locked_processes(data_dir: Path) -> AsyncIterator[None]:
-    """Nobody can read processes meanwhile: a request for them waits."""
+    """Lock the table of processes, so that requests that read it wait."""
     lines = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
     connection = await asyncpg.connect(
         host=lines[4], port=int(lines[3]), user="postgres", database="postgres"
@@ -91,7 +91,7 @@ async def locked_processes(data_dir: Path) -> AsyncIterator[None]:
 
 
 def _first_look_of_the_readme() -> dict[str, list[str]]:
-    """The code blocks of README.md that a reader sees first, by their language."""
+    """Return the code blocks of the first section of README.md, by language."""
     text = README.read_text(encoding="utf-8")
     section = text.partition("## A first look")[2].partition("\n## ")[0]
     blocks: dict[str, list[str]] = {}
@@ -100,7 +100,7 @@ def _first_look_of_the_readme() -> dict[str, list[str]]:
     return blocks
 
 
-def test_the_first_start_says_all_that_one_needs(data_dir: Path) -> None:
+def test_the_first_start_prints_what_the_readme_shows(data_dir: Path) -> None:
     with serving("--demo", "--data-dir", data_dir) as server:
         server.ready()
         for path in ("/graphql", "/process", "/processes", "/docs", "/health"):
@@ -108,7 +108,7 @@ def test_the_first_start_says_all_that_one_needs(data_dir: Path) -> None:
         for path in ("/health", "/health/ready"):
             assert server.get(path)[0] == 200
 
-        # README.md shows what is printed, and what the printed commands answer.
+        # README.md shows the output, and the responses to the printed commands.
         shown = server.output.replace(server.url, "http://127.0.0.1:8080")
         printed, token, commands = re.split(r"^  TOKEN=(\S+)\n\n", shown, flags=re.MULTILINE)
         blocks = _first_look_of_the_readme()
@@ -129,25 +129,25 @@ def test_the_first_start_says_all_that_one_needs(data_dir: Path) -> None:
 
         secret = data_dir / "token-secret"
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-        made = secret.read_text()
+        content = secret.read_text()
         server.stop()
     assert not postmaster(data_dir)
     with serving("--demo", "--data-dir", data_dir) as server:
         seconds = server.ready()
-        assert secret.read_text() == made
+        assert secret.read_text() == content
         assert server.get("/processes", token)[0] == 200
         server.stop()
-    # On a machine that has time for it: where others want the processors too, it is to wait longer.
+    # A busy machine gets more time.
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert seconds < 4 * busy, f"the second start took {seconds:.1f} s"
 
 
-def test_two_on_one_data_folder_share_its_postgresql(home: Path, admin: str) -> None:
+def test_two_servers_on_one_data_folder_share_its_postgresql(home: Path, admin: str) -> None:
     with serving("--data-dir", home) as first, serving("--data-dir", home) as second:
         first.ready()
         second.ready()
         shared = postmaster(home)
-        # Nobody asked for the demo: a token is not given away.
+        # Without --demo, no token is printed.
         assert "TOKEN" not in first.output
         answers = [server.get("/processes", admin) for server in (first, second)]
         assert answers[0] == answers[1]
@@ -170,8 +170,10 @@ async def test_a_request_in_flight_is_finished(how: str, home: Path, admin: str)
             waiting = asyncio.create_task(asyncio.to_thread(server.get, "/process", admin))
             await asyncio.sleep(0.3)
             STOPS[how](server)
-            # Nobody new is let in.
-            await asyncio.to_thread(until, lambda: _refuses(server.url), "the end of listening", 5)
+            # New connections are rejected.
+            await asyncio.to_thread(
+                until, lambda: _rejects_connections(server.url), "the end of listening", 5
+            )
             await asyncio.sleep(0.3)
             assert server.process.poll() is None
             assert not waiting.done()
@@ -183,15 +185,17 @@ async def test_a_request_in_flight_is_finished(how: str, home: Path, admin: str)
     assert "Traceback" not in server.log
 
 
-def _refuses(url: str) -> bool:
+def _rejects_connections(url: str) -> bool:
     try:
         fetch(f"{url}/health")
-    except OSError:  # refused, or reset where it just stood in the queue
+    except OSError:  # refused, or reset while it was in the queue
         return True
     return False
 
 
-async def test_a_request_that_takes_too_long_is_given_up(home: Path, admin: str) -> None:
+async def test_a_request_longer_than_the_grace_period_is_interrupted(
+    home: Path, admin: str
+) -> None:
     with serving("--data-dir", home, GATEWAY_SHUTDOWN_GRACE="0.5") as server:
         await asyncio.to_thread(server.ready)
         async with locked_processes(home):
@@ -199,7 +203,7 @@ async def test_a_request_that_takes_too_long_is_given_up(home: Path, admin: str)
             await asyncio.sleep(0.3)
             stopped_at = time.monotonic()
             server.process.terminate()
-            with pytest.raises(OSError):  # noqa: PT011 - whichever way the connection ends
+            with pytest.raises(OSError):  # noqa: PT011 - the connection may end in several ways
                 await waiting
             assert time.monotonic() - stopped_at < 4
         assert await asyncio.to_thread(server.ended) == 0
@@ -207,13 +211,13 @@ async def test_a_request_that_takes_too_long_is_given_up(home: Path, admin: str)
 
 
 MOMENTS: dict[str, Callable[[Path], object]] = {
-    "while the cluster is made": lambda data_dir: (data_dir / "postgres.new").exists(),
+    "while the cluster is created": lambda data_dir: (data_dir / "postgres.new").exists(),
     "while PostgreSQL starts": lambda data_dir: (data_dir / "postgres/postmaster.pid").exists(),
 }
 
 
 @pytest.mark.parametrize(("moment", "how"), list(zip(MOMENTS, STOPS, strict=True)))
-def test_stopped_while_starting(how: str, moment: str, data_dir: Path) -> None:
+def test_a_server_can_be_stopped_while_it_starts(how: str, moment: str, data_dir: Path) -> None:
     with serving("--data-dir", data_dir) as server:
         until(lambda: MOMENTS[moment](data_dir) or server.process.poll() is not None, "the moment")
         STOPS[how](server)
@@ -221,11 +225,11 @@ def test_stopped_while_starting(how: str, moment: str, data_dir: Path) -> None:
         assert not postmaster(data_dir)
         assert server.output == ""
         assert "Traceback" not in server.log
-    # Nothing half done is left that a next start would stumble over.
+    # The next start succeeds.
     EmbeddedPostgres.start(data_dir).stop()
 
 
-def test_killed(home: Path, admin: str) -> None:
+def test_a_server_starts_after_it_was_killed(home: Path, admin: str) -> None:
     with serving("--data-dir", home) as server:
         server.ready()
         server.process.kill()
@@ -237,7 +241,7 @@ def test_killed(home: Path, admin: str) -> None:
         assert postmaster(home) == left
         assert server.get("/processes", admin)[0] == 200
         server.process.kill()
-        os.kill(left, signal.SIGKILL)  # and now all of it at once
+        os.kill(left, signal.SIGKILL)  # PostgreSQL is killed as well
     with serving("--data-dir", home) as server:
         server.ready()
         assert server.get("/processes", admin)[0] == 200
@@ -249,20 +253,20 @@ def test_killed(home: Path, admin: str) -> None:
 
 
 def _workers(server: Server) -> list[int]:
-    found = children(server.process.pid).items()
-    return [process for process, command in found if "gateway.serve.workers" in command]
+    processes = children(server.process.pid).items()
+    return [process for process, command in processes if "gateway.serve.workers" in command]
 
 
 def _runs(process: int) -> bool:
     return Path(f"/proc/{process}").exists()
 
 
-async def test_workers_finish_their_requests_too(home: Path, admin: str) -> None:
+async def test_workers_finish_their_requests(home: Path, admin: str) -> None:
     with serving("--data-dir", home, "--workers", "2") as server:
         await asyncio.to_thread(server.ready)
         (worker,) = _workers(server)
         async with locked_processes(home):
-            # Enough for both to get some of them.
+            # Enough requests that each process gets some.
             waiting = [
                 asyncio.create_task(asyncio.to_thread(server.get, "/processes", admin))
                 for _ in range(8)
@@ -277,18 +281,18 @@ async def test_workers_finish_their_requests_too(home: Path, admin: str) -> None
     assert not postmaster(home)
 
 
-# A database in trouble ---------------------------------------------------------------------------
+# Database failures -------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def external(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A PostgreSQL of this module's own."""
+    """A PostgreSQL server that only this module uses."""
     with own_postgres(tmp_path_factory.mktemp("external")) as server:
         yield server
 
 
 def _codes(server: Server, token: str) -> tuple[Any, ...]:
-    """The status and the code with which each API answers a read."""
+    """Return the status and the code of a read through each API."""
     graphql, answer = fetch(f"{server.url}/graphql", token, QUERY)
     process, envelope = server.get("/process", token)
     processes, list_ = server.get("/processes", token)
@@ -304,7 +308,7 @@ WELL = (200, "ok", 200, "ok", 200, "ok")
 UNAVAILABLE = (503, "DATABASE_UNAVAILABLE", 503, "unavailable", 503, 1006)
 
 
-def test_the_database_goes_away_and_comes_back(external: Postgres) -> None:
+def test_the_server_recovers_after_the_database_restarts(external: Postgres) -> None:
     there = ("--database-url", external.url)
     secret = {"GATEWAY_TOKEN_SECRET": SECRET}
     with serving(*there, **secret) as server:
@@ -315,18 +319,18 @@ def test_the_database_goes_away_and_comes_back(external: Postgres) -> None:
         assert _codes(server, token) == UNAVAILABLE
         assert server.get("/health/ready")[0] == 503
         assert server.get("/health") == (200, {"status": "ok"})
-        # Who may not ask at all is told so nevertheless: that needs no database.
+        # An invalid token is rejected without the database.
         assert server.get("/process", "sesame")[0] == 401
         external.start()
         until(lambda: _codes(server, token) == WELL, "recovery", 5)
         assert server.get("/health/ready")[0] == 200
-        # It listens again as well.
+        # Notifications are received again.
         assert run("revoke", token, *there, variables=secret).returncode == 0
-        until(lambda: server.get("/process", token)[0] == 401, "the refusal", 2)
+        until(lambda: server.get("/process", token)[0] == 401, "the rejection", 2)
         server.stop()
 
 
-def test_the_database_hangs(external: Postgres) -> None:
+def test_the_server_recovers_after_the_database_hangs(external: Postgres) -> None:
     there = ("--database-url", external.url)
     variables = {
         "GATEWAY_TOKEN_SECRET": SECRET,
@@ -343,14 +347,14 @@ def test_the_database_hangs(external: Postgres) -> None:
             return server.get(path, token)[0], time.monotonic() - started_at
 
         with external.frozen():
-            # More clients than connections: nobody waits for those before it as well.
-            asked = [clients.submit(timed, "/process") for _ in range(10)]
+            # There are more clients than connections, but no client waits for the ones before it.
+            requests = [clients.submit(timed, "/process") for _ in range(10)]
             ready = clients.submit(timed, "/health/ready")
             alive, after = timed("/health")
             assert (alive, after < 0.5) == (200, True)
             status, after = ready.result()
             assert (status, after < 4) == (503, True)
-            answers = [answer.result() for answer in asked]
+            answers = [answer.result() for answer in requests]
             assert {status for status, _ in answers} == {503}
             assert max(seconds for _, seconds in answers) < 4
         until(lambda: _codes(server, token) == WELL, "recovery", 5)

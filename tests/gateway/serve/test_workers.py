@@ -1,4 +1,4 @@
-"""Several processes serve one port, and none of them is left behind."""
+"""Test workers: several processes serve one port, and end with the first."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.gateway.programs import Server, serving, until
 
 
 def workers(server: Server) -> list[int]:
-    """The process ids of a server's further workers."""
-    found = []
+    """Return the process IDs of the other workers of a server."""
+    processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
@@ -21,8 +21,8 @@ def workers(server: Server) -> list[int]:
             except OSError:
                 continue
             if parent == server.process.pid and b"gateway.serve.workers" in command:
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes
 
 
 def alive(process: int) -> bool:
@@ -34,7 +34,7 @@ def alive(process: int) -> bool:
 
 
 def listeners(server: Server) -> int:
-    """How many sockets listen on the server's port."""
+    """Return how many sockets listen on the port of the server."""
     port = int(server.url.rpartition(":")[2])
     rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
     listening = [row.split() for row in rows if row.split()[3] == "0A"]
@@ -74,13 +74,13 @@ def test_no_worker_outlives_the_first_process(tmp_path: Path) -> None:
         (other,) = workers(server)
         server.process.kill()
         until(lambda: not alive(other), "the end of the worker")
-    # The embedded server was left running; who joins it stops it.
+    # The embedded PostgreSQL is still running; the next server joins it and stops it.
     with serving("--data-dir", tmp_path / "data") as server:
         server.ready()
         server.stop()
 
 
-def test_a_wrong_number_of_workers_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_number_of_workers_is_rejected(tmp_path: Path) -> None:
     with serving("--data-dir", tmp_path / "data", "--workers", 0) as server:
         assert server.ended() == 1
         assert server.log.startswith("process-gateway: workers: ")

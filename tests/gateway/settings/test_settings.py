@@ -1,4 +1,4 @@
-"""In charge of holding gateway.settings to its word, and docs/settings.md to the code."""
+"""Test how settings are loaded and checked, and that docs/settings.md describes all of them."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither variables nor a gateway.toml of the machine that the tests run on."""
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove the variables of this machine, and change to an empty folder."""
     for name in list(os.environ):
         if name.startswith("GATEWAY_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
 
-def complaint(config: Path | None = None, **given: object) -> str:
+def error_message(config: Path | None = None, **options: object) -> str:
     with pytest.raises(SettingsError) as caught:
-        load_settings(config, **given)
+        load_settings(config, **options)
     line = str(caught.value)
     assert "\n" not in line
     return line
 
 
-def test_defaults() -> None:
+def test_settings_have_defaults() -> None:
     settings = load_settings()
     assert settings == Settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
     assert settings.data_dir == Path(".gateway")
 
 
-def test_settings_cannot_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1  # type: ignore[misc]
 
 
-def test_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_override_variables_and_variables_override_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     Path("gateway.toml").write_text('port = 1\nhost = "toml"\npool_max = 3\n')
     monkeypatch.setenv("GATEWAY_PORT", "2")
     monkeypatch.setenv("GATEWAY_HOST", "variable")
@@ -54,7 +56,9 @@ def test_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.port, settings.host, settings.pool_max) == (3, "variable", 3)
 
 
-def test_the_file_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_file_is_chosen_by_option_and_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for number, name in enumerate(["gateway.toml", "variable.toml", "option.toml"], start=1):
         Path(name).write_text(f"port = {number}")
     assert load_settings().port == 1
@@ -69,7 +73,7 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().port == 8080
 
 
-def test_values_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_are_converted_to_the_types_of_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "DEMO": "true",
         "DATABASE_URL": "postgresql://someone@/home?host=/run",
@@ -118,51 +122,51 @@ def test_values_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("tkn", "1", "tkn: there is no such setting"),
     ],
 )
-def test_a_wrong_variable(
+def test_an_invalid_variable_is_rejected(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
 ) -> None:
     variable = "GATEWAY_" + name.upper()
     monkeypatch.setenv(variable, value)
-    assert complaint() == f"{expected} ({variable})"
+    assert error_message() == f"{expected} ({variable})"
 
 
 @pytest.mark.parametrize("path", ["api", "/", "/api//v1", "/api/../v1", "/api?v=1", "/a b", "/é"])
-def test_a_wrong_base_path(path: str) -> None:
-    assert complaint(rest_base_path=path).startswith("rest_base_path: expected ")
+def test_an_invalid_base_path_is_rejected(path: str) -> None:
+    assert error_message(rest_base_path=path).startswith("rest_base_path: expected ")
 
 
-def test_a_wrong_option() -> None:
-    assert complaint(data_dir=3) == "data_dir: expected a path, got 3 (--data-dir)"
+def test_an_invalid_option_is_rejected() -> None:
+    assert error_message(data_dir=3) == "data_dir: expected a path, got 3 (--data-dir)"
 
 
-def test_bounds_that_cross() -> None:
-    assert complaint(pool_min=20) == (
-        "pool_max: expected at least pool_min, which is 20, got 16"  # the default: from nowhere
+def test_a_maximum_below_its_minimum_is_rejected() -> None:
+    assert error_message(pool_min=20) == (
+        "pool_max: expected at least pool_min, which is 20, got 16"  # a default has no origin
     )
-    assert complaint(page_size_max=19) == (
+    assert error_message(page_size_max=19) == (
         "page_size_max: expected at least page_size_default, which is 20, got 19 (--page-size-max)"
     )
 
 
-def test_all_wrong_settings_are_named() -> None:
-    assert complaint(port=-1, pool_min="x") == (
+def test_every_invalid_setting_is_reported() -> None:
+    assert error_message(port=-1, pool_min="x") == (
         "port: expected an integer from 0 to 65535, got -1 (--port); "
         'pool_min: expected an integer of at least 0, got "x" (--pool-min)'
     )
 
 
-def test_wrong_files() -> None:
+def test_invalid_configuration_files_are_rejected() -> None:
     file = Path("home.toml")
-    assert complaint(file) == "config: cannot read home.toml: No such file or directory"
+    assert error_message(file) == "config: cannot read home.toml: No such file or directory"
     file.write_text("port = ")
-    assert complaint(file).startswith("config: home.toml is not valid TOML: Invalid value")
+    assert error_message(file).startswith("config: home.toml is not valid TOML: Invalid value")
     file.write_bytes(b'host = "\xff"')
-    assert complaint(file).startswith("config: home.toml is not valid TOML: ")
+    assert error_message(file).startswith("config: home.toml is not valid TOML: ")
     file.write_text("[gateway]\nport = 1")
-    assert complaint(file) == "gateway: there is no such setting (home.toml)"
+    assert error_message(file) == "gateway: there is no such setting (home.toml)"
 
 
-def test_secrets_stay_secret() -> None:
+def test_secrets_are_not_printed() -> None:
     settings = load_settings(
         token_secret="s3cret" * 10, database_url="postgresql://me:s3cret@db/home"
     )

@@ -1,4 +1,4 @@
-"""What an operator can watch."""
+"""Test the metrics that the gateway exposes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ async def read(gateway: Gateway) -> dict[str, float]:
     return {name: float(value) for name, value in (row.rsplit(" ", 1) for row in rows)}
 
 
-async def test_an_operation_seen_before_is_a_hit_whatever_its_values(gateway: Gateway) -> None:
+async def test_a_repeated_operation_with_other_variables_is_a_cache_hit(gateway: Gateway) -> None:
     before = await read(gateway)
     for number in (1, 2, 3):
         await gateway.call("POST", "/graphql", {**TREE, "variables": {"n": number}})
@@ -23,7 +23,7 @@ async def test_an_operation_seen_before_is_a_hit_whatever_its_values(gateway: Ga
     assert after["gateway_compiled_hits_total"] - before["gateway_compiled_hits_total"] == 2
 
 
-async def test_what_the_executor_runs_is_counted_apart(gateway: Gateway) -> None:
+async def test_compiled_and_executed_operations_are_counted_separately(gateway: Gateway) -> None:
     before = await read(gateway)
     await gateway.call("POST", "/graphql", TREE)
     await gateway.call(
@@ -36,6 +36,6 @@ async def test_what_the_executor_runs_is_counted_apart(gateway: Gateway) -> None
     assert changed['gateway_operations_total{path="executor"}'] == 1
 
 
-async def test_metrics_are_for_admins(gateway: Gateway) -> None:
+async def test_only_admins_can_read_metrics(gateway: Gateway) -> None:
     assert (await gateway.call("GET", "/metrics", profile=None)).status == 401
     assert (await gateway.call("GET", "/metrics", profile="guest")).status == 403

@@ -145,7 +145,7 @@ def _tidied(document: DocumentNode) -> tuple[DocumentNode, set[str]]:
     while True:
         used = _Used()
         visit(document, used)
-        kept: list[DefinitionNode] = []
+        definitions: list[DefinitionNode] = []
         for definition in document.definitions:
             match definition:
                 case FragmentDefinitionNode() if definition.name.value not in used.fragments:
@@ -156,11 +156,11 @@ def _tidied(document: DocumentNode) -> tuple[DocumentNode, set[str]]:
                         for variable in definition.variable_definitions or ()
                         if variable.variable.name.value in used.variables
                     )
-                    kept.append(replace(definition, variable_definitions=declared))
+                    definitions.append(replace(definition, variable_definitions=declared))
                 case _:
-                    kept.append(definition)
-        tidy = len(kept) == len(document.definitions)
-        document = DocumentNode(definitions=tuple(kept))
+                    definitions.append(definition)
+        tidy = len(definitions) == len(document.definitions)
+        document = DocumentNode(definitions=tuple(definitions))
         if tidy:
             return document, used.variables
 

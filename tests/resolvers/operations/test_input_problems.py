@@ -156,8 +156,8 @@ async def test_at_most_20_problems_are_listed(home: Graph) -> None:
 async def test_the_path_is_where_a_variable_is_used_first(
     home: Graph, query: str, path: Path
 ) -> None:
-    ((found, _),) = await problems_of(home, query, {"v": "text"})
-    assert found == path
+    ((located, _),) = await problems_of(home, query, {"v": "text"})
+    assert located == path
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ async def test_a_literal_that_does_not_fit_has_a_problem(
     errors = await errors_of(home, query)
     assert all(error["locations"] for error in errors)
     problems = [problem for error in errors for problem in error["extensions"]["problems"]]
-    found = [(tuple(problem["path"]), problem["message"]) for problem in problems]
-    assert sorted(found, key=str) == sorted(expected, key=str)
+    actual = [(tuple(problem["path"]), problem["message"]) for problem in problems]
+    assert sorted(actual, key=str) == sorted(expected, key=str)
 
 
 async def test_half_a_million_wrong_values_are_answered_soon(home: Graph) -> None:

@@ -47,7 +47,7 @@ def visible(profile: str) -> set[str]:
     return {row["reference"] for row in ROWS["process"] if row["id"] in granted}
 
 
-# Every path through the schema --------------------------------------------------------------------
+# Every path through the schema -------------------------------------------------------------------
 
 
 def selection(type_: GraphQLObjectType, depth: int) -> str:
@@ -158,7 +158,7 @@ def test_the_operations_reach_every_relation_of_the_schema() -> None:
                     assert f" {name}" in text or name == "arguments", (type_.name, name)
 
 
-# GraphQL and both dialects agree ------------------------------------------------------------------
+# GraphQL and both dialects agree -----------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ async def test_graphql_and_both_dialects_show_the_same_processes(
             assert one.json["data"] in process.json["data"]
 
 
-# Nothing leaks between requests -------------------------------------------------------------------
+# Nothing leaks between requests ------------------------------------------------------------------
 
 INTERLEAVED: list[tuple[str, list[dict[str, Any]]]] = [
     (

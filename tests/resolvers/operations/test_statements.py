@@ -34,7 +34,7 @@ TREE = """id databaseId reference name displayName mode state espace { id name }
         subprocess { id reference } }
     inputs { id reference name type kind } profiles { id name } subprocesses { id reference }"""
 
-# Number of statements -----------------------------------------------------------------------------
+# Number of statements ----------------------------------------------------------------------------
 
 
 class Counted:
@@ -132,7 +132,7 @@ async def test_a_legacy_read_route_needs_one_statement(
     assert gateway.database.statements - before == 1
 
 
-# The text of the statements -----------------------------------------------------------------------
+# The text of the statements ----------------------------------------------------------------------
 
 
 def compiled(graph: Graph, query: str, viewer: Viewer, **variables: Any) -> CompiledRead:
@@ -195,10 +195,10 @@ async def test_values_are_parameters_and_never_in_the_sql(home: Graph) -> None:
     viewer = await home.viewer("admin")
     where = '{name: {eq: "hostile\'text", startsWith: "h"}, databaseId: {gt: 424242}}'
     query = "{ processes(first: 77, where: %s) { nodes { id } } }" % where
-    found = compiled(home, query, viewer)
+    operation = compiled(home, query, viewer)
     for value in ("hostile", "424242", "77"):
-        assert value not in found.statement.sql
-    values = found.arguments(RunValues({}, viewer.profile_id))
+        assert value not in operation.statement.sql
+    values = operation.arguments(RunValues({}, viewer.profile_id))
     assert sorted(map(str, values)) == ["424242", "77", "h", "hostile'text", "i"]
 
 
@@ -208,7 +208,7 @@ async def test_rows_are_counted_only_when_requested(home: Graph) -> None:
     assert "count(" in sql_of(home, "{ processes { totalCount } }", viewer)
 
 
-# Query plans --------------------------------------------------------------------------------------
+# Query plans -------------------------------------------------------------------------------------
 
 LOAD = 10_000
 LARGE = {"process", "action", "input", "authorisation", "execution", "execution_step"}
@@ -265,10 +265,12 @@ async def test_a_page_of_trees_uses_indexes(loaded: Graph, page: str, profile: s
         (row,) = await loaded.run(middle)
         key = json.dumps(["name,database_id", row["name"], row["id"]])
         variables = {"cursor": base64.b64encode(key.encode()).decode()}
-    found = compiled(loaded, query, viewer, **variables)
-    values = found.arguments(RunValues(variables, viewer.profile_id))
+    operation = compiled(loaded, query, viewer, **variables)
+    values = operation.arguments(RunValues(variables, viewer.profile_id))
     # Statements are planned once for all values (storage.database.database): check that plan.
-    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.statement.sql}", *values)
+    rows = await loaded.run(
+        f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {operation.statement.sql}", *values
+    )
     (plan,) = json.loads(rows[0]["QUERY PLAN"])
     assert LARGE.isdisjoint(scans(plan["Plan"])), json.dumps(plan, indent=1)
     # The page is not empty.
@@ -286,10 +288,10 @@ async def test_a_single_tree_uses_indexes(loaded: Graph) -> None:
             '{ nodes(ids: ["UHJvY2Vzczox"]) { ... on Process { %s } } }' % TREE,
             "{ execution(databaseId: 1) { steps { subprocess { id } subexecution { id } } } }",
         ):
-            found = compiled(loaded, query, viewer)
-            values = found.arguments(RunValues({}, viewer.profile_id))
+            operation = compiled(loaded, query, viewer)
+            values = operation.arguments(RunValues({}, viewer.profile_id))
             rows = await loaded.run(
-                f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {found.statement.sql}", *values
+                f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {operation.statement.sql}", *values
             )
             (plan,) = json.loads(rows[0]["QUERY PLAN"])
             assert LARGE.isdisjoint(scans(plan["Plan"])), json.dumps(plan, indent=1)
@@ -297,10 +299,10 @@ async def test_a_single_tree_uses_indexes(loaded: Graph) -> None:
 
 async def test_json_text_is_inlined(loaded: Graph) -> None:
     viewer = await loaded.viewer("admin")
-    found = compiled(loaded, "{ processes(first: 50) { nodes { %s } } }" % TREE, viewer)
-    assert "json_text(" in found.statement.sql
-    values = found.arguments(RunValues({}, viewer.profile_id))
-    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, VERBOSE) {found.statement.sql}", *values)
+    operation = compiled(loaded, "{ processes(first: 50) { nodes { %s } } }" % TREE, viewer)
+    assert "json_text(" in operation.statement.sql
+    values = operation.arguments(RunValues({}, viewer.profile_id))
+    rows = await loaded.run(f"EXPLAIN (GENERIC_PLAN, VERBOSE) {operation.statement.sql}", *values)
     plan = "\n".join(row["QUERY PLAN"] for row in rows)
     # PostgreSQL has inlined the function (0002_json_text.sql).
     assert "json_text(" not in plan
