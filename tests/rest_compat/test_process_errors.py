@@ -1,6 +1,6 @@
-"""Test the errors, the HTTP behavior and the visibility rules of the /process dialect.
+"""Test the errors and the visibility rules of the /process dialect.
 
-The audits are PROC-053 to PROC-084 of docs/process-audits.md.
+The audits are PROC-053 to PROC-065 and PROC-081 to PROC-084 of docs/process-audits.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from resolvers.errors.catalogue import ErrorKind
 from rest_compat.http import Request
 from storage.writes.access import revoke_token
 from tests.conftest import Gateway, Reply, StartGateway, body_of
-from tests.rest_compat.api import BAD_BODIES, NOBODY, Api, run, say
+from tests.rest_compat.api import NOBODY, Api, run, say
 
 ROUTES: list[tuple[str, str, str]] = [
     ("GET", "/process", "process:read"),
@@ -51,7 +51,7 @@ def fill(path: str, process: object, action: object = 1, input_id: object = 1) -
     return path.format(process=process, action=action, input=input_id)
 
 
-# The error catalogue ---------------------------------------------------------------------------
+# The error catalogue -----------------------------------------------------------------------------
 
 
 async def test_proc_053_wraps_a_success_in_the_envelope(api: Api) -> None:
@@ -223,203 +223,7 @@ async def test_proc_065_can_always_respond_with_200(start_gateway: StartGateway)
         assert int(limited.headers["Retry-After"]) >= 1
 
 
-# Invalid bodies --------------------------------------------------------------------------------
-
-
-async def test_proc_066_rejects_invalid_bodies(api: Api) -> None:
-    for body, message in BAD_BODIES.values():
-        assert message in await api.invalid("POST", "/process", body)
-
-
-async def test_proc_067_rejects_invalid_bodies_on_every_route(api: Api) -> None:
-    process = await api.process(profiles=["guest"])
-    names = (
-        "broken",
-        "not_utf8",
-        "null",
-        "list",
-        "nul",
-        "surrogate",
-        "duplicate",
-        "deep",
-        "digits",
-    )
-    paths = [("POST", part) for part in ("actions", "inputs", "execute", "profiles")]
-    for method, part in [*paths, ("DELETE", "profiles")]:
-        for name in names:
-            body, message = BAD_BODIES[name]
-            error = await api.invalid(method, f"/process/{process}/{part}", body)
-            assert message in error, (part, name)
-
-
-async def test_proc_068_requires_a_body(api: Api) -> None:
-    process = await api.process()
-    for path, expected in (
-        ("/process", "reference, name"),
-        (f"/process/{process}/actions", "source, action"),
-        (f"/process/{process}/inputs", "name"),
-        (f"/process/{process}/profiles", "idProfile"),
-    ):
-        for body in (None, b"", b"  \n"):
-            message = await api.invalid("POST", path, body)
-            assert message == f"a JSON body is required: an object with {expected}"
-
-
-async def test_proc_069_rejects_text_that_cannot_be_stored(api: Api) -> None:
-    process = await api.process(sources=[say()], inputs=[{"name": "x"}])
-    texts: list[tuple[str, dict[str, Any]]] = [
-        ("description", {"reference": "a", "name": "b", "description": "\0"}),
-        ("sources[0].arguments[0].value", {"reference": "a", "name": "b", "sources": [say("\0")]}),
-        (
-            "inputs[0].type",
-            {"reference": "a", "name": "b", "inputs": [{"name": "x", "type": "\0"}]},
-        ),
-    ]
-    for path, body in texts:
-        message = await api.invalid("POST", "/process", body)
-        assert message == f"{path}: holds a NUL character (\\u0000)"
-        lone = json.dumps(body).replace("\\u0000", "\\udfff").encode()
-        assert "surrogate" in await api.invalid("POST", "/process", lone)
-    path = f"/process/{process}/execute"
-    assert "NUL" in await api.invalid("POST", path, {"inputs": {"x": "\0"}})
-    assert "NUL" in await api.invalid("POST", path, {"inputs": {"x\0": "a"}})
-
-
-async def test_proc_070_limits_lengths(api: Api) -> None:
-    longest = {
-        "reference": "r" * 255,
-        "name": "é" * 255,
-        "nameEnable": "n" * 255,
-        "nameDisable": "n" * 255,
-        "description": "d" * 4000,
-        "icon": "i" * 255,
-    }
-    process = await api.ok("POST", "/process", longest)
-    assert (await api.get_process(process["id"])) | longest == await api.get_process(process["id"])
-    for name, text in longest.items():
-        body = longest | {"reference": "other"} | {name: text + "x"}
-        message = await api.invalid("POST", "/process", body)
-        assert message.startswith(f"{name}: expected at most {len(text):,} characters")
-    many = {"reference": "a", "name": "b", "sources": [say()] * 1001}
-    assert await api.invalid("POST", "/process", many) == "sources: expected at most 1,000 items"
-
-
-async def test_proc_071_rejects_a_body_over_the_limit(start_gateway: StartGateway) -> None:
-    async with start_gateway(max_body_bytes=1000) as gateway:
-        api = Api(gateway)
-        body = {"reference": "a", "name": "A", "ignored": "x" * 1000}
-        message = await api.invalid("POST", "/process", body)
-        assert message == "the body is longer than 1,000 bytes"
-        # The permission is checked before the body is read.
-        await api.error(ErrorKind.FORBIDDEN, "POST", "/process", body, profile="guest")
-
-
-async def test_proc_072_keeps_blanks_except_in_references(api: Api) -> None:
-    texts = {"name": " a ", "nameEnable": " b ", "description": "\n c\t", "icon": " d "}
-    process = await api.process(
-        "lamp",
-        **texts,
-        inputs=[{"name": " x ", "reference": " y "}],
-        sources=[say(" z ")],
-    )
-    shown = await api.get_process(process)
-    assert {name: shown[name] for name in texts} == texts
-    assert (shown["inputs"][0]["name"], shown["inputs"][0]["reference"]) == (" x ", "y")
-    assert shown["actions"][0]["arguments"][0]["value"] == " z "
-
-
-# HTTP ------------------------------------------------------------------------------------------
-
-
-async def test_proc_073_responds_with_private_json(api: Api) -> None:
-    process = await api.process()
-    requests: list[tuple[str, str, Any]] = [
-        ("GET", "/espaces", None),
-        ("GET", f"/process/{process}", None),
-        ("POST", f"/process/{process}/execute", {}),
-        ("DELETE", f"/process/{process}", None),
-        ("GET", "/process/0", None),
-        ("GET", "/process/a/b/c/d", None),
-        ("PATCH", "/process", None),
-        ("POST", "/process", b"{"),
-    ]
-    for method, path, body in requests:
-        reply = await api.call(method, path, body)
-        assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
-        assert reply.headers["Cache-Control"] == "private, no-store"
-
-
-async def test_proc_074_reads_json_with_any_content_type(api: Api) -> None:
-    for index, type_ in enumerate(("text/plain", "application/x-www-form-urlencoded", "x/y; z=1")):
-        body = {"reference": f"p{index}", "name": "Lumière"}
-        await api.ok("POST", "/process", body, headers={"Content-Type": type_})
-
-
-async def test_proc_075_accepts_a_trailing_slash(api: Api) -> None:
-    process = await api.process(inputs=[{"name": "x"}])
-    assert await api.ok("GET", "/espaces/") == []
-    assert len(await api.ok("GET", "/process/")) == 1
-    assert await api.ok("GET", f"/process/{process}/") == await api.get_process(process)
-    await api.ok("DELETE", f"/process/{process}/inputs/x/")
-    await api.not_found("GET", f"/process/{process}//")
-    await api.not_found("GET", "/process//")
-
-
-async def test_proc_076_lists_the_methods_of_a_path(api: Api) -> None:
-    allowed = {
-        "/espaces": "GET, HEAD",
-        "/process": "GET, HEAD, POST",
-        "/process/1": "GET, HEAD, DELETE",
-        "/process/1/actions": "POST",
-        "/process/1/actions/1": "DELETE",
-        "/process/1/inputs": "POST",
-        "/process/1/inputs/1": "DELETE",
-        "/process/1/execute": "POST",
-        "/process/1/profiles": "POST, DELETE",
-        "/process/1/profiles/1": "DELETE",
-    }
-    for path, methods in allowed.items():
-        reply = await api.call("PATCH", path)
-        assert (reply.status, reply.json["code"]) == (405, "invalid")
-        assert reply.headers["Allow"] == methods
-
-
-async def test_proc_077_returns_not_found_for_unknown_paths(api: Api) -> None:
-    for path in (
-        "/process/1/nothing",
-        "/espaces/1",
-        "/process/1/actions/1/2",
-        "/process/1/Actions",
-    ):
-        for method in ("GET", "POST"):
-            assert await api.not_found(method, path) == "there is no such path in this API"
-
-
-async def test_proc_078_responds_to_head_like_get(api: Api) -> None:
-    process = await api.process()
-    for path in ("/espaces", "/process", f"/process/{process}", "/process/0"):
-        got, head = await api.call("GET", path), await api.call("HEAD", path)
-        assert (head.status, head.body) == (got.status, b"")
-        assert head.headers["Content-Type"] == got.headers["Content-Type"]
-        assert int(head.headers["Content-Length"]) == len(got.body)
-
-
-async def test_proc_079_accepts_a_token_bare_or_as_bearer(api: Api) -> None:
-    token = await api.gateway.token()
-    for header in (token, f"Bearer {token}", f"bearer {token}"):
-        assert await api.ok("GET", "/process", token=header) == []
-
-
-async def test_proc_080_is_also_mounted_at_the_base_path(start_gateway: StartGateway) -> None:
-    async with start_gateway(rest_base_path="/api/v1") as gateway:
-        api = Api(gateway)
-        process = await api.process()
-        assert await api.ok("GET", f"/api/v1/process/{process}") == await api.get_process(process)
-        assert await api.ok("GET", "/api/v1/espaces/") == []
-        await api.not_found("GET", "/api/v1/process/0")
-
-
-# Visibility ------------------------------------------------------------------------------------
+# Visibility --------------------------------------------------------------------------------------
 
 
 async def test_proc_081_shows_a_profile_only_its_processes(api: Api) -> None:

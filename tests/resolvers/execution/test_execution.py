@@ -1,78 +1,22 @@
-"""Executing processes: order, values, failures, limits and the record of each run."""
+"""Test executing processes: order, sub-processes, records, and visibility."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from resolvers.execution.inputs import fill_in
-from tests.resolvers.home import Home, arguments, calls, echo, nothing, problems, until
-
-HomeWith = Callable[..., contextlib.AbstractAsyncContextManager[Home]]
-
-RECORD = """{
-    databaseId processReference processName status state error nested askedBy
-    process { reference } inputs { reference value }
-    steps {
-        position sourceName action status result error arguments { reference value }
-        subprocess { reference }
-        subexecution {
-            databaseId processReference status error nested parentStep { position }
-            steps { status result error subexecution { processReference steps { result } } }
-        }
-    }
-}"""
-
-
-def trouble(action: str) -> dict[str, Any]:
-    return {"source": "trouble", "action": action}
-
-
-async def with_trouble(home: Home) -> Home:
-    await home.do("createSource", source={"name": "trouble", "kind": "trouble"})
-    return home
-
-
-async def execute(home: Home, process: str, by: str = "admin", **values: str) -> dict[str, Any]:
-    """Execute a process successfully; returns the record."""
-    inputs = arguments(**values)
-    executed = await home.do("executeProcess", by=by, id=process, inputs=inputs)
-    execution: dict[str, Any] = executed["execution"]
-    assert execution["status"] == "SUCCEEDED"
-    return execution
-
-
-async def fails(home: Home, process: str, by: str = "admin") -> tuple[str, dict[str, Any]]:
-    """Execute a process that fails; returns the error message and the record."""
-    query = "mutation($id: ID!) { executeProcess(id: $id) { execution { id } } }"
-    error = await home.graph.error(query, {"id": process}, profile=by)
-    assert error["extensions"]["code"] == "EXECUTION_FAILED"
-    assert error["path"] == ["executeProcess"]
-    execution = await record(home, error["extensions"]["execution"])
-    assert execution["status"] == "FAILED"
-    assert execution["error"] is not None
-    assert execution["error"] in error["message"]
-    return error["message"], execution
-
-
-async def record(home: Home, id_: str, by: str = "admin") -> Any:
-    query = f"query($id: ID!) {{ execution(id: $id) {RECORD} }}"
-    return (await home.graph.data(query, {"id": id_}, profile=by))["execution"]
-
-
-def results(execution: dict[str, Any]) -> list[Any]:
-    return [step["result"] for step in execution["steps"]]
-
-
-async def state(home: Home, process: str) -> str:
-    value: str = (await home.read(process))["state"]
-    return value
-
+from tests.resolvers.execution.executions import (
+    execute,
+    fails,
+    record,
+    results,
+    state,
+    trouble,
+    with_trouble,
+)
+from tests.resolvers.home import Home, arguments, calls, echo
 
 # Actions -----------------------------------------------------------------------------------------
 
@@ -178,113 +122,6 @@ async def test_a_simple_process_runs_every_action_and_keeps_its_state(home: Home
     await home.error("executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(x="1"))
 
 
-# Inputs ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("word", "good", "bad"),
-    [
-        ("text", ["", " any\n", "é𝄞"], []),
-        ("my own", ["", "{}"], []),
-        (
-            "number",
-            ["21.5", "-3", "+.5", "1.", "1e3"],
-            ["", "x", "1,5", "nan", "inf", "1e999", "٣"],
-        ),
-        ("integer", ["0", "-7", "+12"], ["", "1.5", "1e3", "0x1", " 1", "1" * 101, "٣"]),
-        ("boolean", ["true", "false", "0", "1"], ["", "yes", "True", "2"]),
-        ("choice", ["a"], [""]),
-        ("time", ["07:30", "23:59:59"], ["", "7:30", "24:00", "12:60", "07:30\n"]),
-        ("color", ["#ff8800", "#ABCDEF"], ["", "ff8800", "#ff88", "#gg8800"]),
-    ],
-)
-async def test_inputs_are_checked_by_their_type(
-    home: Home, word: str, good: list[str], bad: list[str]
-) -> None:
-    process = await home.process(f"takes {word}", inputs=[{"name": "v", "type": word}])
-    for value in good:
-        await execute(home, process, v=value)
-    for value in bad:
-        error = await home.error(
-            "executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(v=value)
-        )
-        (message,) = problems(error).values()
-        assert message.startswith("expected ")
-
-
-async def test_every_invalid_input_is_located_before_anything_runs(home: Home) -> None:
-    process = await home.process(
-        "hall", actions=[echo()], inputs=[{"name": n, "type": "integer"} for n in ("a", "b", "c")]
-    )
-    error = await home.error(
-        "executeProcess",
-        "BAD_USER_INPUT",
-        id=process,
-        inputs=[*arguments(b="x", d="1", c="1"), *arguments(c="2")],
-    )
-    assert problems(error) == {
-        ("inputs", 0, "value"): 'expected a whole number, got "x"',
-        ("inputs", 1, "reference"): "the process has no such input",
-        ("inputs", 3, "reference"): "is given twice",
-        ("inputs",): 'the input "a" is missing',
-    }
-    assert error["message"].endswith('; inputs: the input "a" is missing')
-    for value in ("a\0", "\ud800"):
-        error = await home.error(
-            "executeProcess", "BAD_USER_INPUT", id=process, inputs=arguments(a=value)
-        )
-        assert set(problems(error)) == {("inputs", 0, "value")}
-    await home.error("executeProcess", "BAD_USER_INPUT", id=process, inputs=None)
-
-
-async def test_values_are_assigned_to_inputs_in_order(home: Home) -> None:
-    process = await home.process(
-        "hall",
-        inputs=[{"name": "a"}, {"name": "b"}],
-        actions=[echo(arguments=arguments(x="{a}-{b}"))],
-    )
-    executed = await home.do("executeProcess", id=process, values=["1", "2"])
-    assert results(executed["execution"]) == [{"x": "1-2"}]
-    cases: list[tuple[list[str], dict[tuple[str | int, ...], str]]] = [
-        (["1"], {("inputs",): 'the input "b" is missing'}),
-        (["1", "2", "3"], {("values", 2): "expected at most 2 values, got 3"}),
-        (
-            ["\0", "1", "\ud800"],
-            {
-                ("values", 0): "must not contain the NUL character",
-                ("values", 2): "must not contain a lone surrogate",
-            },
-        ),
-    ]
-    for values, expected in cases:
-        error = await home.error("executeProcess", "BAD_USER_INPUT", id=process, values=values)
-        assert problems(error) == expected
-
-
-async def test_an_invalid_value_in_order_is_located_by_its_index(home: Home) -> None:
-    process = await home.process(
-        "hall", inputs=[{"name": name, "type": "integer"} for name in ("a", "b")]
-    )
-    error = await home.error(
-        "executeProcess",
-        "BAD_USER_INPUT",
-        id=process,
-        inputs=arguments(a="1"),
-        values=["2", "many"],
-    )
-    assert problems(error) == {
-        ("values", 0): "is given twice",
-        ("values", 1): 'expected a whole number, got "many"',
-    }
-
-
-async def test_an_unknown_process_is_not_executed(home: Home) -> None:
-    error = await home.error("executeProcess", "NOT_FOUND", id=nothing("Process"))
-    assert error["message"] == "there is no such process"
-    error = await home.error("executeProcess", "BAD_USER_INPUT", id=nothing("Action"))
-    assert set(problems(error)) == {("id",)}
-
-
 # Sub-processes -----------------------------------------------------------------------------------
 
 
@@ -367,139 +204,6 @@ async def test_a_failure_three_levels_down_fails_every_level(home: Home) -> None
     assert await state(home, a) == "DISABLED"
     statuses = await home.graph.run("SELECT DISTINCT status FROM execution")
     assert statuses == [{"status": "failed"}]
-
-
-# Failures ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("action", "expected"),
-    [
-        ("fail", "the bulb is broken\ufffd\ufffd"),
-        ("break", "the source raised an unexpected error"),
-        ("set", "the source returned a value that is not JSON"),
-        ("surrogate", "the source returned a value that is not JSON"),
-    ],
-)
-async def test_a_failing_source_fails_the_execution(home: Home, action: str, expected: str) -> None:
-    await with_trouble(home)
-    process = await home.process("hall", actions=[trouble(action), echo("never")])
-    _, execution = await fails(home, process)
-    assert execution["error"] == f'action 1 ("trouble") failed: {expected}'
-    assert [(step["status"], step["error"]) for step in execution["steps"]] == [
-        ("FAILED", expected)
-    ]
-
-
-async def test_a_source_may_answer_with_any_json(home: Home) -> None:
-    await with_trouble(home)
-    process = await home.process("hall", actions=[trouble("nul"), trouble("nothing")])
-    assert results(await execute(home, process)) == [{"text": "a\0b"}, None]
-
-
-async def test_a_source_of_an_unknown_kind_fails_the_execution(home: Home) -> None:
-    process = await home.process("hall", actions=[echo()])
-    await home.graph.run(
-        "WITH other AS (INSERT INTO source (name, kind) VALUES ('old', 'gone') RETURNING id)"
-        " UPDATE action SET source_id = other.id FROM other"
-    )
-    _, execution = await fails(home, process)
-    assert 'this gateway has no source kind "gone"' in execution["error"]
-    await home.graph.run("UPDATE source SET kind = 'lamp' WHERE name = 'old'")
-    _, execution = await fails(home, process)
-    assert "the settings of the source do not fit its kind" in execution["error"]
-
-
-async def test_the_number_of_steps_is_limited(home_with: HomeWith) -> None:
-    async with home_with(execution_max_steps=5) as home:
-        await home.process("two", actions=[echo(), echo()])
-        assert await execute(
-            home, await home.process("fine", actions=[calls("two"), echo(), echo()])
-        )
-        process = await home.process("much", actions=[calls("two"), calls("two")])
-        _, execution = await fails(home, process)
-        assert [step["status"] for step in execution["steps"]] == ["SUCCEEDED", "FAILED"]
-        assert "it has more than 5 steps" in execution["steps"][1]["subexecution"]["error"]
-
-
-async def test_the_depth_of_nesting_is_limited(home: Home) -> None:
-    await home.process("p0", actions=[echo()])
-    for level in range(1, 150):
-        process = await home.process(f"p{level}", actions=[calls(f"p{level - 1}")])
-    message, _ = await fails(home, process)
-    assert message.endswith('the process "p148" failed')
-    statuses = await home.graph.run("SELECT status, count(*) FROM execution GROUP BY status")
-    assert [row["status"] for row in statuses] == ["failed"]
-    (deepest,) = await home.graph.run("SELECT error FROM execution ORDER BY id DESC LIMIT 1")
-    assert "nested deeper than" in deepest["error"]
-
-
-async def test_the_time_of_an_execution_is_limited(home_with: HomeWith) -> None:
-    async with home_with(execution_timeout=0.2) as home:
-        await with_trouble(home)
-        inner = await home.process(
-            "inner", mode="SWITCH", actions=[trouble("sleep")], state="ENABLED"
-        )
-        message, execution = await fails(home, await home.process("hall", actions=[calls("inner")]))
-        assert "it took longer than 0.2 s" in message
-        assert execution["error"] == "it took longer than 0.2 s"
-        assert execution["steps"][0]["error"] == "it was interrupted"
-        assert execution["steps"][0]["subexecution"]["status"] == "FAILED"
-        assert execution["steps"][0]["subexecution"]["steps"][0]["status"] == "FAILED"
-        assert await state(home, inner) == "ENABLED"
-
-
-async def test_a_disconnected_caller_leaves_a_failed_execution(home: Home) -> None:
-    await with_trouble(home)
-    process = await home.process("hall", actions=[trouble("sleep")], mode="SWITCH", state="ENABLED")
-    running = asyncio.create_task(execute(home, process))
-    await until(home.steps)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    for table in ("execution", "execution_step"):
-        rows = await home.graph.run(
-            f"SELECT status, error, finished_at IS NOT NULL AS ended FROM {table}"
-        )
-        assert rows == [{"status": "failed", "error": "it was interrupted", "ended": True}]
-    assert await state(home, process) == "ENABLED"
-
-
-# Concurrency -------------------------------------------------------------------------------------
-
-
-async def test_executions_of_a_switch_wait_for_each_other(home: Home) -> None:
-    await with_trouble(home)
-    process = await home.process(
-        "light",
-        mode="SWITCH",
-        actions=[
-            {**trouble("pause"), "runsWhen": "DISABLED"},
-            echo("off", runsWhen="ENABLED"),
-        ],
-    )
-    await home.process("scene", actions=[calls("light")])
-    scene = await home.process("scenes", actions=[calls("scene")])
-    executions = await asyncio.gather(*(execute(home, p) for p in [process, scene] * 4))
-    assert len(executions) == 8
-    rows = await home.graph.run(
-        "SELECT enabled FROM execution WHERE process_reference = 'light' ORDER BY finished_at"
-    )
-    assert [row["enabled"] for row in rows] == [True, False] * 4
-    assert await state(home, process) == "DISABLED"
-
-
-async def test_a_state_changed_meanwhile_is_not_overwritten(home: Home) -> None:
-    await with_trouble(home)
-    process = await home.process(
-        "light", mode="SWITCH", actions=[{**trouble("wait"), "runsWhen": "DISABLED"}]
-    )
-    failing = asyncio.create_task(fails(home, process))
-    await until(home.steps)
-    await home.do("updateProcess", id=process, changes={"state": "ENABLED"})
-    _, execution = await failing
-    assert execution["error"] == "the state of the process was changed meanwhile"
-    assert await state(home, process) == "ENABLED"
 
 
 # Visibility --------------------------------------------------------------------------------------

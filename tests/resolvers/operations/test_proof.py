@@ -39,7 +39,8 @@ from tests.reference.answers import Expected, Reference
 from tests.reference.messages import MOST_LISTED, Error, of_graphql, of_listed
 from tests.reference.model import TABLES, global_id
 from tests.reference.worlds import NAMES, PROFILES
-from tests.resolvers.operations.operations import Operation, Twists, write
+from tests.resolvers.operations.arguments import Twists
+from tests.resolvers.operations.operations import Operation, write
 from tests.resolvers.operations.shrinking import smallest
 
 # Viewers that see more are chosen more often, because there is more to compare.
