@@ -16,7 +16,7 @@ from resolvers.schema.build import build_schema
 from resolvers.values.ids import global_id
 from tests.conftest import Graph
 
-NOBODY = 2**31 - 1
+UNKNOWN_ID = 2**31 - 1
 """An id that no row has."""
 
 _ACTION = (
@@ -44,7 +44,7 @@ def _mutations() -> GraphQLObjectType:
 
 
 def document(name: str, arguments: Iterable[str]) -> str:
-    """Return a mutation that takes these arguments as variables and selects its whole payload."""
+    """Return a mutation with these arguments as variables that selects the complete payload."""
     definition = _mutations().fields[name]
     types = {key: definition.args[key].type for key in arguments}
     payload = get_named_type(definition.type)
@@ -151,7 +151,7 @@ def arguments(**values: str) -> list[dict[str, str]]:
 
 def nothing(type_name: str) -> str:
     """Return the global id of an object that does not exist."""
-    return global_id(type_name, NOBODY)
+    return global_id(type_name, UNKNOWN_ID)
 
 
 # Sources -----------------------------------------------------------------------------------------

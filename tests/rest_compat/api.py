@@ -12,7 +12,7 @@ from tests.conftest import Gateway, Reply
 from tests.reference.rows import TABLES
 
 ENVELOPE = {"error": False, "code": "ok", "message": ""}
-NOBODY = 2**31 - 1
+UNKNOWN_ID = 2**31 - 1
 """An id that no row has."""
 
 

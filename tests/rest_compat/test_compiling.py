@@ -75,7 +75,7 @@ def test_a_renamed_field_stops_the_start(type_name: str, field: str, route: str)
     assert type_name in message
 
 
-def test_the_dialects_fit_the_schema() -> None:
+def test_the_dialects_match_the_schema() -> None:
     process, processes = build_dialects(compiler(), process_dialect_status="http")
     assert (process.name, processes.name) == ("process", "processes")
 
@@ -161,6 +161,6 @@ def test_client_path_uses_the_names_of_the_client(
     assert client_path(ProcessBody, path, body) == expected
 
 
-def test_client_path_of_execution_inputs() -> None:
+def test_client_path_locates_execution_inputs() -> None:
     assert client_path(ExecuteBody, ("inputs", "who"), {}) == ("inputs", "who")
     assert client_path(ExecuteBody, ("values", 3), {"inputs": []}) == ("inputs", 3)

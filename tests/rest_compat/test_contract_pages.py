@@ -171,7 +171,7 @@ def test_a_section_has_every_member_of_the_body(section: Section) -> None:
 
 
 @each_section
-def test_every_request_fits_the_body(section: Section) -> None:
+def test_every_request_is_a_valid_body(section: Section) -> None:
     rule, requests = section.route.body, section.examples("Request")
     assert bool(requests) is (rule is not None)
     for request in requests:
@@ -185,7 +185,7 @@ def test_every_request_fits_the_body(section: Section) -> None:
 
 
 @each_section
-def test_every_response_fits_the_route(section: Section) -> None:
+def test_every_response_is_valid_for_the_route(section: Section) -> None:
     contents = [
         content_of(response, section.document)
         for response in section.operation["responses"].values()

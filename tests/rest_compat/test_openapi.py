@@ -19,7 +19,7 @@ from rest_compat.errors import ERROR_CODES
 from rest_compat.handler import CompiledDialect
 from rest_compat.openapi.document import openapi_document
 from rest_compat.process.envelope import DialectStatus
-from tests.rest_compat.api import NOBODY, Api, run, say
+from tests.rest_compat.api import UNKNOWN_ID, Api, run, say
 from tests.rest_compat.documents import (
     Document,
     check,
@@ -61,7 +61,7 @@ def test_has_every_route_once() -> None:
         assert len(set(ids)) == len(ids)
 
 
-def test_has_every_error_answer() -> None:
+def test_has_every_error_response() -> None:
     document = documents()["process"]
     everywhere = {"200", "401", "429", "500", "503"}
     expected = {
@@ -96,7 +96,7 @@ def test_has_the_codes_that_the_legacy_page_lists() -> None:
 
 
 @pytest.mark.parametrize("statuses", ["http", "always-200"])
-def test_every_body_and_answer_has_an_example_that_fits(statuses: DialectStatus) -> None:
+def test_every_body_and_response_has_a_valid_example(statuses: DialectStatus) -> None:
     for document in documents(statuses).values():
         for _, _, operation in operations(document):
             parts = list(operation["responses"].values())
@@ -151,7 +151,7 @@ def unusual(schema: Document, where: str) -> Iterator[str]:
         yield from unusual(schema["items"], f"{where}[]")
 
 
-async def test_describes_real_answers(api: Api) -> None:
+async def test_describes_real_responses(api: Api) -> None:
     by_dialect = documents()
     known = {
         (method, path): operation
@@ -194,7 +194,7 @@ async def test_describes_real_answers(api: Api) -> None:
     await ask("GET", "/espaces")
     await ask("GET", "/process")
     shown = (await ask("GET", "/process/{idProcess}", **ids))["data"]
-    await ask("GET", "/process/{idProcess}", idProcess=NOBODY)
+    await ask("GET", "/process/{idProcess}", idProcess=UNKNOWN_ID)
     await ask("POST", "/process", shown | {"reference": "copy"})
     action = (await ask("POST", "/process/{idProcess}/actions", say(), **ids))["data"]["id"]
     input_ = (await ask("POST", "/process/{idProcess}/inputs", {"name": "y"}, **ids))["data"]["id"]
@@ -207,9 +207,9 @@ async def test_describes_real_answers(api: Api) -> None:
     await ask("DELETE", "/process/{idProcess}/profiles", {"idProfile": "2"}, **ids)
     await ask("GET", "/processes")
     await ask("PUT", "/processes", {"processes": [{"id": sub, "name": "x"}]})
-    await ask("PUT", "/processes", {"processes": [{"id": NOBODY, "comment": "x"}]})
+    await ask("PUT", "/processes", {"processes": [{"id": UNKNOWN_ID, "comment": "x"}]})
     await ask("PUT", "/processes/{id}", {"name": "x"}, id=sub)
-    await ask("PUT", "/processes/{id}", {"name": "x"}, id=NOBODY)
+    await ask("PUT", "/processes/{id}", {"name": "x"}, id=UNKNOWN_ID)
     await ask("DELETE", "/process/{idProcess}", idProcess=sub)
     await ask("DELETE", "/process/{idProcess}", **ids)
     assert covered == known.keys()

@@ -89,7 +89,7 @@ async def test_openapi_generator_java(gateway: Gateway, dialect: str, tmp_path: 
     folder = tmp_path / "java"
     properties = "--additional-properties=openApiNullable=false"
     await generate("java", document, folder, "--library", "native", properties)
-    # The JDK and the generator's jar have all that the client imports except this annotation.
+    # The JDK and the generator's jar have all imports of the client except this annotation.
     annotation = folder / "src/main/java/javax/annotation/Generated.java"
     annotation.parent.mkdir(parents=True)
     annotation.write_text(
@@ -110,11 +110,13 @@ async def test_linters_have_no_warnings(gateway: Gateway, dialect: str, tmp_path
     await lint(await save(gateway, dialect, tmp_path))
 
 
-async def test_document_of_always_200(start_gateway: StartGateway, tmp_path: Path) -> None:
+async def test_the_document_of_always_200_is_usable(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
     async with start_gateway(process_dialect_status="always-200") as gateway:
         assert await load_home(gateway.database)
         document = await save(gateway, "process", tmp_path)
-        # In this mode no answer has a 4xx status, so the rule that wants one cannot hold.
+        # In this mode no answer has a 4xx status, so the rule that requires one cannot hold.
         await lint(document, "--skip-rule", "operation-4xx-response")
         await call_with_openapi_python_client(gateway, document)
 

@@ -18,7 +18,7 @@ DIALECTS = ["process", "processes"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_every_example_works_as_it_stands(home: Gateway, dialect: str) -> None:
+async def test_every_example_works_unchanged(home: Gateway, dialect: str) -> None:
     document = (await home.call("GET", f"/openapi/{dialect}.json", profile=None)).json
     by_id = {operation["operationId"]: operation for _, _, operation in operations(document)}
     for call in calls(document):

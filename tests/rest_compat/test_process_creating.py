@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from resolvers.errors.catalogue import ErrorKind
-from tests.rest_compat.api import NOBODY, Api, run, say
+from tests.rest_compat.api import UNKNOWN_ID, Api, run, say
 
 
 async def test_proc_006_creates_a_process(api: Api) -> None:
@@ -102,7 +102,7 @@ async def test_proc_012_rejects_an_unknown_espace(api: Api) -> None:
     await api.espace("one", "Twin")
     await api.espace("two", "Twin")
     cases: list[tuple[Any, str]] = [
-        (NOBODY, "there is no such espace"),
+        (UNKNOWN_ID, "there is no such espace"),
         ("nowhere", "there is no such espace"),
         ({"name": "Twin"}, "more than one espace has this name"),
         ({"id": 0}, "expected an id from 1 to 2147483647, got 0"),
@@ -277,7 +277,7 @@ async def test_proc_025_ignores_unknown_keys_and_null(api: Api) -> None:
 
 
 async def test_proc_026_rejects_an_unknown_source(api: Api) -> None:
-    sources = [say(), say() | {"source": "nowhere"}, say() | {"source": {"id": NOBODY}}]
+    sources = [say(), say() | {"source": "nowhere"}, say() | {"source": {"id": UNKNOWN_ID}}]
     body = {"reference": "a", "name": "A", "sources": sources, "inputs": [{"name": "x"}]}
     assert await api.invalid("POST", "/process", body) == (
         'sources[1].source: there is no source "nowhere";'
@@ -289,7 +289,7 @@ async def test_proc_026_rejects_an_unknown_source(api: Api) -> None:
 
 
 async def test_proc_027_rejects_an_unknown_process_to_run(api: Api) -> None:
-    sources = [run("nothing"), run({"id": NOBODY}), say() | {"action": {"id": 1}}]
+    sources = [run("nothing"), run({"id": UNKNOWN_ID}), say() | {"action": {"id": 1}}]
     body = {"reference": "a", "name": "A", "sources": sources}
     assert await api.invalid("POST", "/process", body) == (
         'sources[0].action: there is no process "nothing";'

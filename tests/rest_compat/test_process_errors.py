@@ -15,7 +15,7 @@ from resolvers.errors.catalogue import ErrorKind
 from rest_compat.http import Request
 from storage.writes.access import revoke_token
 from tests.conftest import Gateway, Reply, StartGateway, body_of
-from tests.rest_compat.api import NOBODY, Api, run, say
+from tests.rest_compat.api import UNKNOWN_ID, Api, run, say
 
 ROUTES: list[tuple[str, str, str]] = [
     ("GET", "/process", "process:read"),
@@ -65,7 +65,7 @@ async def test_proc_053_wraps_a_success_in_the_envelope(api: Api) -> None:
 
 async def test_proc_054_wraps_a_failure_in_the_envelope(api: Api) -> None:
     for method, path, _ in ROUTES:
-        reply = await api.call(method, fill(path, NOBODY), b"{", profile=None)
+        reply = await api.call(method, fill(path, UNKNOWN_ID), b"{", profile=None)
         assert list(reply.json) == ["error", "code", "message"]
         assert reply.json["error"] is True
         assert reply.json["code"] == "unauthenticated"
@@ -90,7 +90,7 @@ async def test_proc_056_rejects_a_revoked_token(api: Api) -> None:
     async with api.gateway.database.transaction() as transaction:
         rows = await transaction.fetch("SELECT now() + interval '1 hour' AS later")
         await revoke_token(transaction, claims.token_id, rows[0]["later"])
-    await api.gateway.run("SELECT pg_sleep(0.2)")  # the gateway is told by a notification
+    await api.gateway.run("SELECT pg_sleep(0.2)")  # the gateway receives a notification
     await api.error(ErrorKind.UNAUTHENTICATED, "GET", "/process", token=token)
 
 
@@ -114,7 +114,7 @@ async def test_proc_057_forbids_requests_without_the_permission(api: Api) -> Non
 
 
 async def test_proc_058_checks_in_order(api: Api) -> None:
-    path = f"/process/{NOBODY}/actions"
+    path = f"/process/{UNKNOWN_ID}/actions"
     await api.error(ErrorKind.UNAUTHENTICATED, "POST", path, b"{", profile=None)
     await api.error(ErrorKind.FORBIDDEN, "POST", path, b"{", profile="guest")
     await api.invalid("POST", path, b"{")
@@ -126,10 +126,12 @@ async def test_proc_059_returns_not_found_for_unknown_ids(api: Api) -> None:
     process = await api.process(sources=[say()], inputs=[{"name": "x"}])
     for method, path, _ in ROUTES:
         if "{" in path:
-            message = await api.not_found(method, fill(path, NOBODY), request_body(method, path))
+            message = await api.not_found(
+                method, fill(path, UNKNOWN_ID), request_body(method, path)
+            )
             assert "there is no" in message
-    await api.not_found("DELETE", f"/process/{process}/actions/{NOBODY}")
-    await api.not_found("DELETE", f"/process/{process}/inputs/{NOBODY}")
+    await api.not_found("DELETE", f"/process/{process}/actions/{UNKNOWN_ID}")
+    await api.not_found("DELETE", f"/process/{process}/inputs/{UNKNOWN_ID}")
 
 
 async def test_proc_060_returns_not_found_for_malformed_ids_in_a_path(api: Api) -> None:
@@ -243,7 +245,7 @@ async def test_proc_081_shows_a_profile_only_its_processes(api: Api) -> None:
             # The response is the same as for a process that does not exist.
             body = request_body(method, path)
             assert await kid_response(api, method, hidden_path, body) == await kid_response(
-                api, method, fill(path, NOBODY, NOBODY, NOBODY), body
+                api, method, fill(path, UNKNOWN_ID, UNKNOWN_ID, UNKNOWN_ID), body
             )
 
 

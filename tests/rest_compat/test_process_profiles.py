@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.rest_compat.api import NOBODY, Api
+from tests.rest_compat.api import UNKNOWN_ID, Api
 
 
 async def test_proc_048_authorizes_a_profile_in_every_form(api: Api) -> None:
@@ -22,7 +22,7 @@ async def test_proc_049_rejects_an_unknown_profile(api: Api) -> None:
     cases: list[tuple[Any, str]] = [
         ({}, "idProfile: is required"),
         ({"idProfile": None}, "idProfile: is required"),
-        ({"idProfile": NOBODY}, "idProfile: there is no such profile"),
+        ({"idProfile": UNKNOWN_ID}, "idProfile: there is no such profile"),
         ({"idProfile": "nobody"}, "idProfile: there is no such profile"),
         ({"idProfile": 0}, "idProfile: expected an id from 1 to 2147483647, got 0"),
         ({"idProfile": [3]}, "idProfile: expected the id or the name of a profile"),
@@ -60,9 +60,9 @@ async def test_proc_052_rejects_an_invalid_profile_instead_of_removing_all(api: 
     path = f"/process/{process}/profiles"
     for body in (b"null", b"[]", b"{", {"idProfile": 0}, {"idProfile": "nobody"}):
         await api.invalid("DELETE", path, body)
-    for query in ("idProfile=", "idProfile=0", "idProfile=nobody", f"idProfile={NOBODY}"):
+    for query in ("idProfile=", "idProfile=0", "idProfile=nobody", f"idProfile={UNKNOWN_ID}"):
         assert (await api.invalid("DELETE", f"{path}?{query}")).startswith("idProfile: ")
     message = await api.invalid("DELETE", f"{path}?idProfile=3", {"idProfile": 3})
     assert message == "idProfile: is given twice, in the query and in the body"
-    for segment in ("0", str(NOBODY), "nobody", "99999999999"):
+    for segment in ("0", str(UNKNOWN_ID), "nobody", "99999999999"):
         await api.not_found("DELETE", f"{path}/{segment}")

@@ -11,7 +11,7 @@ import pytest
 from resolvers.errors.catalogue import ErrorKind, GatewayError, conflict
 from rest_compat.http import Request
 from tests.conftest import Gateway, StartGateway, body_of
-from tests.rest_compat.api import BAD_BODIES, NOBODY, Api
+from tests.rest_compat.api import BAD_BODIES, UNKNOWN_ID, Api
 
 ID_EXPECTED = "expected a whole number from 1 to 2147483647, got "
 
@@ -117,10 +117,10 @@ async def test_prcs_007_rejects_a_duplicate_id(api: Api) -> None:
 
 async def test_prcs_008_rejects_an_unknown_id(api: Api) -> None:
     first, _ = await two_processes(api)
-    ids = [first, NOBODY, 12345]
+    ids = [first, UNKNOWN_ID, 12345]
     body = {"processes": [{"id": number, "name": "x"} for number in ids]}
     assert await api.details(1001, "PUT", "/processes", body) == [
-        (["processes", 1, "id"], f"there is no process with the id {NOBODY}"),
+        (["processes", 1, "id"], f"there is no process with the id {UNKNOWN_ID}"),
         (["processes", 2, "id"], "there is no process with the id 12345"),
     ]
 
@@ -188,7 +188,7 @@ async def test_prcs_012_accepts_a_long_list(api: Api) -> None:
     assert len(orjson.dumps(rows)) > 2 * 1024 * 1024
     await api.put("/processes", {"processes": rows})
     assert await listed(api) == rows
-    rows[9999]["id"] = NOBODY
+    rows[9999]["id"] = UNKNOWN_ID
     body = {"processes": rows}
     ((path, _),) = await api.details(1001, "PUT", "/processes", body)
     assert path == ["processes", 9999, "id"]
@@ -242,7 +242,7 @@ async def test_prcs_016_requires_the_id_of_the_path(api: Api) -> None:
 
 
 async def test_prcs_017_returns_1005_for_an_unknown_id(api: Api) -> None:
-    for text in (str(NOBODY), "0", "-1", str(2**31), "9" * 5000, "abc", "1.0", "%FF", "%00"):
+    for text in (str(UNKNOWN_ID), "0", "-1", str(2**31), "9" * 5000, "abc", "1.0", "%FF", "%00"):
         ((path, _),) = await api.details(1005, "PUT", f"/processes/{text}", {"name": "x"})
         assert path == []
 
@@ -328,7 +328,7 @@ async def test_prcs_023_has_a_code_and_message_for_every_error(api: Api) -> None
 
 
 async def test_prcs_024_checks_in_order(api: Api) -> None:
-    path = f"/processes/{NOBODY}"
+    path = f"/processes/{UNKNOWN_ID}"
     await api.details(2004, "PUT", path, b"{", profile=None)
     await api.details(3001, "PUT", path, b"{", profile="guest")
     await api.details(1001, "PUT", path, b"{")
@@ -403,7 +403,9 @@ async def test_prcs_030_shows_a_profile_only_its_processes(api: Api) -> None:
     visible = await api.process("visible", profiles=["kid"])
     assert [row["id"] for row in await listed(api, profile="kid")] == [visible]
     await api.put(f"/processes/{visible}", {"comment": "mine"}, profile="kid")
-    unknown = await api.details(1005, "PUT", f"/processes/{NOBODY}", {"name": "x"}, profile="kid")
+    unknown = await api.details(
+        1005, "PUT", f"/processes/{UNKNOWN_ID}", {"name": "x"}, profile="kid"
+    )
     details = await api.details(1005, "PUT", f"/processes/{hidden}", {"name": "x"}, profile="kid")
     assert details == unknown
     body = {"processes": [{"id": visible, "name": "x"}, {"id": hidden, "name": "x"}]}

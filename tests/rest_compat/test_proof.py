@@ -104,7 +104,7 @@ async def test_routes_return_what_the_reference_returns(
     await compare(world, profile, method, path, token, scheme)
 
 
-async def test_every_process_is_shown_to_every_profile_that_may_see_it(worlds: Worlds) -> None:
+async def test_every_process_is_shown_to_every_profile_that_can_see_it(worlds: Worlds) -> None:
     for world in worlds:
         paths = [f"/process/{process['id']}" for process in world.rows["process"]]
         for profile in world.viewers:

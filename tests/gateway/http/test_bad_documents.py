@@ -101,8 +101,8 @@ async def test_invalid_database_ids_are_rejected(hostile: Gateway) -> None:
     not_ints: list[Any] = [2**31, -(2**31) - 1, 2**63, 1.5, True, "1", [], {}]
     for id_ in not_ints:
         bad(await send(hostile, query, id=id_), 400)
-    for nobody in (0, -1, 2**31 - 1):
-        assert (await send(hostile, query, id=nobody)).json == {"data": {"process": None}}
+    for unknown in (0, -1, 2**31 - 1):
+        assert (await send(hostile, query, id=unknown)).json == {"data": {"process": None}}
 
 
 async def test_nul_characters_in_texts_are_rejected(hostile: Gateway) -> None:

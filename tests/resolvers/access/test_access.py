@@ -237,7 +237,7 @@ INTROSPECTIONS = [
         ("off", (401, {"UNAUTHENTICATED"}), (403, {"FORBIDDEN"})),
     ],
 )
-async def test_who_may_introspect_the_schema(
+async def test_introspection_follows_its_setting(
     start_gateway: StartGateway, setting: str, without_token: Any, with_token: Any
 ) -> None:
     async with start_gateway(introspection=setting) as gateway:

@@ -57,7 +57,7 @@ def test_the_process_dialect_has_a_code_for_each_error() -> None:
     assert len(set(codes)) == len(codes)
 
 
-def test_format_path() -> None:
+def test_paths_are_formatted() -> None:
     assert format_path(("actions", 2, "arguments", 0, "value")) == "actions[2].arguments[0].value"
     assert format_path((0, "id")) == "[0].id"
 

@@ -45,7 +45,7 @@ _TYPENAME = SelectionSetNode(
 async def smallest(
     schema: GraphQLSchema, operation: Operation, fault: Callable[[Operation], Awaitable[object]]
 ) -> Operation:
-    """Return the smallest operation found that still reveals the fault.
+    """Return the smallest operation that still reveals the fault.
 
     Args:
         fault: Returns the fault in the answer to an operation, or None if the answer is correct.
@@ -81,7 +81,7 @@ def _without(operation: Operation, number: int) -> Operation:
 
 
 class _Cut(Visitor):
-    """Counts the possible cuts of a document, and applies the one with the given number."""
+    """Counts the possible cuts of a document, and applies the one with a certain number."""
 
     def __init__(self, document: DocumentNode, number: int | None = None) -> None:
         super().__init__()

@@ -129,7 +129,7 @@ EVERY = list(range(1, 13))
         ('{profiles: {processes: {reference: {eq: "percent"}}}}', [1, 2, 5, 9, 10]),
     ],
 )
-async def test_filters_of_processes(home: Graph, where: str, expected: list[int]) -> None:
+async def test_processes_are_filtered(home: Graph, where: str, expected: list[int]) -> None:
     assert await ids(home, where) == expected
 
 
@@ -156,7 +156,7 @@ async def test_filters_of_processes(home: Graph, where: str, expected: list[int]
         ("executions", "{not: {process: {mode: {eq: SWITCH}}}}", [1, 2, 4, 5, 6, 7]),
     ],
 )
-async def test_filters_of_other_types(
+async def test_other_types_are_filtered(
     home: Graph, root: str, where: str, expected: list[int]
 ) -> None:
     assert await ids(home, where, root=root) == expected
@@ -187,12 +187,12 @@ async def test_nested_filters_apply_to_their_own_rows(home: Graph) -> None:
         (None, 12),
     ],
 )
-async def test_filters_in_variables(home: Graph, where: Any, expected: int) -> None:
+async def test_filters_can_be_variables(home: Graph, where: Any, expected: int) -> None:
     query = "query ($where: ProcessWhere) { processes(where: $where) { totalCount } }"
     assert await home.data(query, {"where": where}) == {"processes": {"totalCount": expected}}
 
 
-async def test_variables_inside_filters(home: Graph) -> None:
+async def test_filters_can_contain_variables(home: Graph) -> None:
     query = """query ($name: String!, $other: String, $names: [String!], $mode: ProcessMode) {
         a: processes(where: {name: {in: [$name, "Lock_up"]}}) { totalCount }
         b: processes(where: {name: {in: $names}, mode: {eq: $mode}}) { totalCount }
@@ -245,17 +245,17 @@ async def test_strings_that_cannot_be_stored_are_bad_input(
         ("\U0010fffe", "\U0010ffff"),
     ],
 )
-def test_upper_bound_of_a_prefix(prefix: str, upper_bound: str) -> None:
+def test_prefixes_have_an_upper_bound(prefix: str, upper_bound: str) -> None:
     assert convert(PrefixEnd(), prefix) == upper_bound
 
 
 @pytest.mark.parametrize("prefix", ["", "\U0010ffff", "\U0010ffff" * 3])
-def test_prefixes_without_an_upper_bound(prefix: str) -> None:
+def test_prefixes_without_an_upper_bound_are_matched(prefix: str) -> None:
     longest = "\U0010ffff" * 4000
     assert str(convert(PrefixEnd(), prefix)) > longest
 
 
-async def test_prefixes_at_the_edges_of_unicode(graph: Graph) -> None:
+async def test_prefixes_at_the_edges_of_unicode_are_matched(graph: Graph) -> None:
     names = [
         "a",
         "a\ud7ff",

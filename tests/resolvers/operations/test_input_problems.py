@@ -88,7 +88,7 @@ NEW = {"reference": "new", "name": "New"}
         ({**NEW, "espace": {"id": 1.5}}, ("espace", "id"), "expected an id, got 1.5"),
     ],
 )
-async def test_a_variable_that_does_not_fit_has_a_problem(
+async def test_an_invalid_variable_is_located(
     home: Graph, process: Any, path: Path, message: str
 ) -> None:
     problems = await problems_of(home, CREATE, {"process": process})
@@ -99,7 +99,7 @@ async def test_a_missing_variable_is_required(home: Graph) -> None:
     assert await problems_of(home, CREATE, {}) == [(("process",), "is required")]
 
 
-async def test_all_problems_of_all_variables_come_at_once(home: Graph) -> None:
+async def test_all_problems_of_all_variables_are_reported(home: Graph) -> None:
     query = (
         "mutation($process: NewProcess!, $id: ID!, $changes: ProcessChanges!) {"
         " createProcess(process: $process) { process { id } }"
@@ -153,9 +153,7 @@ async def test_at_most_20_problems_are_listed(home: Graph) -> None:
         ),
     ],
 )
-async def test_the_path_is_where_a_variable_is_used_first(
-    home: Graph, query: str, path: Path
-) -> None:
+async def test_the_path_is_the_first_use_of_a_variable(home: Graph, query: str, path: Path) -> None:
     ((located, _),) = await problems_of(home, query, {"v": "text"})
     assert located == path
 
@@ -192,7 +190,7 @@ async def test_the_path_is_where_a_variable_is_used_first(
         ),
     ],
 )
-async def test_a_literal_that_does_not_fit_has_a_problem(
+async def test_an_invalid_literal_is_located(
     home: Graph, query: str, expected: list[tuple[Path, str]]
 ) -> None:
     errors = await errors_of(home, query)
@@ -202,7 +200,7 @@ async def test_a_literal_that_does_not_fit_has_a_problem(
     assert sorted(actual, key=str) == sorted(expected, key=str)
 
 
-async def test_half_a_million_wrong_values_are_answered_soon(home: Graph) -> None:
+async def test_half_a_million_invalid_values_are_rejected_quickly(home: Graph) -> None:
     variables = {"process": {**NEW, "actions": [1] * 500_000}}
     answer = await home.answer(CREATE, variables)
     assert b"and 9,980 more" in body_of(answer)

@@ -19,7 +19,7 @@ def with_typename(query: str) -> str:
 
 QUERIES = {
     "as graphql-js sends it": get_introspection_query(),
-    "with all that there is": get_introspection_query(
+    "with all options": get_introspection_query(
         descriptions=True,
         specified_by_url=True,
         directive_is_repeatable=True,
@@ -32,7 +32,9 @@ QUERIES = {
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
 @pytest.mark.parametrize("profile", [None, "guest"])
-async def test_a_full_introspection(home: Graph, query: str, profile: str | None) -> None:
+async def test_a_full_introspection_returns_the_schema(
+    home: Graph, query: str, profile: str | None
+) -> None:
     plain = await home.ask(query, profile=profile)
     schema = build_client_schema(plain["data"])
     assert "Process" in schema.type_map
@@ -49,7 +51,7 @@ def without_typename(value: Any) -> Any:
     return value
 
 
-async def test_beside_data(home: Graph) -> None:
+async def test_introspection_and_data_can_be_combined(home: Graph) -> None:
     before = home.database.statements
     data = await home.data(
         """query ($name: String!, $no: Boolean!) {
@@ -78,7 +80,7 @@ async def test_beside_data(home: Graph) -> None:
     assert home.database.statements == before + 2
 
 
-async def test_data_needs_a_token_even_beside_the_schema(home: Graph) -> None:
+async def test_data_combined_with_introspection_requires_a_token(home: Graph) -> None:
     query = "{ __schema { queryType { name } } processes { totalCount } }"
     error = await home.error(query, profile=None)
     assert error["extensions"]["code"] == "UNAUTHENTICATED"

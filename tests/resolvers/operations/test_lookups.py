@@ -45,7 +45,9 @@ def raw_id(text: str) -> str:
         (f'process(id: "{global_id("Process", 99)}")', None),
     ],
 )
-async def test_lookup_of_an_object(home: Graph, field: str, expected: str | None) -> None:
+async def test_an_object_is_looked_up_by_each_key(
+    home: Graph, field: str, expected: str | None
+) -> None:
     data = await home.data("{ object: %s { id __typename } }" % field)
     if expected is None:
         assert data == {"object": None}
@@ -78,7 +80,7 @@ async def test_lookup_of_an_object(home: Graph, field: str, expected: str | None
         (f'node(id: "{raw_id("Process:0")}")', ["p", "id"]),
     ],
 )
-async def test_invalid_keys(home: Graph, field: str, path: list[str]) -> None:
+async def test_invalid_keys_are_rejected(home: Graph, field: str, path: list[str]) -> None:
     error = await home.error("{ p: %s { __typename } }" % field)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert error["path"] == ["p"]
@@ -98,7 +100,7 @@ NODES = """query ($ids: [ID!]!) { nodes(ids: $ids) {
 } }"""
 
 
-async def test_nodes_of_every_type_in_the_requested_order(home: Graph) -> None:
+async def test_nodes_returns_objects_in_the_requested_order(home: Graph) -> None:
     requested = [
         "Input:2",
         "Process:1",
@@ -152,7 +154,7 @@ async def test_node_returns_the_same_as_nodes(home: Graph) -> None:
             assert [one["node"]] == many["nodes"]
 
 
-async def test_number_of_ids_of_nodes(home: Graph) -> None:
+async def test_the_number_of_ids_is_limited(home: Graph) -> None:
     assert await home.data(NODES, {"ids": []}) == {"nodes": []}
     espace = global_id("Espace", 1)
     data = await home.data(NODES, {"ids": [espace] * 100})
@@ -166,7 +168,7 @@ async def test_number_of_ids_of_nodes(home: Graph) -> None:
     assert await home.data(NODES, {"ids": espace}) == await home.data(NODES, {"ids": [espace]})
 
 
-async def test_a_node_without_selected_fields(home: Graph) -> None:
+async def test_a_node_may_have_no_selected_fields(home: Graph) -> None:
     process, espace = global_id("Process", 1), global_id("Espace", 1)
     query = '{ nodes(ids: ["%s", "%s"]) { ... on Espace { name } } }' % (process, espace)
     assert (await home.data(query))["nodes"] == [{}, {"name": "Light"}]
@@ -220,7 +222,7 @@ REQUESTED = [
         ),
     ],
 )
-async def test_visible_nodes(home: Graph, profile: str, hidden: str) -> None:
+async def test_nodes_are_limited_to_visible_objects(home: Graph, profile: str, hidden: str) -> None:
     data = await home.data(NODES, {"ids": [raw_id(text) for text in REQUESTED]}, profile=profile)
     missing = {text for text, node in zip(REQUESTED, data["nodes"], strict=True) if node is None}
     assert missing == set(hidden.split())

@@ -64,7 +64,7 @@ def in_order(rows: Sequence[Row], sorts: Sequence[Sort]) -> list[int]:
 
 @pytest.mark.parametrize("profile", ["admin", "cleaner"])
 @pytest.mark.parametrize(("order", "sorts"), ORDERS)
-async def test_every_page_of_every_order(
+async def test_every_page_of_every_order_is_correct(
     home: Graph, order: str, sorts: list[Sort], profile: str
 ) -> None:
     ids = in_order([row for row in ALL if profile == "admin" or row["id"] in VISIBLE], sorts)
@@ -167,7 +167,7 @@ async def test_a_cursor_remains_valid_after_its_row_is_deleted(graph: Graph) -> 
     assert after["pageInfo"]["hasPreviousPage"] is False
 
 
-async def test_nested_pages(home: Graph) -> None:
+async def test_pages_can_be_nested(home: Graph) -> None:
     query = """query ($after: String, $before: String) {
         espaces(orderBy: {field: REFERENCE}) { nodes {
             reference

@@ -114,7 +114,7 @@ TWISTS = st.builds(
 async def test_graphql_answers_match_the_reference(
     worlds: Worlds, drawn: Drawn, twists: Twists, start: int
 ) -> None:
-    # Most examples of Hypothesis are small variations of earlier ones. Using the whole example as
+    # Most examples of Hypothesis are small variations of earlier ones. Using the entire example as
     # the seed turns each into a different operation, database, and viewer.
     chance = random.Random(f"{start} {twists} {print_ast(drawn.document)}")
     world, profile = chance.choice(worlds), chance.choice(VIEWERS)
@@ -156,7 +156,7 @@ async def test_invalid_documents_are_rejected_with_all_errors(worlds: Worlds, te
         assert problem["path"]
         assert problem["message"]
     assert compared((status, json.dumps(answer).encode()), expected) is None
-    # Of wrong literals, and of nothing else, it is said which value of the arguments they are.
+    # Only the problems of invalid literals name the value.
     misfits = [of_graphql(error) for error in validate(SCHEMA, document, [ValuesOfCorrectTypeRule])]
     assert located == misfits
 

@@ -8,7 +8,7 @@ from gateway.services import open_services
 from tests.conftest import Graph, body_of, settings_for_tests
 
 
-async def test_aliases(home: Graph) -> None:
+async def test_fields_can_have_aliases(home: Graph) -> None:
     data = await home.data(
         """{ a: process(databaseId: 1) { x: name y: name name: reference }
              b: process(databaseId: 1) { list: actions { a: action } one: espace { n: name } }
@@ -53,7 +53,7 @@ async def test_selections_of_the_same_key_are_merged(home: Graph) -> None:
 
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("include", [True, False])
-async def test_skip_and_include(home: Graph, skip: bool, include: bool) -> None:
+async def test_skip_and_include_are_applied(home: Graph, skip: bool, include: bool) -> None:
     data = await home.data(
         """query ($skip: Boolean!, $include: Boolean = true) {
             process(databaseId: 1) @skip(if: $skip) { name @include(if: $include) id: databaseId }
@@ -78,7 +78,7 @@ async def test_skip_and_include(home: Graph, skip: bool, include: bool) -> None:
     assert data == {**({} if skip else {"process": process}), "espace": espace}
 
 
-async def test_selections_that_are_skipped_completely(home: Graph) -> None:
+async def test_completely_skipped_selections_are_empty(home: Graph) -> None:
     data = await home.data(
         """query ($no: Boolean!) {
             process(databaseId: 1) { name @include(if: $no) actions { id @include(if: $no) }
@@ -103,7 +103,7 @@ async def test_selections_that_are_skipped_completely(home: Graph) -> None:
     )
 
 
-async def test_typename_everywhere(home: Graph) -> None:
+async def test_every_object_has_a_typename(home: Graph) -> None:
     data = await home.data(
         """{ __typename t: __typename
             viewer { __typename profile { __typename } }
@@ -143,7 +143,7 @@ async def test_typename_everywhere(home: Graph) -> None:
 
 
 @pytest.mark.parametrize("length", [63, 64, 200])
-async def test_keys_longer_than_postgresql_names(home: Graph, length: int) -> None:
+async def test_keys_may_be_longer_than_postgresql_names(home: Graph, length: int) -> None:
     # The keys share their first 63 characters, where PostgreSQL truncates names.
     a, b = "k" * (length - 1) + "a", "k" * (length - 1) + "b"
     data = await home.data(
@@ -158,7 +158,7 @@ async def test_keys_longer_than_postgresql_names(home: Graph, length: int) -> No
     assert data[b]["x"] == {a: True}
 
 
-async def test_thousands_of_fields(home: Graph) -> None:
+async def test_thousands_of_fields_can_be_selected(home: Graph) -> None:
     fields = " ".join(f"f{n}: name g{n}: databaseId" for n in range(1000))
     async with open_services(
         settings_for_tests(max_query_tokens=100_000), home.database

@@ -26,7 +26,7 @@ PROCESS = """query ($reference: String!) { process(reference: $reference) {
 } }"""
 
 
-async def test_the_tree_of_a_process(home: Graph) -> None:
+async def test_a_process_is_returned_with_its_parts(home: Graph) -> None:
     process = (await home.data(PROCESS, {"reference": "leave"}))["process"]
     assert {key: value for key, value in process.items() if not isinstance(value, list)} == {
         "__typename": "Process",
@@ -121,7 +121,9 @@ async def test_the_tree_of_a_process(home: Graph) -> None:
         ("zoo2", "Same"),  # disabled, without a name for this state
     ],
 )
-async def test_display_names(home: Graph, reference: str, display_name: str) -> None:
+async def test_the_display_name_depends_on_mode_and_state(
+    home: Graph, reference: str, display_name: str
+) -> None:
     data = await home.data('{ process(reference: "%s") { displayName } }' % reference)
     assert data["process"]["displayName"] == display_name
 
@@ -159,7 +161,7 @@ async def test_strings_are_returned_as_stored(home: Graph) -> None:
         }
 
 
-async def test_sources_without_their_secrets(home: Graph) -> None:
+async def test_sources_are_returned_without_secrets(home: Graph) -> None:
     query = """{ sources { nodes {
         name kind settings secretSettings builtIn processes { nodes { reference } }
     } } }"""
@@ -187,7 +189,7 @@ async def test_sources_without_their_secrets(home: Graph) -> None:
 # Executions --------------------------------------------------------------------------------------
 
 
-async def test_the_tree_of_an_execution(home: Graph) -> None:
+async def test_an_execution_is_returned_with_its_steps(home: Graph) -> None:
     data = await home.data(
         """{ execution(databaseId: 1) {
             process { reference } processReference processName status state error askedBy nested

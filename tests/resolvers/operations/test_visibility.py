@@ -45,7 +45,7 @@ async def test_a_restricted_viewer_sees_no_other_processes(home: Graph) -> None:
     assert counts["occupant"] == {"nodes": [{"reference": "leave"}], "totalCount": 1}
 
 
-async def test_executions_that_a_restricted_viewer_sees(home: Graph) -> None:
+async def test_a_restricted_viewer_sees_executions_of_visible_processes(home: Graph) -> None:
     data = await home.data(
         """{ executions { nodes { databaseId process { reference } parentStep { databaseId }
             steps { databaseId action result error subprocess { reference }

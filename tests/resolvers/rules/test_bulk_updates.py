@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any
 
-from tests.resolvers.home import NOBODY, Home, problems
+from tests.resolvers.home import UNKNOWN_ID, Home, problems
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +39,10 @@ async def test_ten_thousand_processes_are_updated_in_one_statement(home: Home) -
 
 async def test_ten_thousand_updates_are_atomic(home: Home) -> None:
     ids = await many(home, 10_000)
-    changes = [{"databaseId": id_, "name": "changed"} for id_ in [*ids[:-1], NOBODY]]
+    changes = [{"databaseId": id_, "name": "changed"} for id_ in [*ids[:-1], UNKNOWN_ID]]
     error = await home.error("updateProcesses", "BAD_USER_INPUT", changes=changes)
     assert problems(error) == {
-        ("changes", 9999, "databaseId"): f"there is no process with the id {NOBODY}"
+        ("changes", 9999, "databaseId"): f"there is no process with the id {UNKNOWN_ID}"
     }
 
 

@@ -97,7 +97,7 @@ async def test_concurrent_writes_cannot_close_a_cycle(home: Home) -> None:
     assert len(await home.graph.run("SELECT FROM action")) == 1
 
 
-async def test_concurrent_renames_and_calls(home: Home) -> None:
+async def test_concurrent_renames_and_calls_are_consistent(home: Home) -> None:
     """A call either follows the rename or fails because there is no such process."""
     lamp = await home.process("lamp")
     halls = [await home.process(f"hall{index}") for index in range(8)]

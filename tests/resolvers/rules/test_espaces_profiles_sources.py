@@ -1,4 +1,4 @@
-"""Mutations of espaces, profiles and sources."""
+"""Test mutations of espaces, profiles, and sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lamp(**settings: Any) -> dict[str, Any]:
 # Espaces -----------------------------------------------------------------------------------------
 
 
-async def test_create_update_and_delete_an_espace(home: Home) -> None:
+async def test_an_espace_is_created_updated_and_deleted(home: Home) -> None:
     new = {"reference": " living ", "name": " Living room ", "description": "D", "icon": "sofa"}
     created = (await home.do("createEspace", espace=new))["espace"]
     id_ = created["id"]
@@ -60,7 +60,7 @@ async def test_invalid_espaces_are_rejected(home: Home) -> None:
 # Profiles ----------------------------------------------------------------------------------------
 
 
-async def test_create_update_and_delete_a_profile(home: Home) -> None:
+async def test_a_profile_is_created_updated_and_deleted(home: Home) -> None:
     created = (await home.do("createProfile", profile={"name": "cleaner"}))["profile"]
     id_ = created["id"]
     assert created["permissions"] == ["PROCESS_READ", "PROCESS_EXECUTE"]
@@ -110,7 +110,7 @@ async def test_built_in_profiles_cannot_be_changed(home: Home) -> None:
 # Sources -----------------------------------------------------------------------------------------
 
 
-async def test_create_update_and_delete_a_source(home: Home) -> None:
+async def test_a_source_is_created_updated_and_deleted(home: Home) -> None:
     created = (await home.do("createSource", source=lamp(brightness=50)))["source"]
     id_ = created["id"]
     assert created == {
@@ -138,7 +138,7 @@ async def test_create_update_and_delete_a_source(home: Home) -> None:
     await home.error("deleteSource", "NOT_FOUND", id=id_)
 
 
-async def test_a_secret_is_used_but_never_shown_again(home: Home) -> None:
+async def test_a_secret_is_used_but_never_returned(home: Home) -> None:
     answers = [await home.do("createSource", source=lamp(password=SECRET))]
     id_ = answers[0]["source"]["id"]
     process = await home.process("hall", actions=[{"source": "hall lamp", "action": "on"}])

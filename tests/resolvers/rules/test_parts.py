@@ -56,7 +56,7 @@ async def test_a_part_is_added_at_its_position(home: Home, part: str) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-async def test_a_part_moves(home: Home, part: str) -> None:
+async def test_a_part_is_moved(home: Home, part: str) -> None:
     process = await filled(home, part)
     a, b, *_ = await ids(home, part, process)
     move = f"move{part.title()}"
@@ -182,7 +182,7 @@ async def test_concurrent_changes_keep_positions_consistent(home: Home, part: st
 # Actions -----------------------------------------------------------------------------------------
 
 
-async def test_fields_left_out_of_an_action_keep_their_values(home: Home) -> None:
+async def test_omitted_fields_of_an_action_are_unchanged(home: Home) -> None:
     await home.process("lamp")
     action = echo("say", runsWhen="DISABLED", arguments=arguments(a="1", b="{x}"))
     process = await home.process("hall", actions=[action])
@@ -244,7 +244,7 @@ async def test_invalid_changes_to_an_action_are_rejected(home: Home) -> None:
 # Inputs ------------------------------------------------------------------------------------------
 
 
-async def test_fields_left_out_of_an_input_keep_their_values(home: Home) -> None:
+async def test_omitted_fields_of_an_input_are_unchanged(home: Home) -> None:
     new_input = {"reference": "speed", "name": "Speed", "type": "integer", "askedWhen": "DISABLED"}
     process = await home.process("hall", inputs=[new_input])
     (before,) = (await home.read(process))["inputs"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.resolvers.home import NOBODY, Home, arguments, calls, echo, nothing, problems
+from tests.resolvers.home import UNKNOWN_ID, Home, arguments, calls, echo, nothing, problems
 
 COMPLETE: dict[str, Any] = {
     "reference": " shutters ",
@@ -68,7 +68,7 @@ async def test_a_process_is_created_with_its_parts(home: Home) -> None:
     ]
 
 
-async def test_null_and_left_out_fields_get_their_defaults(home: Home) -> None:
+async def test_null_and_omitted_fields_get_their_defaults(home: Home) -> None:
     await home.process("bare")
     nulls = dict.fromkeys(COMPLETE.keys() - {"reference", "name"})
     await home.process("nulls", **nulls)
@@ -103,7 +103,7 @@ async def test_null_and_left_out_fields_get_their_defaults(home: Home) -> None:
         ({"name": "a\0"}, ("name",), "must not contain the NUL character"),
         ({"nameEnable": "\ud800"}, ("nameEnable",), "must not contain a lone surrogate"),
         ({"espace": {"reference": "nowhere"}}, ("espace",), "there is no such espace"),
-        ({"espace": {"databaseId": NOBODY}}, ("espace",), "there is no such espace"),
+        ({"espace": {"databaseId": UNKNOWN_ID}}, ("espace",), "there is no such espace"),
         ({"espace": {"databaseId": 0}}, ("espace", "databaseId"), "a whole number from 1"),
         ({"espace": {"id": nothing("Profile")}}, ("espace", "id"), "the id of a Espace, got"),
         ({"espace": {"id": "x\0"}}, ("espace", "id"), "expected an id that this API gave out"),

@@ -125,7 +125,7 @@ def test_accepts_bodies_that_only_look_like_duplicates(body: str) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_error_messages(body: bytes, message: str) -> None:
+def test_error_messages_name_the_problem(body: bytes, message: str) -> None:
     assert message in parse_error(body).message
 
 
@@ -159,11 +159,11 @@ def test_accepts_an_escaped_backslash_before_u0000() -> None:
         (None, None),
     ],
 )
-def test_find_nul(value: object, path: tuple[str | int, ...] | None) -> None:
+def test_nul_is_located(value: object, path: tuple[str | int, ...] | None) -> None:
     assert find_nul(value) == path
 
 
-def test_find_nul_at_any_depth() -> None:
+def test_nul_is_located_at_any_depth() -> None:
     value: object = "\0"
     for _ in range(100_000):
         value = [value]

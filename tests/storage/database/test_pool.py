@@ -101,7 +101,7 @@ async def test_unused_connections_are_released(
         taken = [await pool.take() for _ in range(4)]
         for connection in taken:
             await pool.give_back(connection)
-        assert asyncpg_pool.get_idle_size() == 0  # all are kept ready
+        assert asyncpg_pool.get_idle_size() == 0  # all connections stay open
         async with asyncio.timeout(10):
             while asyncpg_pool.get_idle_size() < 3:
                 used = await pool.take()
