@@ -131,7 +131,9 @@ class Operations:
             operation.plain_variables,
             request.variables,
         )
-        public = self._introspection == "public" and operation.only_introspects
+        public = (
+            self._introspection == "public" and operation.is_query and operation.only_introspects
+        )
         return PreparedOperation(operation, variables, request.variables, public)
 
     # Run ---------------------------------------------------------------------------------------
@@ -159,8 +161,8 @@ class Operations:
                 return await self._query(operation, variables, viewer)
             assert viewer is not None
             return executed_answer(await self.mutate(operation, variables, viewer))
-        except GatewayError as error:
-            return error_answer(error)
+        except Exception as error:
+            return error_answer(as_gateway_error(error))
 
     async def answer(self, request: GraphQLRequest, viewer: Viewer | None) -> Answer:
         """Prepare and run a request."""

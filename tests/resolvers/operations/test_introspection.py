@@ -84,3 +84,10 @@ async def test_data_combined_with_introspection_requires_a_token(home: Graph) ->
     query = "{ __schema { queryType { name } } processes { totalCount } }"
     error = await home.error(query, profile=None)
     assert error["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_a_mutation_requires_a_token_even_for_its_type_name(home: Graph) -> None:
+    query = "mutation { __typename }"
+    assert await home.data(query, profile="guest") == {"__typename": "Mutation"}
+    error = await home.error(query, profile=None)
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
