@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
-from storage.database.errors import DRIVER_FAILURES, translate_failure
+from storage.database.errors import translate_failure
 from storage.database.pool import Connection
 
 LONG_LIST = 1000
@@ -34,7 +34,11 @@ class JsonStream:
 
     async def start(self) -> None:
         """Wait for the first chunk; raise if there is none because the statement fails."""
-        self._first = await self._next()
+        try:
+            self._first = await self._next()
+        except BaseException:
+            self.close()
+            raise
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the chunks."""
@@ -76,7 +80,7 @@ class JsonStream:
                 await borrowed.copy_from_query(sql, output=receive)
             if received:
                 self._chunks.put_nowait(b"".join(received))
-        except DRIVER_FAILURES as failure:
+        except Exception as failure:  # the reader waits for the end, whatever the failure is
             self._chunks.put_nowait(translate_failure(failure))
         else:
             self._chunks.put_nowait(None)
