@@ -15,7 +15,7 @@ import pytest
 from storage.database.database import Database
 from storage.demo.load import generate
 from tests.conftest import Gateway, database_copy, running_gateway
-from tests.gateway.http.wire import COUNT, head, raw
+from tests.gateway.http.wire import COUNT, body_of_response, head, raw
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,15 @@ async def test_slow_clients_do_not_delay_others(large: Gateway) -> None:
     assert quick > 20
     written, read = [task.result() for task in slow]
     assert written.endswith(b'{"data":{"processes":{"totalCount":3000}}}')
-    body = read.partition(b"\r\n\r\n")[2]
-    assert len(json.loads(body)["data"]) == 3000
+    assert len(json.loads(body_of_response(read))["data"]) == 3000
+
+
+async def test_a_client_of_http_1_0_gets_a_long_list_without_chunks(large: Gateway) -> None:
+    request = (await head(large, "GET", "/process")).replace(b"HTTP/1.1", b"HTTP/1.0")
+    for _ in range(2):  # the second one is streamed
+        response = await raw(large, request)
+        assert b"Transfer-Encoding" not in response.partition(b"\r\n\r\n")[0]
+        assert len(json.loads(body_of_response(response))["data"]) == 3000
 
 
 @pytest.mark.parametrize(

@@ -57,3 +57,16 @@ async def head(gateway: Gateway, method: str, path: str, *more: str) -> bytes:
     token = await gateway.token()
     lines = [f"{method} {path} HTTP/1.1", "Host: gateway", f"Authorization: {token}", *more]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+def body_of_response(response: bytes) -> bytes:
+    """Return the body of a raw response, with its chunks joined."""
+    headers, _, body = response.partition(b"\r\n\r\n")
+    if b"Transfer-Encoding: chunked" not in headers:
+        return body
+    chunks = []
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        chunks.append(body[: int(size, 16)])
+        body = body[int(size, 16) + 2 :]
+    return b"".join(chunks)
