@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 import strawberry
@@ -37,6 +38,7 @@ from graphql.validation.validate import ValidationAbortedError
 from strawberry.printer import print_schema as print_strawberry_schema
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from resolvers.errors.translate import from_graphql
 from resolvers.values.enums import Permission
 
 # Comparing repeated fields in pairs is the only validation rule that takes far more than linear
@@ -144,25 +146,39 @@ def coerce_variables(
 
 
 class Variables:
-    """Coerced variables, for reading the arguments and directives of an operation's fields."""
+    """Coerced variables, for reading the arguments and directives of an operation's fields.
+
+    The methods raise ``GatewayError`` with ``BAD_USER_INPUT`` where a variable that may be null is
+    null, but the argument may not be.
+    """
 
     def __init__(self, coerced: Mapping[str, Any]) -> None:
         self._values = VariableValues({}, cast("dict[str, Any]", coerced))
 
     def arguments(self, field: GraphQLField, node: FieldNode) -> dict[str, Any]:
         """Return the arguments of a field by name, defaults included."""
-        return get_argument_values(field, node, self._values)
+        with _translated_errors():
+            return get_argument_values(field, node, self._values)
 
     def includes(self, node: Any) -> bool:
         """Whether ``@skip`` and ``@include`` keep a selection."""
         directives: tuple[DirectiveNode, ...] = node.directives
         if not directives:
             return True
-        skip = get_directive_values(GraphQLSkipDirective, node, self._values)
-        if skip and skip["if"]:
-            return False
-        include = get_directive_values(GraphQLIncludeDirective, node, self._values)
-        return not include or bool(include["if"])
+        with _translated_errors():
+            skip = get_directive_values(GraphQLSkipDirective, node, self._values)
+            if skip and skip["if"]:
+                return False
+            include = get_directive_values(GraphQLIncludeDirective, node, self._values)
+            return not include or bool(include["if"])
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except GraphQLError as error:
+        raise from_graphql(error) from error
 
 
 def is_validation_aborted(error: GraphQLError) -> bool:
@@ -232,9 +248,10 @@ def introspect(
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the data of a query of ``__schema`` and ``__type``, which has no errors.
+    """Return the data of a query of ``__schema`` and ``__type``.
 
     Raises:
+        GatewayError: ``BAD_USER_INPUT``, if an argument is null that may not be.
         IntrospectionTooLongError: It takes longer than ``_INTROSPECTION_SECONDS``.
     """
     executor = _executor(schema, operation, fragments, variables, None)
@@ -243,7 +260,9 @@ def introspect(
         result = cast(ExecutionResult, executor.execute_operation())
     except _StopExecution:
         raise IntrospectionTooLongError from None
-    assert result.data is not None, result.errors
+    if result.errors:
+        raise from_graphql(result.errors[0])
+    assert result.data is not None
     return result.data
 
 

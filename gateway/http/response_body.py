@@ -31,7 +31,10 @@ async def collected(parts: Sequence[bytes | JsonStream]) -> tuple[bytes, ...]:
     collected: list[bytes] = []
     for part in parts:
         if isinstance(part, JsonStream):
-            collected += [chunk async for chunk in part]
+            try:
+                collected += [chunk async for chunk in part]
+            finally:
+                part.close()
         else:
             collected.append(part)
     return tuple(collected)

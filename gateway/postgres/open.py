@@ -12,21 +12,22 @@ from gateway.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from gateway.settings.model import Settings, SettingsError, no_gateway_in
 from storage.database.database import Database
 from storage.database.errors import DatabaseUnavailableError
-from storage.migrations.migrate import ServerTooOldError, migrate
+from storage.migrations.migrate import ServerTooOldError, is_current, migrate
 
 logger = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
 async def open_database(settings: Settings, *, create: bool = False) -> AsyncIterator[Database]:
-    """Connect to the database and migrate it.
+    """Connect to the database.
 
     Without the setting ``database_url`` this is the embedded PostgreSQL, which is started unless it
     runs, and stopped at the end unless another process uses it.
 
     Args:
         settings: The settings in force.
-        create: Whether to create a missing cluster of the embedded PostgreSQL.
+        create: Whether to create a missing cluster of the embedded PostgreSQL, and to migrate the
+            database.
 
     Raises:
         SettingsError: The database does not exist or cannot be used, now or later. The message
@@ -42,8 +43,13 @@ async def open_database(settings: Settings, *, create: bool = False) -> AsyncIte
         try:
             database = await _connect(settings, url)
             stack.push_async_callback(database.close)
-            for migration in await migrate(database):
-                logger.info("migrated: %s", migration)
+            if create:
+                for migration in await migrate(database):
+                    logger.info("migrated: %s", migration)
+            elif not await is_current(database):
+                raise SettingsError(
+                    f"{name}: the database is not migrated; run 'process-gateway migrate'"
+                )
             yield database
         except ServerTooOldError as error:
             raise SettingsError(f"{name}: {error}") from error

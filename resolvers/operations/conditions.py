@@ -35,6 +35,7 @@ def _all_of(planning: Planning, table: Table, where: Mapping[str, Any]) -> Condi
     deepest = 2 * planning.limits.depth
     if planning.depth > deepest:
         raise bad_value((), f"filters are nested deeper than {deepest} levels")
+    planning.count_field()
     conditions: list[Condition] = []
     for name, value in where.items():
         planning.count_field()
@@ -102,7 +103,9 @@ def compare(
     return Compare(column, comparison, planning.slot(operand, sql_type, Stored(), argument))
 
 
-def plan_order(table: Table, keys: Iterable[Mapping[str, Any]]) -> tuple[OrderKey, ...]:
+def plan_order(
+    planning: Planning, table: Table, keys: Iterable[Mapping[str, Any]]
+) -> tuple[OrderKey, ...]:
     """Plan an order; it ends with a unique column.
 
     Keys after a unique column have no effect. The ID is ordered in the direction of the key before
@@ -110,6 +113,7 @@ def plan_order(table: Table, keys: Iterable[Mapping[str, Any]]) -> tuple[OrderKe
     """
     order: list[OrderKey] = []
     for key in keys:
+        planning.count_field()
         column = key["field"].value
         if column not in [known.column for known in order]:
             order.append(OrderKey(column, descending=key["direction"].value == "desc"))

@@ -85,7 +85,7 @@ class PayloadPlan:
             type_ = get_named_type(field.type)
             read = None
             if not is_leaf_type(type_):
-                planned = planner.by_id(cast(GraphQLObjectType, type_), nodes)
+                planned = planner.by_id(cast(GraphQLObjectType, type_), key, nodes)
                 if planned.problems:
                     raise bad_input(*planned.problems)
                 read = compile_planned(planned.read, planned.slots, scope, context.value_format)

@@ -1,12 +1,13 @@
 """Describe values that do not fit their GraphQL types, as problems of the operation's arguments.
 
-graphql-core finds the values. This module adds their paths and what was expected, in the words that
-are used for all bad input.
+The problems have the paths of the values and say what was expected, in the words that are used for
+all bad input. Values of variables are checked here; literals are checked by graphql-core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from graphql import (
@@ -21,6 +22,7 @@ from graphql import (
     GraphQLError,
     GraphQLInputObjectType,
     GraphQLInputType,
+    GraphQLLeafType,
     GraphQLSchema,
     IntValueNode,
     ListValueNode,
@@ -31,6 +33,7 @@ from graphql import (
     SelectionNode,
     SelectionSetNode,
     StringValueNode,
+    Undefined,
     ValidationContext,
     ValueNode,
     ValuesOfCorrectTypeRule,
@@ -39,6 +42,7 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     is_input_object_type,
+    is_leaf_type,
     is_list_type,
     is_non_null_type,
     is_required_input_field,
@@ -46,7 +50,7 @@ from graphql import (
     type_from_ast,
 )
 from graphql.language import VisitorAction
-from graphql.utilities import validate_input_literal, validate_input_value
+from graphql.utilities import validate_input_literal
 
 from resolvers.errors.catalogue import FieldProblem
 from resolvers.errors.translate import InvalidLiteralError
@@ -73,10 +77,6 @@ class _Word(str):
     """A literal that is shown without quotes: an enum value, or a variable."""
 
     __slots__ = ()
-
-
-class _TooManyError(Exception):
-    """The number of problems reached ``_MAX_PROBLEMS``."""
 
 
 # Variables -------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def variable_problems(
         count = len(problems)
         type_: Any = type_from_ast(schema, definition.type)
         if name in values:
-            _collect_value_problems(type_, values[name], path, problems)
+            problems += islice(_value_problems(type_, values[name], path), _MAX_PROBLEMS - count)
         elif is_non_null_type(type_) and definition.default_value is None:
             problems.append(FieldProblem(path, "is required"))
         if len(problems) > count:
@@ -114,21 +114,49 @@ def variable_problems(
     return definitions, problems
 
 
-def _collect_value_problems(
-    type_: GraphQLInputType, value: Any, path: Path, problems: list[FieldProblem]
-) -> None:
-    """Append the problems with a value to ``problems``, until there are too many."""
-    reasons = _Reasons(type_, value, path)
+def _value_problems(type_: Any, value: Any, path: Path) -> Iterator[FieldProblem]:
+    """Yield the problems with a value for a variable.
 
-    def on_error(_: GraphQLError, inner: Sequence[str | int]) -> None:
-        problems.append(reasons.next_at(tuple(inner)))
-        if len(problems) >= _MAX_PROBLEMS:
-            raise _TooManyError
+    graphql-core has such a function, but it writes the whole value into each message.
+    """
+    # A stack: no nesting of values is too deep for it.
+    pending: list[tuple[Any, Any, Path]] = [(type_, value, path)]
+    while pending:
+        type_, value, path = pending.pop()
+        if value is None:
+            if is_non_null_type(type_):
+                yield FieldProblem(path, _null_problem(path))
+            continue
+        type_ = get_nullable_type(type_)
+        if is_list_type(type_):
+            if isinstance(value, list):
+                items = [(type_.of_type, item, (*path, i)) for i, item in enumerate(value)]
+                pending += reversed(items)
+            else:  # A list with one item may be written as that item.
+                pending.append((type_.of_type, value, path))
+        elif is_leaf_type(type_):
+            if not _fits(type_, value):
+                yield FieldProblem(path, _misfit(type_, value))
+        elif not isinstance(value, dict):
+            yield FieldProblem(path, _misfit(type_, value))
+        else:
+            for inner, message in _object_reasons(type_, value):
+                yield FieldProblem((*path, *inner), message)
+            known = [name for name in type_.fields if name in value]
+            if type_.is_one_of and len(known) != 1:
+                yield FieldProblem(path, _one_of_problem(type_))
+            elif type_.is_one_of and value[known[0]] is None:
+                yield FieldProblem((*path, known[0]), "must not be null")
+            members = [(type_.fields[name].type, value[name], (*path, name)) for name in known]
+            pending += reversed(members)
 
+
+def _fits(type_: GraphQLLeafType, value: Any) -> bool:
+    """Whether a scalar or an enum accepts a value that is not null."""
     try:
-        validate_input_value(value, type_, on_error, hide_suggestions=True)
-    except _TooManyError:
-        return
+        return type_.coerce_input_value(value) is not Undefined
+    except (GraphQLError, ValueError, TypeError):
+        return False
 
 
 def _variable_paths(operation: OperationDefinitionNode, fragments: Fragments) -> dict[str, Path]:
@@ -299,28 +327,41 @@ class _Reasons:
             type_, value = _type_below(type_, part), value[part]
         named: Any = get_named_type(type_)
         if value is None:
-            is_item = any(isinstance(part, int) for part in (*self._path, *inner)[-1:])
-            required = is_non_null_type(type_) and not is_item
-            yield (), "is required" if required else "must not be null"
+            path = (*self._path, *inner)
+            yield (), _null_problem(path) if is_non_null_type(type_) else "must not be null"
         elif is_input_object_type(named) and isinstance(value, dict):
             yield from _object_reasons(named, value)
+            if named.is_one_of:
+                yield (), _one_of_problem(named)
         while True:
-            shown = str(value) if isinstance(value, _Word) else describe(value)
-            yield (), f"expected {_expected(named, value)}, got {shown}"
+            yield (), _misfit(named, value)
+
+
+def _null_problem(path: Path) -> str:
+    """Return the problem of a null at a path that may not have one."""
+    return "must not be null" if isinstance(path[-1], int) else "is required"
+
+
+def _misfit(type_: Any, value: Any) -> str:
+    """Return the problem of a value that a named type does not accept."""
+    shown = str(value) if isinstance(value, _Word) else describe(value)
+    return f"expected {_expected(type_, value)}, got {shown}"
+
+
+def _one_of_problem(type_: GraphQLInputObjectType) -> str:
+    return f"expected exactly one of {', '.join(type_.fields)}"
 
 
 def _object_reasons(
     type_: GraphQLInputObjectType, value: Mapping[str, Any]
 ) -> Iterator[tuple[Path, str]]:
-    """Yield the problems with the fields of an object, but not with their values."""
+    """Yield which fields of an object are missing, and which are unknown."""
     for name, field in type_.fields.items():
         if name not in value and is_required_input_field(field):
             yield (name,), "is required"
     for name in value:
         if name not in type_.fields:
             yield (name,), "is not a known field"
-    if type_.is_one_of:
-        yield (), f"expected exactly one of {', '.join(type_.fields)}"
 
 
 def _type_below(type_: GraphQLInputType, part: str | int) -> Any:

@@ -145,11 +145,12 @@ class Planner:
             condition = self._lookup(TABLES[table], arguments)
         return ReadOne(table, self._fields(type_, TABLES[table], selections), condition)
 
-    def by_id(self, type_: GraphQLObjectType, nodes: Sequence[FieldNode]) -> PlannedField:
+    def by_id(self, type_: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> PlannedField:
         """Plan a field of a payload: one object, whose ID the run supplies as ``ROW_ID``."""
         self._planning.start()
         table = TABLE_OF_TYPE[type_.name]
-        fields = self._fields(type_, TABLES[table], sub_selections(nodes))
+        with self._planning.at(key):
+            fields = self._fields(type_, TABLES[table], sub_selections(nodes))
         slot = Slot(VariableRef((ROW_ID,)), "integer")
         read = ReadOne(table, fields, Compare("database_id", Comparison.EQUAL, slot))
         return self._planned(read)
@@ -244,7 +245,7 @@ class Planner:
         selections: Selections,
     ) -> Page:
         present = {name: value for name, value in arguments.items() if value is not None}
-        order = plan_order(table, present.get("orderBy", ()))
+        order = plan_order(self._planning, table, present.get("orderBy", ()))
         return Page(
             parts=tuple(
                 self._part(type_, table, key, nodes)

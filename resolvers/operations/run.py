@@ -187,6 +187,8 @@ class Operations:
             prepared.operation.fragments,
             prepared.values,
         )
+        if not problems:  # graphql-core could not coerce a value that is well-formed
+            raise bad_value((), "the variables are nested too deeply")
         return error_answer(bad_input(*problems), definitions)
 
     # Queries -----------------------------------------------------------------------------------

@@ -136,15 +136,21 @@ class Database:
             copy_sql: returns each value as ``text``; used if there are no ``args``.
         """
         self.statements += 1
+
+        def remember(rows: int) -> None:
+            if rows < LONG_LIST:
+                self._long_lists.discard(sql)
+            elif len(self._long_lists) < _MAX_LONG_LISTS:
+                self._long_lists.add(sql)
+
         if sql in self._long_lists and not args:
-            stream = JsonStream(self._connection(), copy_sql)
+            stream = JsonStream(self._connection(), copy_sql, remember)
             await stream.start()
             return stream
         with translated_failures():
             async with self._connection() as connection:
                 rows = await connection.fetch(sql, *args)
-        if len(rows) >= LONG_LIST and len(self._long_lists) < _MAX_LONG_LISTS:
-            self._long_lists.add(sql)
+        remember(len(rows))
         return b",".join(map(_FIRST, rows))
 
     async def ping(self) -> None:

@@ -7,7 +7,7 @@ they arrive and not when they are taken, so a slow client never keeps a connecti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 from storage.database.errors import translate_failure
@@ -25,9 +25,19 @@ class JsonStream:
     """The values of a list, separated by commas, in chunks of several values.
 
     Iterate over it once. It raises ``DatabaseUnavailableError`` if the statement fails.
+
+    Args:
+        sql: A statement without parameters that returns each value as ``text``.
+        finished: Called with the number of values when all have arrived.
     """
 
-    def __init__(self, connection: AbstractAsyncContextManager[Connection], sql: str) -> None:
+    def __init__(
+        self,
+        connection: AbstractAsyncContextManager[Connection],
+        sql: str,
+        finished: Callable[[int], None],
+    ) -> None:
+        self._finished = finished
         self._chunks: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
         self._copying = asyncio.create_task(self._copy(connection, sql))
         self._first: bytes | None = None
@@ -77,7 +87,8 @@ class JsonStream:
 
         try:
             async with connection as borrowed:
-                await borrowed.copy_from_query(sql, output=receive)
+                status = await borrowed.copy_from_query(sql, output=receive)
+            self._finished(int(status.removeprefix("COPY ")))
             if received:
                 self._chunks.put_nowait(b"".join(received))
         except Exception as failure:  # the reader waits for the end, whatever the failure is

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from storage.database.database import Database
+from storage.database.database import Database, Transaction
 from storage.database.errors import StorageError
 
 _LOCK = 0x70726F63
@@ -39,6 +39,19 @@ def available() -> list[tuple[int, str, str]]:
     return sorted(migrations)
 
 
+async def is_current(database: Database) -> bool:
+    """Whether all migrations were applied. Changes nothing.
+
+    Raises:
+        DatabaseUnavailableError: The database is unreachable.
+    """
+    async with database.transaction() as transaction:
+        if await transaction.fetch_value("SELECT to_regclass('schema_migration')") is None:
+            return False
+        recorded = await _recorded(transaction)
+    return all(version in recorded for version, _, _ in available())
+
+
 async def migrate(database: Database) -> list[str]:
     """Apply the migrations that the database lacks. Return their names.
 
@@ -55,8 +68,7 @@ async def migrate(database: Database) -> list[str]:
             raise ServerTooOldError(f"PostgreSQL {version // 10000} is too old: 15 is needed")
         await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await transaction.script(_CREATE_HISTORY)
-        rows = await transaction.fetch("SELECT version FROM schema_migration")
-        recorded = {row["version"] for row in rows}
+        recorded = await _recorded(transaction)
         for version, name, sql in available():
             if version in recorded:
                 continue
@@ -66,3 +78,9 @@ async def migrate(database: Database) -> list[str]:
             )
             applied.append(name)
     return applied
+
+
+async def _recorded(transaction: Transaction) -> set[int]:
+    """Return the versions of the migrations that were applied."""
+    rows = await transaction.fetch("SELECT version FROM schema_migration")
+    return {row["version"] for row in rows}

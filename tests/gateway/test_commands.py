@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import subprocess
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from gateway.auth.tokens import TokenKeys
 from gateway.cli import _parser
 from gateway.settings.load import load_settings
 from gateway.settings.model import Settings
-from tests.conftest import SECRET, in_database
+from tests.conftest import SECRET, database_copy, in_database
 from tests.gateway.programs import COMMAND, PATIENCE, environment, postmaster, run
 
 ADVICE = (
@@ -65,6 +66,25 @@ def test_an_external_database_without_a_token_secret_is_reported(
     # migrate creates no secret either: the gateway that uses the database may run elsewhere.
     assert run("migrate", *there, cwd=tmp_path).returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+async def empty_database_url(postgres: str) -> AsyncIterator[str]:
+    """Create a database without any tables, and yield its URL."""
+    async with database_copy(postgres, "template0") as url:
+        yield url
+
+
+def test_only_some_commands_migrate_a_database(
+    tmp_path: Path, empty_database_url: str, external: dict[str, str]
+) -> None:
+    variables = {**external, "GATEWAY_DATABASE_URL": empty_database_url}
+    ran = run("token", "--profile", "admin", cwd=tmp_path, variables=variables)
+    problem = "database_url: the database is not migrated; run 'process-gateway migrate'"
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == f"process-gateway: {problem}\n"
+    assert run("migrate", cwd=tmp_path, variables=variables).returncode == 0
+    assert run("token", "--profile", "admin", cwd=tmp_path, variables=variables).returncode == 0
 
 
 @pytest.mark.parametrize("command", ["migrate", "demo"])

@@ -112,8 +112,8 @@ async def test_all_problems_of_all_variables_are_reported(home: Graph) -> None:
         "process.name: is required",
         'process.mode: expected one of SIMPLE, SWITCH, got "FOO"',
         "id: is required",
-        'changes.state: expected one of ENABLED, DISABLED, got "ON"',
         "changes.x: is not a known field",
+        'changes.state: expected one of ENABLED, DISABLED, got "ON"',
     ]
     assert error["message"] == "; ".join(messages)
     assert len(error["extensions"]["problems"]) == 6
@@ -204,3 +204,67 @@ async def test_half_a_million_invalid_values_are_rejected_quickly(home: Graph) -
     variables = {"process": {**NEW, "actions": [1] * 500_000}}
     answer = await home.answer(CREATE, variables)
     assert b"and 9,980 more" in body_of(answer)
+
+
+async def test_an_object_of_60_000_unknown_members_is_rejected_quickly(home: Graph) -> None:
+    members = {f"x{n}": "text" for n in range(60_000)}
+    answer = await home.answer(CREATE, {"process": {**NEW, **members}})
+    assert b"process.x0: is not a known field" in body_of(answer)
+    assert b"and 9,980 more" in body_of(answer)
+
+
+async def test_variables_that_are_nested_too_deeply_are_rejected(home: Graph) -> None:
+    where: dict[str, Any] = {}
+    for _ in range(400):
+        where = {"not": where}
+    query = "query($where: ProcessWhere) { processes(where: $where) { totalCount } }"
+    (error,) = await errors_of(home, query, {"where": where})
+    assert error["message"] == "the variables are nested too deeply"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'query($v: ID = "x") { node(id: $v) { id } }',
+        "query($v: Boolean = true) { viewer { seesAll @skip(if: $v) } }",
+        "query($v: Boolean = true) { viewer @include(if: $v) { seesAll } }",
+        'query($v: String = "Process") { __type(name: $v) { name } }',
+        "query($v: Boolean = true) { __schema { types { name @include(if: $v) } } }",
+        'mutation($v: Boolean = true) { createProfile(profile: {name: "new"}) {'
+        " profile { name @skip(if: $v) } } }",
+    ],
+)
+async def test_a_null_variable_where_null_is_not_accepted_is_rejected(
+    home: Graph, query: str
+) -> None:
+    response = await home.ask(query, {"v": None}, profile="admin")
+    (error,) = response["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "$v" in error["message"]
+    assert not await home.database.fetch_json(
+        "SELECT convert_to(id::text, 'UTF8') FROM profile WHERE name = 'new'", []
+    )
+
+
+async def test_a_problem_in_the_selection_of_a_payload_is_located(home: Graph) -> None:
+    query = (
+        'mutation { createProcess(process: {reference: "new", name: "New"}) {'
+        " made: process { espace { processes(first: 1000) { totalCount } } } } }"
+    )
+    response = await home.ask(query, {}, profile="admin")
+    (error,) = response["errors"]
+    (problem,) = error["extensions"]["problems"]
+    assert problem["path"] == ["made", "espace", "processes", "first"]
+
+
+@pytest.mark.parametrize("argument", ["where: {or: $parts}", "orderBy: $parts"])
+async def test_the_parts_of_filters_and_orders_are_limited(home: Graph, argument: str) -> None:
+    type_, part = (
+        ("ProcessWhere", {})
+        if "where" in argument
+        else ("ProcessOrder", {"field": "NAME", "direction": "ASC"})
+    )
+    query = f"query($parts: [{type_}!]) {{ processes({argument}) {{ totalCount }} }}"
+    response = await home.ask(query, {"parts": [part] * 10_000}, profile="admin")
+    (error,) = response["errors"]
+    assert error["message"].endswith("the operation selects more than 5,000 fields")

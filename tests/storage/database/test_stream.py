@@ -39,6 +39,18 @@ async def test_a_streamed_list_has_every_value_in_order(database: Database) -> N
     assert values == [f"{n}{chr(92) * (n % 7)}\n" for n in range(1, 100_001)]
 
 
+async def test_a_list_that_became_short_is_not_streamed_again(database: Database) -> None:
+    sql, copied = (
+        f"SELECT {value} FROM generate_series(1, {rows}) AS n"
+        for value, rows in (("convert_to(n::text, 'UTF8')", LONG_LIST), ("n::text", LONG_LIST - 1))
+    )
+    await database.fetch_list(sql, [], copied)
+    stream = await database.fetch_list(sql, [], copied)
+    assert isinstance(stream, JsonStream)
+    assert [chunk async for chunk in stream]
+    assert isinstance(await database.fetch_list(sql, [], copied), bytes)
+
+
 async def test_an_empty_list_is_streamed(database: Database) -> None:
     stream = await stream_of(database, "SELECT 'x' WHERE false")
     assert [chunk async for chunk in stream] == []
