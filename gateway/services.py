@@ -47,15 +47,12 @@ class Services:
 
 def compiler_of(settings: Settings) -> OperationCompiler:
     """Return the compiler of operations, which needs no database."""
+    limits = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
     return OperationCompiler(
         build_schema(),
-        Limits(
-            default_page=settings.page_size_default,
-            largest_page=settings.page_size_max,
-            depth=settings.max_query_depth,
-        ),
-        cache_size=settings.operation_cache_size,
-        max_tokens=settings.max_query_tokens,
+        Limits(**limits),
+        cache_bytes=settings.operation_cache_bytes,
+        suggestions=settings.introspection != "off",
     )
 
 

@@ -23,6 +23,7 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
+    GraphQLSyntaxError,
     OperationDefinitionNode,
     default_field_resolver,
     default_type_resolver,
@@ -186,6 +187,16 @@ def is_validation_aborted(error: GraphQLError) -> bool:
     return isinstance(error, ValidationAbortedError) and error.message == "Validation aborted."
 
 
+def is_error_limit_reached(error: GraphQLError) -> bool:
+    """Whether an error only says that validation stopped after the greatest number of errors."""
+    return isinstance(error, ValidationAbortedError) and not is_validation_aborted(error)
+
+
+def is_token_limit_exceeded(error: GraphQLSyntaxError) -> bool:
+    """Whether parsing stopped because the document has too many tokens."""
+    return "Document contains more than" in error.message
+
+
 # Execution -------------------------------------------------------------------------------------
 
 
@@ -195,6 +206,8 @@ class Payload(dict[str, Any]):
 
 class IntrospectionTooLongError(Exception):
     """An introspection exceeded its time limit."""
+
+    seconds = _INTROSPECTION_SECONDS
 
 
 class _StopExecution(BaseException):
@@ -247,15 +260,16 @@ def introspect(
     operation: OperationDefinitionNode,
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the data of a query of ``__schema`` and ``__type``.
+) -> tuple[dict[str, Any], float]:
+    """Return the data of a query of ``__schema`` and ``__type``, and the processor seconds used.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, if an argument is null that may not be.
         IntrospectionTooLongError: It takes longer than ``_INTROSPECTION_SECONDS``.
     """
     executor = _executor(schema, operation, fragments, variables, None)
-    executor.deadline = time.thread_time() + _INTROSPECTION_SECONDS
+    started = time.thread_time()
+    executor.deadline = started + _INTROSPECTION_SECONDS
     try:
         result = cast(ExecutionResult, executor.execute_operation())
     except _StopExecution:
@@ -263,7 +277,7 @@ def introspect(
     if result.errors:
         raise from_graphql(result.errors[0])
     assert result.data is not None
-    return result.data
+    return result.data, time.thread_time() - started
 
 
 def _executor(

@@ -27,7 +27,8 @@ from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import Services, open_services
 from gateway.settings.model import Settings
 from resolvers.access.viewer import Viewer
-from resolvers.operations.answers import Answer
+from resolvers.errors.catalogue import GatewayError
+from resolvers.operations.answers import Answer, error_answer
 from resolvers.operations.run import GraphQLRequest
 from rest_compat.http import Response
 from storage.database.database import Database
@@ -135,19 +136,29 @@ class Graph:
         *,
         profile: str | None = "admin",
         operation: str | None = None,
+        extensions: dict[str, Any] | None = None,
     ) -> Answer:
         """Run an operation, and return the answer."""
-        viewer = await self.viewer(profile) if profile is not None else None
-        request = GraphQLRequest(query, operation, variables or {})
-        return await self.services.operations.answer(request, viewer)
+        operations = self.services.operations
+        request = GraphQLRequest(query, operation, variables or {}, extensions or {})
+        if profile is not None:
+            return await operations.answer(request, await self.viewer(profile))
+        try:
+            return await operations.run(operations.prepare_public(request), None)
+        except GatewayError as error:
+            return error_answer(error)
 
     async def ask(
-        self, query: str, variables: dict[str, Any] | None = None, *, profile: str | None = "admin"
+        self,
+        query: str,
+        variables: dict[str, Any] | None = None,
+        *,
+        profile: str | None = "admin",
+        extensions: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Run an operation, and return the parsed response."""
-        response: dict[str, Any] = json.loads(
-            body_of(await self.answer(query, variables, profile=profile))
-        )
+        answer = await self.answer(query, variables, profile=profile, extensions=extensions)
+        response: dict[str, Any] = json.loads(body_of(answer))
         return response
 
     async def data(
@@ -176,6 +187,19 @@ class Graph:
         """Run an SQL statement, and return its rows as dicts."""
         async with self.database.transaction() as transaction:
             return [dict(row) for row in await transaction.fetch(statement, *args)]
+
+
+NO_LIMITS: dict[str, Any] = {
+    "max_query_tokens": 100_000,
+    "max_query_aliases": 100_000,
+    "max_query_directives": 100_000,
+    "max_query_root_fields": 100_000,
+    "max_query_fields": 100_000,
+    "cost_mode": "off",
+    # So small that documents are dropped all the time.
+    "operation_cache_bytes": 2 * 1024 * 1024,
+}
+"""Settings for property tests, whose random operations can be of any size."""
 
 
 def settings_for_tests(**values: Any) -> Settings:
@@ -272,7 +296,7 @@ async def worlds(postgres: str, template: str) -> AsyncIterator[Worlds]:
         for number in range(WORLDS):
             database = await random_database(connection, number)
             stack.push_async_callback(database.close)
-            started = running_gateway(database, max_query_tokens=100_000, operation_cache_size=10)
+            started = running_gateway(database, **NO_LIMITS)
             opened.append(await World.of(number, await stack.enter_async_context(started)))
         yield Worlds(opened)
 

@@ -25,8 +25,10 @@ from gateway.http.response_body import body_of, collected
 from gateway.services import Services
 from gateway.telemetry.metrics import Metrics
 from resolvers.access.viewer import Viewer
-from resolvers.errors.catalogue import GatewayError
+from resolvers.errors.catalogue import ErrorKind, GatewayError, missing_token
 from resolvers.errors.translate import as_gateway_error
+from resolvers.operations.public import MAX_PUBLIC_BODY
+from resolvers.operations.run import Prepared
 from resolvers.values.enums import Permission
 from rest_compat.handler import CompiledDialect
 from rest_compat.http import Request, Response
@@ -119,20 +121,31 @@ class _Endpoint:
                 return graphql.method_not_allowed(request, (*_READ_METHODS, hdrs.METH_POST))
             if self._graphiql is not None and wants_page(request):
                 return await self._graphiql(request)
-        viewer = await self._viewer(request) if hdrs.AUTHORIZATION in request.headers else None
-        try:
-            graphql_request = await graphql.read_request(request, self._settings.max_body_bytes)
-        except GatewayError:
-            if viewer is None:  # The token is checked before the shape (docs/contract.md §2).
-                await self._services.authenticate(None)
-            raise
         operations = self._services.operations
-        prepared = operations.prepare(graphql_request)
-        if request.method != hdrs.METH_POST and viewer is not None and prepared.writes:
+        if hdrs.AUTHORIZATION in request.headers:
+            viewer: Viewer | None = await self._viewer(request)
+            largest = self._settings.max_body_bytes
+            prepared = await operations.prepare(await graphql.read_request(request, largest))
+        else:
+            viewer = None
+            prepared = await self._prepare_public(request)
+        if request.method != hdrs.METH_POST and prepared.writes:
             return graphql.method_not_allowed(
                 request, (hdrs.METH_POST,), "send a mutation with POST, not GET"
             )
         return graphql.respond(request, await operations.run(prepared, viewer))
+
+    async def _prepare_public(self, request: web.BaseRequest) -> Prepared:
+        """Prepare an operation without a token. The token is judged before the shape of a request
+        (docs/contract.md §2), so a request that has any other error lacks a token.
+        """
+        operations = self._services.operations
+        if not operations.is_public:
+            raise missing_token()
+        try:
+            return operations.prepare_public(await graphql.read_request(request, MAX_PUBLIC_BODY))
+        except GatewayError as error:
+            raise (error if error.kind is ErrorKind.RATE_LIMITED else missing_token()) from None
 
     async def _read(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer a request for a page, a health check or the metrics."""

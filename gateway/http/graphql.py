@@ -57,7 +57,7 @@ def _from_members(members: object) -> GraphQLRequest:
     if not isinstance(members, dict):
         raise bad_value((), f"expected an object with a query, got {describe(members)}")
     query, name = members.get("query"), members.get("operationName")
-    variables = members.get("variables")
+    variables, extensions = members.get("variables"), members.get("extensions")
     if not isinstance(query, str):
         problem = "is required" if query is None else f"expected text, got {describe(query)}"
         raise bad_value(("query",), problem)
@@ -65,8 +65,10 @@ def _from_members(members: object) -> GraphQLRequest:
         raise bad_value(("operationName",), f"expected text, got {describe(name)}")
     if variables is not None and not isinstance(variables, dict):
         raise bad_value(("variables",), f"expected an object, got {describe(variables)}")
+    if extensions is not None and not isinstance(extensions, dict):
+        raise bad_value(("extensions",), f"expected an object, got {describe(extensions)}")
     # Some clients send "" for no operation name.
-    return GraphQLRequest(query, name or None, variables or {})
+    return GraphQLRequest(query, name or None, variables or {}, extensions or {})
 
 
 def respond(request: web.BaseRequest, answer: Answer) -> web.Response:

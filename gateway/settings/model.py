@@ -19,6 +19,8 @@ from pydantic import (
     field_validator,
 )
 
+from resolvers.operations.limits import CostMode
+
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -140,14 +142,41 @@ class Settings(BaseModel):
         description="Number of prepared statements to cache per connection; 0 behind PgBouncer in "
         "transaction mode.",
     )
+    cost_mode: CostMode = Field(
+        default="enforce",
+        description="Cost of GraphQL queries: reject those above `max_query_cost`, only measure, "
+        "or neither.",
+    )
+    max_query_cost: int = Field(
+        default=1_000_000, ge=1, description="Maximum cost of a GraphQL query."
+    )
+    max_query_characters: int = Field(
+        default=100_000, ge=1, description="Maximum number of characters in a GraphQL document."
+    )
     max_query_tokens: int = Field(
         default=4000, ge=1, description="Maximum number of tokens in a GraphQL document."
     )
     max_query_depth: int = Field(
         default=20, ge=1, description="Maximum depth of a GraphQL operation."
     )
-    operation_cache_size: int = Field(
-        default=1000, ge=1, description="Number of compiled GraphQL operations to cache."
+    max_query_root_fields: int = Field(
+        default=20, ge=1, description="Maximum number of root fields in a GraphQL operation."
+    )
+    max_query_aliases: int = Field(
+        default=200, ge=0, description="Maximum number of aliases in a GraphQL operation."
+    )
+    max_query_directives: int = Field(
+        default=100, ge=0, description="Maximum number of directives in a GraphQL operation."
+    )
+    max_query_fields: int = Field(
+        default=5000,
+        ge=1,
+        description="Maximum number of fields and parts of filters in a GraphQL operation.",
+    )
+    operation_cache_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=0,
+        description="Memory for cached GraphQL documents and their compiled queries, in bytes.",
     )
     execution_max_steps: int = Field(
         default=1000,

@@ -42,15 +42,24 @@ class _GatewayCollector(Collector):
         runs.add_metric(["compiled"], operations.compiled)
         runs.add_metric(["executor"], operations.executed)
         yield runs
-        cache = operations.compiler.cache_info()
+        compiler = operations.compiler
+        cache = compiler.cache_info()
         yield CounterMetricFamily(
-            "gateway_compiled_hits", "Queries whose compiled operation was cached.", cache.hits
+            "gateway_compiled_hits", "Queries whose compiled operation was cached.", compiler.hits
         )
         yield CounterMetricFamily(
-            "gateway_compiled_misses", "Queries that had to be compiled.", cache.misses
+            "gateway_compiled_misses", "Queries that had to be compiled.", compiler.misses
         )
+        yield GaugeMetricFamily("gateway_documents_kept", "Documents in the cache.", cache.size)
         yield GaugeMetricFamily(
-            "gateway_compiled_kept", "Compiled operations in the cache.", cache.size
+            "gateway_documents_bytes",
+            "Memory of the cached documents and their compiled queries, as estimated.",
+            cache.bytes,
+        )
+        yield CounterMetricFamily(
+            "gateway_operations_too_costly",
+            "Queries whose cost was above max_query_cost.",
+            operations.too_costly,
         )
         yield CounterMetricFamily(
             "gateway_statements",

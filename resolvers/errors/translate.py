@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from graphql import GraphQLError
 
-from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, listed
+from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, bad_input, listed
 from storage.database.errors import AlreadyExistsError, DatabaseUnavailableError, StillInUseError
 
 logger = logging.getLogger(__name__)
@@ -31,11 +32,17 @@ _IN_USE = {
 
 
 class InvalidLiteralError(GraphQLError):
-    """A validation error of a document: a literal does not fit its type."""
+    """A validation error of a document: a literal does not fit its type.
 
-    def __init__(self, error: GraphQLError, problem: FieldProblem) -> None:
-        super().__init__(error.message, error.nodes)
-        self.problem = problem
+    Args:
+        errors: What graphql-core reported about the literal.
+        problems: The same as problems of the operation's arguments.
+    """
+
+    def __init__(self, errors: Sequence[GraphQLError], problems: Sequence[FieldProblem]) -> None:
+        message = errors[0].message if len(errors) == 1 else bad_input(*problems).message
+        super().__init__(message, [node for error in errors for node in error.nodes or ()])
+        self.problems = tuple(problems)
 
 
 def as_gateway_error(error: BaseException) -> GatewayError:
@@ -64,7 +71,7 @@ def from_graphql(error: GraphQLError) -> GatewayError:
     """Return the catalogue's error behind a GraphQL error: what a resolver raised, or bad input."""
     if isinstance(error, InvalidLiteralError):
         return GatewayError(
-            ErrorKind.BAD_USER_INPUT, _shortened(error.message), problems=[error.problem]
+            ErrorKind.BAD_USER_INPUT, _shortened(error.message), problems=error.problems
         )
     if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
         return as_gateway_error(error.original_error)

@@ -50,11 +50,16 @@ def executed_answer(result: ExecutionResult) -> Answer:
     return Answer((orjson.dumps(body),))
 
 
-def data_answer(fields: Sequence[CompiledField], results: Sequence[bytes | GatewayError]) -> Answer:
+def data_answer(
+    fields: Sequence[CompiledField],
+    results: Sequence[bytes | GatewayError],
+    extensions: Mapping[str, Any] | None = None,
+) -> Answer:
     """Return the answer with the results of a query's root fields.
 
     Args:
         results: The JSON of each field, or its error.
+        extensions: The member ``extensions`` of the answer, if it has one.
     """
     parts = [b'{"data":{']
     errors: list[Mapping[str, Any]] = []
@@ -72,6 +77,8 @@ def data_answer(fields: Sequence[CompiledField], results: Sequence[bytes | Gatew
         parts = [b'{"data":null']
     if errors:
         parts += (b',"errors":', orjson.dumps(errors))
+    if extensions:
+        parts += (b',"extensions":', orjson.dumps(extensions))
     parts.append(b"}")
     return Answer(tuple(parts))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import orjson
 import strawberry
@@ -21,8 +21,10 @@ from graphql import (
 
 from resolvers.errors.catalogue import FieldProblem, GatewayError, bad_value
 from resolvers.graphql_adapter import core_schema, permission_of, print_schema
+from resolvers.operations.cache import CacheInfo, DocumentCache
+from resolvers.operations.cost import Estimate, constant_cost, estimate
 from resolvers.operations.documents import SCHEMA_FIELDS, Document, Operation, read_document
-from resolvers.operations.limits import Limits
+from resolvers.operations.limits import UNLIMITED, Limits
 from resolvers.operations.parameters import RunValues, fill
 from resolvers.operations.plan import Planner
 from resolvers.operations.planning import Planning
@@ -31,8 +33,10 @@ from resolvers.values.enums import Permission
 from storage.reads.plan import Read, Scope, Slot, ValueFormat
 from storage.reads.statement import Statement, compile_read
 
-_MAX_CACHED_DOCUMENT = 16 * 1024
-"""Characters. A longer document is not cached, so that the cache's length bounds its memory."""
+_LONG_DOCUMENT = 2000
+"""Characters from which a document is read in a thread: it may take several milliseconds."""
+_BYTES_PER_SQL_CHARACTER = 20
+"""Memory of a compiled query for each character of its SQL, plans of the slots included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class CompiledField:
     problems: tuple[FieldProblem, ...] = ()
     slots: tuple[Slot, ...] = ()
     """Slots whose values may have further problems."""
+    estimate: Estimate = Estimate()
+    """What it costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +87,16 @@ class CompiledQuery:
     fields: tuple[CompiledField, ...]
     introspection: OperationDefinitionNode | None
     """The operation that selects its root fields ``__schema`` and ``__type`` alone, if any."""
-
-
-class CacheInfo(NamedTuple):
-    """Statistics of the cache of compiled queries, since the start."""
-
-    hits: int
-    misses: int
-    size: int
+    constant_cost: int | None
+    """What it costs; None if that depends on its variables."""
 
 
 class OperationCompiler:
     """Compiles operations against one schema.
 
     Args:
-        cache_size: The number of documents, and of compiled queries, to cache.
-        max_tokens: The maximum number of lexical tokens of a document.
+        cache_bytes: The memory for documents and compiled queries that are cached.
+        suggestions: Whether an error of an unknown name suggests known ones.
     """
 
     def __init__(
@@ -104,47 +104,62 @@ class OperationCompiler:
         schema: strawberry.Schema,
         limits: Limits,
         *,
-        cache_size: int = 1000,
-        max_tokens: int = 4000,
+        cache_bytes: int = 64 * 1024 * 1024,
+        suggestions: bool = True,
     ) -> None:
         self._strawberry_schema = schema
         self.schema = core_schema(schema)
         self.limits = limits
-        self._max_tokens = max_tokens
-        self._cached_document = lru_cache(cache_size)(self._read_document)
-        self._cached_query = lru_cache(cache_size)(self._compile)
+        self._suggestions = suggestions
+        self.cache = DocumentCache(cache_bytes)
+        self.hits = 0
+        """The number of queries whose compiled form was cached."""
+        self.misses = 0
+        """The number of queries that had to be compiled."""
 
     def sdl(self) -> str:
         """Print the schema in the schema definition language."""
         return print_schema(self._strawberry_schema)
 
     def cache_info(self) -> CacheInfo:
-        """Return the statistics of the cache of compiled queries."""
-        info = self._cached_query.cache_info()
-        return CacheInfo(info.hits, info.misses, info.currsize)
+        """Return the statistics of the cache of documents."""
+        return self.cache.info()
 
-    def document(self, text: str) -> Document:
+    async def document(self, text: str) -> Document:
         """Parse and validate a document; the errors are part of the result."""
-        if len(text) > _MAX_CACHED_DOCUMENT:
-            return self._read_document(text, cacheable=False)
-        return self._cached_document(text)
+        document = self.cache.get(text)
+        if document is None:
+            # A thread lets the event loop have its turn every few milliseconds.
+            is_long = len(text) > _LONG_DOCUMENT
+            document = await asyncio.to_thread(self.read, text) if is_long else self.read(text)
+            if not document.errors:
+                self.cache.add(document)
+        return document
+
+    def read(self, text: str) -> Document:
+        """Parse and validate a document without the cache; the errors are part of the result."""
+        return read_document(text, self.schema, self.limits, suggestions=self._suggestions)
 
     def query(
         self, operation: Operation, variables: Mapping[str, Any], scope: Scope
     ) -> CompiledQuery:
         """Return a query, ready to run with any variables of the same shape.
 
-        The cache's key is the operation, the shape of its variables and the scope. Nothing else
+        It is kept with the operation, by the shape of the variables and the scope. Nothing else
         affects the compiled query.
 
         Args:
             variables: Coerced to their types.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT``, if it has too many root fields.
         """
-        compile_ = self._cached_query if operation.cacheable else self._compile
-        return compile_(operation, shape_of(variables), scope)
+        key = (shape_of(variables), scope)
+        query: CompiledQuery | None = operation.compiled.get(key)
+        if query is None:
+            self.misses += 1
+            query = operation.compiled[key] = self._compile(operation, key[0], scope)
+            self.cache.grow(operation, _bytes_of(query))
+        else:
+            self.hits += 1
+        return query
 
     def planner(
         self, operation: Operation, variables: Mapping[str, Any], *, unpaged: bool = False
@@ -156,26 +171,24 @@ class OperationCompiler:
             unpaged: Whether connections return all rows, as the legacy operations need. Those
                 are part of the gateway, so the limits for clients do not apply to them.
         """
-        limits = Limits() if unpaged else self.limits
+        limits = UNLIMITED if unpaged else self.limits
         planning = Planning(operation.fragments, variables, limits)
         return Planner(self.schema, planning, unpaged=unpaged)
-
-    def _read_document(self, text: str, *, cacheable: bool = True) -> Document:
-        return read_document(text, self.schema, max_tokens=self._max_tokens, cacheable=cacheable)
 
     def _compile(self, operation: Operation, shape: Hashable, scope: Scope) -> CompiledQuery:
         query = cast(GraphQLObjectType, self.schema.query_type)
         planner = self.planner(operation, with_references(shape))
         fields = planner.collect(query, [operation.definition.selection_set])
-        if len(fields) > self.limits.root_fields:
-            most = self.limits.root_fields
-            raise bad_value((), f"the operation has more than {most} fields at its root")
         schema_nodes = [
             node for nodes in fields.values() for node in nodes if node.name.value in SCHEMA_FIELDS
         ]
+        compiled = tuple(
+            self._compile_field(planner, key, nodes, scope) for key, nodes in fields.items()
+        )
         return CompiledQuery(
-            tuple(self._compile_field(planner, key, nodes, scope) for key, nodes in fields.items()),
+            compiled,
             _select_only(operation.definition, schema_nodes) if schema_nodes else None,
+            constant_cost(field.estimate for field in compiled),
         )
 
     def _compile_field(
@@ -207,6 +220,7 @@ class OperationCompiler:
             read=read,
             problems=planned.problems,
             slots=planned.slots,
+            estimate=estimate(key, planned.read),
         )
 
 
@@ -221,6 +235,12 @@ def compile_planned(
     statement = compile_(read, scope, value_format)
     used = frozenset(statement.slots)
     return CompiledRead(statement, tuple(slot for slot in slots if slot not in used))
+
+
+def _bytes_of(query: CompiledQuery) -> int:
+    """Return the memory that a compiled query takes, as estimated."""
+    statements = (field.read.statement for field in query.fields if field.read is not None)
+    return 1000 + sum(len(each.sql) for each in statements) * _BYTES_PER_SQL_CHARACTER
 
 
 def _select_only(

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_snake
 
-from resolvers.errors.catalogue import bad_value
+from resolvers.operations.limits import limit_error
 from resolvers.operations.planning import Planning
 from storage.reads.model import TABLES
 from storage.reads.plan import (
@@ -32,9 +32,9 @@ def plan_where(planning: Planning, table: Table, where: Mapping[str, Any]) -> Co
 
 
 def _all_of(planning: Planning, table: Table, where: Mapping[str, Any]) -> Condition:
-    deepest = 2 * planning.limits.depth
-    if planning.depth > deepest:
-        raise bad_value((), f"filters are nested deeper than {deepest} levels")
+    deepest = planning.limits.max_query_depth
+    if planning.depth > 2 * deepest:  # every level of a filter has a path of two parts
+        raise limit_error("max_query_depth", "levels of nested filters", deepest)
     planning.count_field()
     conditions: list[Condition] = []
     for name, value in where.items():

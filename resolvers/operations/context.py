@@ -18,6 +18,7 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import bad_input
 from resolvers.graphql_adapter import Payload, permission_of, python_name
 from resolvers.operations.compile import CompiledRead, compile_planned
+from resolvers.operations.cost import Estimate, check_cost, estimate
 from resolvers.operations.limits import Limits
 from resolvers.operations.parameters import RunValues
 from resolvers.operations.plan import ROW_ID, Planner
@@ -64,12 +65,14 @@ class PayloadPlan:
     """The selection of a mutation's payload, compiled before anything is written.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``, if an argument in the selection is not valid.
+        GatewayError: ``BAD_USER_INPUT``, if an argument in the selection is not valid, or the
+            selection costs too much.
     """
 
     def __init__(self, info: GraphQLResolveInfo[RequestContext]) -> None:
         self._context = context = info.context
         self._members: list[_Member] = []
+        estimates: list[Estimate] = []
         payload = cast(GraphQLObjectType, get_named_type(info.return_type))
         self._type_name = payload.name
         permission = permission_of(info.parent_type.fields[info.field_name])
@@ -88,8 +91,11 @@ class PayloadPlan:
                 planned = planner.by_id(cast(GraphQLObjectType, type_), key, nodes)
                 if planned.problems:
                     raise bad_input(*planned.problems)
+                estimates.append(estimate(key, planned.read))
                 read = compile_planned(planned.read, planned.slots, scope, context.value_format)
             self._members.append(_Member(key, python_name(field), read))
+        run = RunValues(variables, context.viewer.profile_id)
+        check_cost(estimates, run, context.limits)
 
     async def answer(self, values: Mapping[str, object]) -> Payload:
         """Return the payload.

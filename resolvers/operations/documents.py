@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from graphql import (
     DocumentNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
+    GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
     TokenKind,
@@ -18,14 +20,20 @@ from graphql import (
     validate,
 )
 
-from resolvers.errors.catalogue import bad_value
-from resolvers.graphql_adapter import is_validation_aborted
+from resolvers.errors.catalogue import GatewayError, bad_value
+from resolvers.graphql_adapter import (
+    is_error_limit_reached,
+    is_token_limit_exceeded,
+    is_validation_aborted,
+)
 from resolvers.operations.input_problems import VALIDATION_RULES
-from resolvers.operations.selection import walk_fields
+from resolvers.operations.limits import UNLIMITED, Limits, limit_error
+from resolvers.operations.selection import fragments_of, operations_of, walk_fields
+from resolvers.operations.size import size_error
 from resolvers.operations.variables import PlainVariable, plain_variables
 
-_MAX_DOCUMENT = 100_000
-"""Characters. Reading one megabyte of a single token would take a fifth of a second."""
+_MAX_ERRORS = 5
+"""Validation errors of a document that are reported."""
 
 _MAX_NUMBER = 400
 """Digits of a number, more than a double can have before its point."""
@@ -51,8 +59,10 @@ class Operation:
     """The names of its root fields, without regard to ``@skip`` and ``@include``."""
     plain_variables: tuple[PlainVariable, ...] | None
     """Its variables; None if one of them is an object, a list or an enum."""
-    cacheable: bool
-    """Whether its compiled queries are cached, because its document is short enough."""
+    text: str
+    """The text of its document."""
+    compiled: dict[Hashable, Any] = field(default_factory=dict)
+    """What was computed for it, and is kept as long as its document."""
 
     @property
     def is_query(self) -> bool:
@@ -76,6 +86,9 @@ class Document:
 
     operations: Mapping[str | None, Operation] = field(default_factory=dict)
     errors: tuple[GraphQLError, ...] = ()
+    text: str = ""
+    tokens: int = 0
+    """The number of its lexical tokens."""
 
     def operation(self, name: str | None) -> Operation:
         """Return the operation to run; raise ``BAD_USER_INPUT`` if the name identifies none."""
@@ -92,55 +105,88 @@ class Document:
         return self.operations[name]
 
 
-def read_document(
-    text: str, schema: GraphQLSchema, *, max_tokens: int | None = None, cacheable: bool = True
+def parse_document(text: str, limits: Limits) -> DocumentNode:
+    """Parse a document and check its size.
+
+    Raises:
+        GraphQLError: The document is malformed, or exceeds a limit.
+    """
+    if len(text) > limits.max_query_characters:
+        raise _exceeds(
+            limit_error(
+                "max_query_characters", "characters", limits.max_query_characters, len(text)
+            )
+        )
+    try:
+        document = parse(text, max_tokens=limits.max_query_tokens)
+    except GraphQLSyntaxError as error:
+        if not is_token_limit_exceeded(error):
+            raise
+        maximum = limits.max_query_tokens
+        raise _exceeds(limit_error("max_query_tokens", "tokens", maximum)) from error
+    _require_short_numbers(text, document)
+    too_large = size_error(document, limits)
+    if too_large is not None:
+        raise _exceeds(too_large)
+    return document
+
+
+def validate_document(
+    text: str, document: DocumentNode, schema: GraphQLSchema, *, suggestions: bool = True
 ) -> Document:
-    """Parse and validate a document; the errors are part of the result.
+    """Validate a parsed document; the errors are part of the result.
 
     Args:
-        max_tokens: The maximum number of lexical tokens; None for no limit.
-        cacheable: Whether the compiled queries of its operations are cached.
+        suggestions: Whether an error of an unknown name suggests known ones.
     """
+    errors = validate(
+        schema,
+        document,
+        VALIDATION_RULES,
+        max_errors=_MAX_ERRORS,
+        hide_suggestions=not suggestions,
+    )
+    if errors:
+        shown = (error for error in errors if not is_error_limit_reached(error))
+        return Document(errors=tuple(map(_reworded, shown)))
+    fragments = fragments_of(document)
+    operations = {
+        definition.name.value if definition.name else None: Operation(
+            definition,
+            fragments,
+            root_names(definition, fragments),
+            plain_variables(definition),
+            text,
+        )
+        for definition in operations_of(document)
+    }
+    return Document(operations, text=text, tokens=document.token_count)
+
+
+def read_document(
+    text: str, schema: GraphQLSchema, limits: Limits = UNLIMITED, *, suggestions: bool = True
+) -> Document:
+    """Parse and validate a document; the errors are part of the result."""
     try:
-        _require_readable(text)
-        ast = parse(text, max_tokens=max_tokens)
-        _require_short_numbers(text, ast)
-        errors = [_reworded(error) for error in validate(schema, ast, VALIDATION_RULES)]
+        return validate_document(
+            text, parse_document(text, limits), schema, suggestions=suggestions
+        )
     except GraphQLError as error:
         return Document(errors=(error,))
     except RecursionError:
         return Document(errors=(GraphQLError("the document is nested too deeply"),))
-    if errors:
-        return Document(errors=tuple(errors))
-    fragments = {
-        definition.name.value: definition
-        for definition in ast.definitions
-        if isinstance(definition, FragmentDefinitionNode)
-    }
-    return Document(
-        {
-            definition.name.value if definition.name else None: Operation(
-                definition,
-                fragments,
-                frozenset(
-                    node.name.value for node in walk_fields([definition.selection_set], fragments)
-                ),
-                plain_variables(definition),
-                cacheable,
-            )
-            for definition in ast.definitions
-            if isinstance(definition, OperationDefinitionNode)
-        }
-    )
 
 
-def _require_readable(text: str) -> None:
-    """Raise ``GraphQLError`` if a document is too long."""
-    if len(text) > _MAX_DOCUMENT:
-        raise GraphQLError(
-            f"the document has more than {_MAX_DOCUMENT:,} characters;"
-            " send long values as variables"
-        )
+def root_names(
+    definition: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> frozenset[str]:
+    """Return the names of an operation's root fields, without regard to ``@skip``."""
+    nodes = walk_fields([definition.selection_set], fragments)
+    return frozenset(node.name.value for node in nodes)
+
+
+def _exceeds(error: GatewayError) -> GraphQLError:
+    return GraphQLError(error.message, original_error=error)
 
 
 def _require_short_numbers(text: str, document: DocumentNode) -> None:

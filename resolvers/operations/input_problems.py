@@ -54,7 +54,7 @@ from graphql.utilities import validate_input_literal
 
 from resolvers.errors.catalogue import FieldProblem
 from resolvers.errors.translate import InvalidLiteralError
-from resolvers.operations.selection import walk_selections
+from resolvers.operations.selection import fragments_of, operations_of, walk_selections
 from resolvers.values.text import describe
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -234,18 +234,19 @@ class LiteralValuesRule(ValuesOfCorrectTypeRule):
     def is_valid_value_node(
         self, node: ValueNode, input_type: GraphQLInputType | None
     ) -> VisitorAction:
-        """Report the problems with one literal."""
+        """Report the problems with one literal as one error."""
         if input_type is None:
             return super().is_valid_value_node(node, input_type)
-        reasons: _Reasons | None = None
+        errors: list[tuple[GraphQLError, Path]] = []
 
         def on_error(error: GraphQLError, inner: Sequence[str | int]) -> None:
-            nonlocal reasons
-            if reasons is None:
-                reasons = _Reasons(input_type, _plain(node), self._path())
-            self.report_error(InvalidLiteralError(error, reasons.next_at(tuple(inner))))
+            errors.append((error, tuple(inner)))
 
         validate_input_literal(node, input_type, on_error)
+        if errors:
+            reasons = _Reasons(input_type, _plain(node), self._path())
+            problems = [reasons.next_at(inner) for _, inner in errors]
+            self.report_error(InvalidLiteralError([error for error, _ in errors], problems))
         return super().is_valid_value_node(node, None)
 
     def _path(self) -> Path:
@@ -267,16 +268,11 @@ VALIDATION_RULES = tuple(
 
 def _argument_paths(document: DocumentNode) -> dict[int, Path]:
     """Return the path of every argument of every operation, by the identity of its node."""
-    fragments = {
-        definition.name.value: definition
-        for definition in document.definitions
-        if isinstance(definition, FragmentDefinitionNode)
-    }
+    fragments = fragments_of(document)
     paths: dict[int, Path] = {}
-    for definition in document.definitions:
-        if isinstance(definition, OperationDefinitionNode):
-            for path, argument in _arguments(definition, fragments):
-                paths.setdefault(id(argument), path)
+    for definition in operations_of(document):
+        for path, argument in _arguments(definition, fragments):
+            paths.setdefault(id(argument), path)
     return paths
 
 

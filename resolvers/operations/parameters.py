@@ -84,11 +84,12 @@ def convert(conversion: Conversion, value: Any) -> object:
 
 
 def _value(slot: Slot, values: RunValues) -> object:
-    value = _operand(slot.operand, values)
+    value = operand_value(slot.operand, values)
     return value if slot.conversion is None else convert(slot.conversion, value)
 
 
-def _operand(operand: Operand, values: RunValues) -> Any:
+def operand_value(operand: Operand, values: RunValues) -> Any:
+    """Return the value of an operand in a run, before any conversion."""
     if isinstance(operand, VariableRef):
         value: Any = values.variables
         for part in operand.path:
@@ -97,7 +98,7 @@ def _operand(operand: Operand, values: RunValues) -> Any:
     if isinstance(operand, Literal):
         return operand.value
     if isinstance(operand, ListOf):
-        return [_operand(item, values) for item in operand.items]
+        return [operand_value(item, values) for item in operand.items]
     return values.profile_id
 
 

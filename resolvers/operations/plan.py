@@ -21,7 +21,7 @@ from graphql import (
 )
 from pydantic.alias_generators import to_snake
 
-from resolvers.errors.catalogue import FieldProblem, bad_value
+from resolvers.errors.catalogue import FieldProblem
 from resolvers.graphql_adapter import python_name
 from resolvers.operations.conditions import compare, plan_order, plan_where
 from resolvers.operations.planning import Planning
@@ -181,7 +181,7 @@ class Planner:
         for type_ in self._schema.get_possible_types(interface):
             table = TABLE_OF_TYPE[type_.name]
             choices.append((type_.name, table, self._fields(type_, TABLES[table], selections)))
-        largest = self._planning.limits.largest_page
+        largest = self._planning.limits.page_size_max
         return ReadNodes(
             tuple(choices),
             self._planning.slot(ids, "text[]", GlobalIds(IdPart.TYPE_NAME, largest), argument),
@@ -214,9 +214,6 @@ class Planner:
             return Many(key, name, self._embedded(target, selections))
         relation = table.relations[name]
         with self._planning.at(key):
-            deepest = self._planning.limits.depth
-            if self._planning.depth > deepest:
-                raise bad_value((), f"fields are nested deeper than {deepest} levels")
             if "nodes" in target.fields:
                 arguments = self._planning.arguments(definition, nodes[0])
                 page = self._page(target, TABLES[relation.target], arguments, selections)
@@ -261,7 +258,7 @@ class Planner:
 
     def _limit(self, arguments: Mapping[str, Any]) -> Slot | None:
         """Plan the size of a page; None for all rows."""
-        size = PageSize(self._planning.limits.largest_page)
+        size = PageSize(self._planning.limits.page_size_max)
         slots = [
             self._planning.slot(arguments[name], "integer", size, name)
             for name in ("first", "last")
@@ -273,7 +270,7 @@ class Planner:
             return slots[-1]
         if self._unpaged:
             return None
-        return Slot(Literal(self._planning.limits.default_page), "integer")
+        return Slot(Literal(self._planning.limits.page_size_default), "integer")
 
     def _cursor(
         self,

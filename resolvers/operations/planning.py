@@ -14,9 +14,9 @@ from graphql import (
     SelectionSetNode,
 )
 
-from resolvers.errors.catalogue import FieldProblem, bad_value
+from resolvers.errors.catalogue import FieldProblem
 from resolvers.graphql_adapter import Variables
-from resolvers.operations.limits import Limits
+from resolvers.operations.limits import Limits, limit_error
 from resolvers.operations.parameters import convert, problems_of
 from resolvers.operations.selection import by_response_key, walk_fields
 from storage.reads.plan import Conversion, ListOf, Literal, Operand, Slot, VariableRef
@@ -73,10 +73,14 @@ class Planning:
         return self._variables.arguments(definition, node)
 
     def count_field(self) -> None:
-        """Count a planned field; raise ``BAD_USER_INPUT`` if there are too many."""
+        """Count a field or a part of a filter; raise ``BAD_USER_INPUT`` if there are too many."""
         self._fields += 1
-        if self._fields > self.limits.fields:
-            raise bad_value((), f"the operation selects more than {self.limits.fields:,} fields")
+        if self._fields > self.limits.max_query_fields:
+            raise limit_error(
+                "max_query_fields",
+                "fields and parts of filters",
+                self.limits.max_query_fields,
+            )
 
     # Paths -------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ return such JSON too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -36,9 +36,11 @@ from resolvers.operations.answers import (
 )
 from resolvers.operations.compile import CompiledField, CompiledQuery, OperationCompiler
 from resolvers.operations.context import RequestContext
-from resolvers.operations.documents import INTROSPECTION_FIELDS, Operation
+from resolvers.operations.cost import check_cost
+from resolvers.operations.documents import INTROSPECTION_FIELDS, Document, Operation
 from resolvers.operations.input_problems import variable_problems
 from resolvers.operations.parameters import RunValues, problems
+from resolvers.operations.public import PublicDocuments
 from resolvers.operations.variables import coerce
 from storage.database.database import Database
 from storage.reads.plan import Scope, ValueFormat, Visibility
@@ -46,6 +48,10 @@ from storage.reads.plan import Scope, ValueFormat, Visibility
 Introspection = Literal["public", "token", "off"]
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
+_MAX_CONNECTIONS = 4
+"""Connections to the database that one operation uses at a time."""
+_INTROSPECTED = "introspected"
+"""What the answers to root fields that select the schema are kept as, with their operation."""
 _NO_ACCESS = Scope(Visibility.NONE, sources=False)
 """The scope of a request without a token."""
 
@@ -56,6 +62,8 @@ class GraphQLRequest(NamedTuple):
     query: str
     operation_name: str | None = None
     variables: Mapping[str, Any] = _NONE
+    extensions: Mapping[str, Any] = _NONE
+    """``{"cost": true}`` asks for the cost of the operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +75,8 @@ class PreparedOperation:
     """The coerced variables; None if any value does not fit its type."""
     values: Mapping[str, Any]
     """The variables as the client sent them."""
-    public: bool
-    """Whether it may run without a token."""
+    shows_cost: bool = False
+    """Whether the answer shows the cost of the operation."""
 
     @property
     def writes(self) -> bool:
@@ -109,16 +117,39 @@ class Operations:
         self._executions = executions
         self._access_changed = access_changed
         self._introspection = introspection
+        self._public = PublicDocuments(compiler.schema)
         self.compiled = 0
         """The number of operations that ran as compiled SQL."""
+        self.too_costly = 0
+        """The number of queries that cost more than ``max_query_cost``."""
         self.executed = 0
         """The number of operations that Strawberry's executor ran."""
 
+    @property
+    def is_public(self) -> bool:
+        """Whether the schema may be read without a token."""
+        return self._introspection == "public"
+
     # Prepare -----------------------------------------------------------------------------------
 
-    def prepare(self, request: GraphQLRequest) -> Prepared:
+    async def prepare(self, request: GraphQLRequest) -> Prepared:
         """Prepare a request to be run. Errors of the client are part of the result."""
-        document = self.compiler.document(request.query)
+        return self._prepare(await self.compiler.document(request.query), request)
+
+    def prepare_public(self, request: GraphQLRequest) -> Prepared:
+        """Prepare a request without a token, which may only introspect.
+
+        Only if the schema ``is_public``.
+
+        Raises:
+            GatewayError: ``UNAUTHENTICATED`` or ``RATE_LIMITED``.
+        """
+        prepared = self._prepare(self._public.read(request.query), request)
+        if isinstance(prepared, RejectedOperation):
+            raise missing_token()
+        return prepared
+
+    def _prepare(self, document: Document, request: GraphQLRequest) -> Prepared:
         if document.errors:
             return RejectedOperation(validation_answer(document.errors))
         try:
@@ -131,10 +162,8 @@ class Operations:
             operation.plain_variables,
             request.variables,
         )
-        public = (
-            self._introspection == "public" and operation.is_query and operation.only_introspects
-        )
-        return PreparedOperation(operation, variables, request.variables, public)
+        shows_cost = request.extensions.get("cost") is True
+        return PreparedOperation(operation, variables, request.variables, shows_cost)
 
     # Run ---------------------------------------------------------------------------------------
 
@@ -142,14 +171,11 @@ class Operations:
         """Answer a prepared request. Errors of the client are part of the answer.
 
         Args:
-            viewer: The authenticated caller; None without a token, which is enough only for
-                introspection.
+            viewer: The authenticated caller; None for an operation of ``prepare_public``.
         """
         try:
             if isinstance(prepared, RejectedOperation):
-                return prepared.answer if viewer is not None else error_answer(missing_token())
-            if viewer is None and not prepared.public:
-                raise missing_token()
+                return prepared.answer
             operation = prepared.operation
             if self._introspection == "off" and operation.introspects:
                 raise GatewayError(ErrorKind.FORBIDDEN, "introspection is switched off")
@@ -158,15 +184,15 @@ class Operations:
                 self._require_permissions(operation, viewer)
                 return self._variables_answer(prepared)
             if operation.is_query:
-                return await self._query(operation, variables, viewer)
+                return await self._query(prepared, variables, viewer)
             assert viewer is not None
             return executed_answer(await self.mutate(operation, variables, viewer))
         except Exception as error:
             return error_answer(as_gateway_error(error))
 
-    async def answer(self, request: GraphQLRequest, viewer: Viewer | None) -> Answer:
+    async def answer(self, request: GraphQLRequest, viewer: Viewer) -> Answer:
         """Prepare and run a request."""
-        return await self.run(self.prepare(request), viewer)
+        return await self.run(await self.prepare(request), viewer)
 
     def _require_permissions(self, operation: Operation, viewer: Viewer | None) -> None:
         """Raise ``FORBIDDEN`` if the viewer may not use a root field of the operation.
@@ -194,43 +220,122 @@ class Operations:
     # Queries -----------------------------------------------------------------------------------
 
     async def _query(
-        self, operation: Operation, variables: Mapping[str, Any], viewer: Viewer | None
+        self, prepared: PreparedOperation, variables: Mapping[str, Any], viewer: Viewer | None
     ) -> Answer:
         self.compiled += 1
+        operation = prepared.operation
         scope = _NO_ACCESS if viewer is None else viewer.reading
         query = self.compiler.query(operation, variables, scope)
-        schema = self._introspect(query, operation, variables)
+        cost = self._check_cost(query, variables, viewer)
+        schema = await self._introspect(query, prepared, variables, viewer)
         fields = query.fields
         if len(fields) == 1:
-            return data_answer(fields, [await self._field(fields[0], variables, schema, viewer)])
-        results = (self._field(field, variables, schema, viewer) for field in fields)
-        return data_answer(fields, await asyncio.gather(*results))
+            results = [await self._field(fields[0], variables, schema, viewer)]
+        else:
+            results = await self._several(fields, variables, schema, viewer)
+        if prepared.shows_cost and cost is not None:
+            maximum = self.compiler.limits.max_query_cost
+            return data_answer(fields, results, {"cost": {"requested": cost, "maximum": maximum}})
+        return data_answer(fields, results)
 
-    def _introspect(
-        self, query: CompiledQuery, operation: Operation, variables: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
-        """Return the data of the root fields that select the schema; empty if there are none."""
+    def _check_cost(
+        self, query: CompiledQuery, variables: Mapping[str, Any], viewer: Viewer | None
+    ) -> int | None:
+        """Return what a query costs; None if that is switched off.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT``, if it costs too much.
+        """
+        limits = self.compiler.limits
+        if limits.cost_mode == "off" or viewer is None:
+            return None
+        if query.constant_cost is not None and query.constant_cost <= limits.max_query_cost:
+            return query.constant_cost
+        # The permission is judged before the cost: a field that may not be read costs nothing.
+        estimates = [
+            field.estimate
+            for field in query.fields
+            if field.permission is None or viewer.may(field.permission)
+        ]
+        try:
+            cost = check_cost(estimates, RunValues(variables, viewer.profile_id), limits)
+        except GatewayError:
+            self.too_costly += 1
+            raise
+        self.too_costly += cost > limits.max_query_cost
+        return cost
+
+    async def _introspect(
+        self,
+        query: CompiledQuery,
+        prepared: PreparedOperation,
+        variables: Mapping[str, Any],
+        viewer: Viewer | None,
+    ) -> Mapping[str, bytes]:
+        """Return the JSON of the root fields that select the schema; empty if there are none."""
         if query.introspection is None:
             return _NONE
+        operation = prepared.operation
+        kept: Mapping[str, bytes] | None = operation.compiled.get(_INTROSPECTED)
+        if kept is not None:
+            return kept
+        if viewer is None:
+            self._public.budget.require()
         try:
-            return introspect(
-                self.compiler.schema, query.introspection, operation.fragments, variables
+            data, seconds = await asyncio.to_thread(
+                introspect,
+                self.compiler.schema,
+                query.introspection,
+                operation.fragments,
+                variables,
             )
-        except IntrospectionTooLongError:
+        except IntrospectionTooLongError as error:
+            if viewer is None:
+                self._public.budget.spend(error.seconds)
             raise bad_value((), "the operation selects too much of the schema") from None
+        if viewer is None:
+            self._public.budget.spend(seconds)
+        answers = {key: orjson.dumps(value) for key, value in data.items()}
+        if not operation.definition.variable_definitions:
+            operation.compiled[_INTROSPECTED] = answers
+            size = sum(map(len, answers.values()))
+            self.compiler.cache.grow(operation, size)
+            self._public.cache.grow(operation, size)
+        return answers
+
+    async def _several(
+        self,
+        fields: Sequence[CompiledField],
+        variables: Mapping[str, Any],
+        schema: Mapping[str, bytes],
+        viewer: Viewer | None,
+    ) -> list[bytes | GatewayError]:
+        """Return the results of several root fields, a few of which are read at a time."""
+        results: list[bytes | GatewayError] = [b""] * len(fields)
+        pending = iter(enumerate(fields))
+
+        async def read() -> None:
+            for index, field in pending:
+                results[index] = await self._field(field, variables, schema, viewer)
+
+        readers = min(len(fields), _MAX_CONNECTIONS)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(readers):
+                group.create_task(read())
+        return results
 
     async def _field(
         self,
         field: CompiledField,
         variables: Mapping[str, Any],
-        schema: Mapping[str, Any],
+        schema: Mapping[str, bytes],
         viewer: Viewer | None,
     ) -> bytes | GatewayError:
         try:
             if field.constant is not None:
                 return field.constant
             if field.key in schema:
-                return orjson.dumps(schema[field.key])
+                return schema[field.key]
             assert viewer is not None
             viewer.require(field.permission, field.node.name.value)
             if field.error is not None:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from graphql import (
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     InlineFragmentNode,
+    OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
 )
@@ -17,6 +19,20 @@ from graphql import (
 
 def _always(_: Any) -> bool:
     return True
+
+
+def operations_of(document: DocumentNode) -> list[OperationDefinitionNode]:
+    """Return the operations of a document."""
+    return [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+
+
+def fragments_of(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    """Return the fragments of a document by name."""
+    return {
+        definition.name.value: definition
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
 
 
 def walk_selections(

@@ -63,7 +63,7 @@ ESPACE = Table(
     "espace",
     "Espace",
     _columns("Espace", reference=_REFERENCE, name=_NAME, description=_DESCRIPTION, icon=_ICON),
-    {"processes": Relation("process", "{t}.espace_id = {s}.id")},
+    {"processes": Relation("process", "{t}.espace_id = {s}.id", typical_rows=500)},
 )
 
 PROCESS = Table(
@@ -86,12 +86,17 @@ PROCESS = Table(
     ),
     {
         "espace": Relation("espace", "{t}.id = {s}.espace_id", many=False),
-        "actions": Relation("action", "{t}.process_id = {s}.id", order=_BY_POSITION, owned=True),
-        "inputs": Relation("input", "{t}.process_id = {s}.id", order=_BY_POSITION, owned=True),
+        "actions": Relation(
+            "action", "{t}.process_id = {s}.id", order=_BY_POSITION, owned=True, typical_rows=4
+        ),
+        "inputs": Relation(
+            "input", "{t}.process_id = {s}.id", order=_BY_POSITION, owned=True, typical_rows=2
+        ),
         "profiles": Relation(
             "profile",
             "{link}.process_id = {s}.id",
             link="authorisation AS {link} ON {link}.profile_id = {t}.id",
+            typical_rows=2,
         ),
         "subprocesses": Relation(
             "process",
@@ -102,6 +107,7 @@ PROCESS = Table(
                 " AS {link} ON {link}.subprocess_id = {t}.id"
             ),
             order=("{link}.first",),
+            typical_rows=2,
             tested=Relation(
                 "process",
                 "{link}.process_id = {s}.id",
@@ -111,15 +117,17 @@ PROCESS = Table(
         "used_by": Relation(
             "process",
             "{t}.id IN (SELECT process_id FROM action WHERE subprocess_id = {s}.id)",
+            typical_rows=4,
             tested=Relation(
                 "process",
                 "{link}.subprocess_id = {s}.id",
                 link="action AS {link} ON {link}.process_id = {t}.id",
             ),
         ),
-        "executions": Relation("execution", "{t}.process_id = {s}.id"),
+        "executions": Relation("execution", "{t}.process_id = {s}.id", typical_rows=100),
     },
     visible=_authorized_on("{t}.id"),
+    typical_rows=10_000,
 )
 
 ACTION = Table(
@@ -142,6 +150,7 @@ ACTION = Table(
     },
     {"arguments": _ARGUMENTS},
     visible=_authorized_on("{t}.process_id"),
+    typical_rows=40_000,
 )
 
 INPUT = Table(
@@ -162,6 +171,7 @@ INPUT = Table(
     ),
     {"process": Relation("process", "{t}.id = {s}.process_id", many=False)},
     visible=_authorized_on("{t}.process_id"),
+    typical_rows=20_000,
 )
 
 PROFILE = Table(
@@ -178,6 +188,7 @@ PROFILE = Table(
             "process",
             "{link}.profile_id = {s}.id",
             link="authorisation AS {link} ON {link}.process_id = {t}.id",
+            typical_rows=2000,
         )
     },
 )
@@ -195,7 +206,9 @@ SOURCE = Table(
     ),
     {
         "processes": Relation(
-            "process", "{t}.id IN (SELECT process_id FROM action WHERE source_id = {s}.id)"
+            "process",
+            "{t}.id IN (SELECT process_id FROM action WHERE source_id = {s}.id)",
+            typical_rows=4000,
         )
     },
     admin_only=True,
@@ -218,13 +231,18 @@ EXECUTION = Table(
     {
         "process": Relation("process", "{t}.id = {s}.process_id", many=False),
         "steps": Relation(
-            "execution_step", "{t}.execution_id = {s}.id", order=_BY_POSITION, owned=True
+            "execution_step",
+            "{t}.execution_id = {s}.id",
+            order=_BY_POSITION,
+            owned=True,
+            typical_rows=4,
         ),
         "parent_step": Relation("execution_step", "{t}.id = {s}.parent_step_id", many=False),
     },
     {"inputs": EmbeddedList("{t}.inputs", ("reference", "value"))},
     visible=_EXECUTION_VISIBLE,
     default_order=(OrderKey("database_id", descending=True),),
+    typical_rows=10_000,
 )
 
 EXECUTION_STEP = Table(

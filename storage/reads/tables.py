@@ -115,9 +115,16 @@ class Relation:
     """The order of a list without pages."""
     owned: bool = False
     """Whether the rows are parts of ``{s}``, and visible to every profile that can see ``{s}``."""
+    typical_rows: int = 1
+    """The number of rows that the cost of a query assumes."""
     tested: Relation | None = None
     """The relation that filters use, if selecting the rows needs a more complex one. It is a plain
     join, which PostgreSQL can start from either table."""
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether another table leads to the rows, so that no index has them in order."""
+        return self.link is not None or "SELECT" in self.joins
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,8 @@ class EmbeddedList:
     sql: str
     fields: tuple[str, ...]
     """The keys of each object, in their stored order."""
+    typical_rows: int = 2
+    """The number of objects that the cost of a query assumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +152,5 @@ class Table:
     """The condition for a row to be visible to a profile (``{profile}``) that does not see all."""
     admin_only: bool = False
     default_order: tuple[OrderKey, ...] = (OrderKey("database_id"),)
+    typical_rows: int = 100
+    """The number of rows that the cost of a query assumes."""

@@ -160,6 +160,7 @@ DOCUMENTS: dict[str, str] = {
     "20,000 times a field": "{" + "viewer { seesAll } " * 20_000 + "}",
     "5,000 words": "{" + "a " * 5000 + "}",
     "900 times a field": "{" + "viewer { seesAll } " * 900 + "}",
+    "900 times a field below": "{ viewer {" + "profile { name } " * 900 + "} }",
     "3,900 times a word": "{" + "__typename " * 3900 + "}",
     "fragments beside fragments": "{ viewer {"
     + " ".join(f"...f{n}" for n in range(200))
@@ -170,13 +171,18 @@ DOCUMENTS: dict[str, str] = {
     + "} fragment s on __Schema { types { "
     + _ALL
     + " } }",
-    "the schema 99 times": "{"
-    + " ".join(f"a{n}: __schema {{ ...s }}" for n in range(99))
+    "the schema 19 times": "{"
+    + " ".join(f"a{n}: __schema {{ ...s }}" for n in range(19))
     + "} fragment s on __Schema { types { "
     + _ALL
     + " } }",
     "all types 300 times": "{ __schema {"
     + " ".join(f"a{n}: types {{ ...t }}" for n in range(300))
+    + "} } fragment t on __Type { "
+    + _ALL
+    + " }",
+    "all types 190 times": "{ __schema {"
+    + " ".join(f"a{n}: types {{ ...t }}" for n in range(190))
     + "} } fragment t on __Type { "
     + _ALL
     + " }",

@@ -47,8 +47,8 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
 
 async def test_a_body_over_the_limit_is_rejected(hostile: Gateway) -> None:
     token = await hostile.token()
-    fits = b'{"query": "{ viewer { seesAll } }", "extensions": "'
-    fits += b"x" * (LIMIT - len(fits) - 2) + b'"}'
+    fits = b'{"query": "{ viewer { seesAll } }", "extensions": {"a": "'
+    fits += b"x" * (LIMIT - len(fits) - 3) + b'"}}'
     assert len(fits) == LIMIT
     async with aiohttp.ClientSession(headers={"Authorization": token}) as client:
         for body, status in ((fits, 200), (fits + b" ", 400), (b"x" * (5 * LIMIT), 400)):

@@ -33,7 +33,7 @@ VARIABLES = {"after": "cursor", "name": "b", "size": 5}
 def planned(query: str, variables: dict[str, Any]) -> PlannedField:
     """Plan the one root field of a query."""
     compiler = compiler_of(settings_for_tests())
-    operation = compiler.document(query).operation(None)
+    operation = compiler.read(query).operation(None)
     planner = compiler.planner(operation, with_references(shape_of(variables)))
     root = cast(GraphQLObjectType, compiler.schema.query_type)
     ((key, nodes),) = planner.collect(root, [operation.definition.selection_set]).items()

@@ -161,7 +161,7 @@ async def test_keys_may_be_longer_than_postgresql_names(home: Graph, length: int
 async def test_thousands_of_fields_can_be_selected(home: Graph) -> None:
     fields = " ".join(f"f{n}: name g{n}: databaseId" for n in range(1000))
     async with open_services(
-        settings_for_tests(max_query_tokens=100_000), home.database
+        settings_for_tests(max_query_tokens=100_000, max_query_aliases=5000), home.database
     ) as services:
         graph = Graph(services)
         data = await graph.data(
