@@ -154,7 +154,12 @@ class Settings(BaseModel):
         default=100_000, ge=1, description="Maximum number of characters in a GraphQL document."
     )
     max_query_tokens: int = Field(
-        default=4000, ge=1, description="Maximum number of tokens in a GraphQL document."
+        default=2000, ge=1, description="Maximum number of tokens in a GraphQL document."
+    )
+    max_query_definitions: int = Field(
+        default=50,
+        ge=1,
+        description="Maximum number of operations and fragments in a GraphQL document.",
     )
     max_query_depth: int = Field(
         default=20, ge=1, description="Maximum depth of a GraphQL operation."

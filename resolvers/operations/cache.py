@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from resolvers.operations.documents import Document, Operation
 
-_BYTES_PER_TOKEN = 1100
-"""Memory of a parsed document for each of its tokens: the token, its share of a node, locations."""
-_BYTES_PER_CHARACTER = 4
+# As measured with tracemalloc: a document of 33 tokens takes 28 KB, one of 917 takes 310 KB.
+_BYTES = 20_000
+"""Memory of a parsed document."""
+_BYTES_PER_TOKEN = 450
+"""Memory for each of its tokens: the token, and its share of the nodes and locations."""
 _LARGEST_SHARE = 8
 """One document may take this fraction of the cache."""
 
@@ -59,7 +61,7 @@ class DocumentCache:
 
     def add(self, document: Document) -> None:
         """Cache a document, unless it is too large."""
-        size = document.tokens * _BYTES_PER_TOKEN + len(document.text) * _BYTES_PER_CHARACTER
+        size = _BYTES + document.tokens * _BYTES_PER_TOKEN
         if document.text not in self._entries and size <= self._max_bytes // _LARGEST_SHARE:
             self._entries[document.text] = _Entry(document, 0)
             self._grow(document.text, size)

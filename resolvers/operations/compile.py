@@ -22,7 +22,7 @@ from graphql import (
 from resolvers.errors.catalogue import FieldProblem, GatewayError, bad_value
 from resolvers.graphql_adapter import core_schema, permission_of, print_schema
 from resolvers.operations.cache import CacheInfo, DocumentCache
-from resolvers.operations.cost import Estimate, constant_cost, estimate
+from resolvers.operations.cost import NOTHING, Estimate, constant_cost, estimate
 from resolvers.operations.documents import SCHEMA_FIELDS, Document, Operation, read_document
 from resolvers.operations.limits import UNLIMITED, Limits
 from resolvers.operations.parameters import RunValues, fill
@@ -35,8 +35,9 @@ from storage.reads.statement import Statement, compile_read
 
 _LONG_DOCUMENT = 2000
 """Characters from which a document is read in a thread: it may take several milliseconds."""
-_BYTES_PER_SQL_CHARACTER = 20
-"""Memory of a compiled query for each character of its SQL, plans of the slots included."""
+_BYTES_PER_QUERY = 1000
+_BYTES_PER_SQL_CHARACTER = 5
+"""Memory of a compiled query for each character of its SQL, with the slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class CompiledField:
     problems: tuple[FieldProblem, ...] = ()
     slots: tuple[Slot, ...] = ()
     """Slots whose values may have further problems."""
-    estimate: Estimate = Estimate()
+    estimate: Estimate = NOTHING
     """What it costs."""
 
 
@@ -240,7 +241,7 @@ def compile_planned(
 def _bytes_of(query: CompiledQuery) -> int:
     """Return the memory that a compiled query takes, as estimated."""
     statements = (field.read.statement for field in query.fields if field.read is not None)
-    return 1000 + sum(len(each.sql) for each in statements) * _BYTES_PER_SQL_CHARACTER
+    return _BYTES_PER_QUERY + sum(len(each.sql) for each in statements) * _BYTES_PER_SQL_CHARACTER
 
 
 def _select_only(

@@ -111,6 +111,8 @@ class Estimate:
         )
 
 
+NOTHING = Estimate()
+
 Sizes = Callable[[Repeated], int]
 """Returns the number of rows of a page."""
 

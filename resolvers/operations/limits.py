@@ -21,7 +21,8 @@ class Limits:
     page_size_default: int = 20
     page_size_max: int = 100
     max_query_characters: int = 100_000
-    max_query_tokens: int = 4000
+    max_query_tokens: int = 2000
+    max_query_definitions: int = 50
     max_query_depth: int = 20
     max_query_root_fields: int = 20
     max_query_aliases: int = 200
@@ -33,6 +34,7 @@ class Limits:
 
 UNLIMITED = Limits(
     max_query_tokens=1_000_000,
+    max_query_definitions=1_000_000,
     max_query_depth=1000,
     max_query_root_fields=1000,
     max_query_aliases=1_000_000,

@@ -42,6 +42,14 @@ def size_error(document: DocumentNode, limits: Limits) -> GatewayError | None:
     The document need not be valid: unknown fragments, and those that spread themselves, count as
     empty.
     """
+    definitions = len(document.definitions)
+    if definitions > limits.max_query_definitions:
+        return limit_error(
+            "max_query_definitions",
+            "operations and fragments",
+            limits.max_query_definitions,
+            definitions,
+        )
     counter = _Counter(fragments_of(document))
     for definition in operations_of(document):
         size = counter.selections(definition.selection_set)

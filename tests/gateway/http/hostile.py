@@ -171,11 +171,6 @@ DOCUMENTS: dict[str, str] = {
     + "} fragment s on __Schema { types { "
     + _ALL
     + " } }",
-    "the schema 19 times": "{"
-    + " ".join(f"a{n}: __schema {{ ...s }}" for n in range(19))
-    + "} fragment s on __Schema { types { "
-    + _ALL
-    + " } }",
     "all types 300 times": "{ __schema {"
     + " ".join(f"a{n}: types {{ ...t }}" for n in range(300))
     + "} } fragment t on __Type { "

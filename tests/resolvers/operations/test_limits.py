@@ -95,7 +95,7 @@ def test_fragments_that_multiply_are_counted_in_linear_time() -> None:
         parse(
             f"{{ processes {{ nodes {{ ...f0 }} }} }} {fragments} fragment f200 on Process {{name}}"
         ),
-        Limits(max_query_depth=10_000),
+        Limits(max_query_depth=10_000, max_query_definitions=1000),
     )
     assert error is not None
     assert error.details["limit"] == {"name": "max_query_aliases", "maximum": 200}
