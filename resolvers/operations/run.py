@@ -45,6 +45,9 @@ from storage.reads.plan import Scope, ValueFormat, Visibility
 
 Introspection = Literal["public", "token", "off"]
 
+_CANCEL_TIME = 0.25
+"""Seconds that canceled mutations get to end."""
+
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _NO_ACCESS = Scope(Visibility.NONE, sources=False)
 """The scope of a request without a token."""
@@ -109,6 +112,7 @@ class Operations:
         self._executions = executions
         self._access_changed = access_changed
         self._introspection = introspection
+        self._writing: set[asyncio.Task[ExecutionResult]] = set()
         self.compiled = 0
         """The number of operations that ran as compiled SQL."""
         self.executed = 0
@@ -257,7 +261,7 @@ class Operations:
         *,
         permitted: bool = False,
     ) -> ExecutionResult:
-        """Execute a mutation.
+        """Execute a mutation, to its end even if the caller is canceled: the client has left.
 
         Args:
             variables: Coerced to their types.
@@ -273,6 +277,21 @@ class Operations:
             value_format,
             permitted,
         )
-        return await execute_mutation(
-            self.compiler.schema, operation.definition, operation.fragments, variables, context
+        writing = asyncio.create_task(
+            execute_mutation(
+                self.compiler.schema, operation.definition, operation.fragments, variables, context
+            )
         )
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return await asyncio.shield(writing)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for the mutations whose callers were canceled; cancel those that take longer."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=seconds)
+        unfinished = list(self._writing)
+        for writing in unfinished:
+            writing.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished, timeout=_CANCEL_TIME)
