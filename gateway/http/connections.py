@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
@@ -39,6 +40,8 @@ _MAX_LINE = 8192
 _MAX_FIELD = 8190
 _MAX_HEAD = 65_536
 _MAX_FIELDS = 100
+
+_NOT_HTTP = (_ErrInfo(status=400, exc=BadHttpMessage(""), message=""), EMPTY_PAYLOAD)
 
 _SWEEP_INTERVAL = 1.0
 """Seconds between two looks at all connections."""
@@ -128,12 +131,18 @@ class Connection(RequestHandler):
         messages = self._messages
         if messages:
             message, body = messages[-1]
-            if type(message) is _ErrInfo:
+            if isinstance(message, _ErrInfo):
                 self._refused(data)
-            else:
+            elif message.version is HttpVersion11 or message.version is HttpVersion10:
                 self._body = body
+                if message.upgrade and not _ends_with(data, message):
+                    # The parser drops what follows a request for a protocol that it does not know.
+                    self.closing = True
+            else:  # the parser accepts HTTP/0.9 and HTTP/2.0
+                messages[-1] = _NOT_HTTP
+                self._refused(data)
             self._head_since = 0.0
-        elif data and self.waits:
+        elif data and (self.waits or not self._request_count):
             self._continue_head(data)
 
     def resume_writing(self) -> None:
@@ -175,8 +184,8 @@ class Connection(RequestHandler):
             self._target = self._head
             too_long = _ErrInfo(status=431, exc=LineTooLong(b"", _MAX_HEAD), message="")
             self._messages.append((too_long, EMPTY_PAYLOAD))
-            assert self._waiter is not None
-            self._waiter.set_result(None)
+            if self.waits:
+                cast("asyncio.Future[None]", self._waiter).set_result(None)
 
     # Refusals ----------------------------------------------------------------------------------
 
@@ -197,6 +206,7 @@ class Connection(RequestHandler):
         response.force_close()
 
         async def handler(request: web.BaseRequest) -> web.StreamResponse:
+            request._version = HttpVersion11  # aiohttp does not know what the client speaks
             return response
 
         return handler
@@ -358,6 +368,12 @@ class Connections(web.Server):
                 connection.cut(transport)
         if tasks:
             await asyncio.wait(tasks, timeout=_CUT_TIME)
+
+
+def _ends_with(data: bytes, message: RawRequestMessage) -> bool:
+    """Whether a request with a body of known length ends where the data ends."""
+    body = data.partition(b"\r\n\r\n")[2]
+    return str(len(body)) == message.headers.get(hdrs.CONTENT_LENGTH, "0")
 
 
 def _problem(error: BaseException) -> tuple[int, GatewayError]:

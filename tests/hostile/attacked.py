@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -26,6 +27,13 @@ _ROUNDS = 4
 _REQUESTS = 120
 _NOISE = 0.004
 """Seconds that a busy machine may add to a request at any time."""
+
+
+class HasUrl(Protocol):
+    """A gateway, in this process or in another one."""
+
+    @property
+    def url(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,33 @@ async def attacked(database_url: str, **settings: object) -> AsyncIterator[Attac
     ) as server:
         await asyncio.to_thread(server.ready)
         yield Attacked(server, database_url, token)
+
+
+async def talk(target: HasUrl, *parts: bytes, seconds: float = 15) -> bytes:
+    """Send the parts one by one, and return what arrives until the gateway closes."""
+    url = urlsplit(target.url)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    received = b""
+
+    async def read() -> None:
+        nonlocal received
+        with contextlib.suppress(ConnectionError):
+            while chunk := await reader.read(65_536):
+                received += chunk
+
+    reading = asyncio.create_task(read())
+    try:
+        async with asyncio.timeout(seconds):
+            with contextlib.suppress(ConnectionError):  # the gateway has closed it already
+                for part in parts:
+                    writer.write(part)
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+            await reading
+    finally:
+        reading.cancel()
+        writer.close()
+    return received
 
 
 async def exchange(

@@ -95,7 +95,6 @@ async def test_cve_2026_48525_payloads_that_are_decoded_for_nothing(
     for header in (
         {"alg": "HS256", "b64": False, "crit": ["b64"]},
         {"alg": "HS256", "b64": False},
-        {"alg": "HS256", "b64": None, "crit": ["b64"]},
     ):
         for body in (payload, b"x" * 2500, b""):
             assert not await accepts(gateway, signed(header, body))
