@@ -14,7 +14,7 @@ import pytest
 from storage.database.database import Database
 from storage.demo.load import generate
 from tests.conftest import database_copy
-from tests.hostile.attacked import Attacked, attacked, eventually
+from tests.hostile.attacked import Attacked, attacked, eventually, exchange
 
 PROMISE = 1.0
 """Seconds in which a read ends whose client has left."""
@@ -166,11 +166,16 @@ async def test_a_write_under_way_is_finished(target: Attacked) -> None:
 async def test_an_execution_goes_on(target: Attacked) -> None:
     connection = await asyncpg.connect(target.database_url)
     try:
-        process = await connection.fetchval("SELECT id FROM process WHERE mode = 'SIMPLE' LIMIT 1")
-        if process is None:
-            process = await connection.fetchval("SELECT id FROM process ORDER BY id LIMIT 1")
+        new = b'{"reference":"speaks","name":"S","sources":[{"source":"echo","action":"say"}]}'
+        reader, writer = await asyncio.open_connection(*target.address)
+        created = await exchange(
+            reader, writer, target.head("POST", "/process", f"Content-Length: {len(new)}") + new
+        )
+        writer.close()
+        assert created.startswith(b"HTTP/1.1 200 ")
+        process = await connection.fetchval("SELECT id FROM process WHERE reference = 'speaks'")
         before = await connection.fetchval("SELECT count(*) FROM execution")
-        body = b"[]"
+        body = b"{}"
         async with locked(target, "execution"):
             _, writer = await asyncio.open_connection(*target.address)
             writer.write(
