@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from gateway.auth.tokens import TokenKeys
+from gateway.http.rate_limit import RateLimits
 from gateway.settings.model import Settings
 from resolvers.access.directory import AccessDirectory
 from resolvers.access.viewer import Viewer
@@ -32,16 +33,20 @@ class Services:
     directory: AccessDirectory
     operations: Operations
     dialects: tuple[CompiledDialect, ...]
+    rates: RateLimits
 
     async def authenticate(self, token: str | None) -> Viewer:
         """Return the viewer that a token identifies. Rejecting an invalid token needs no database.
 
         Raises:
-            GatewayError: ``UNAUTHENTICATED``, ``TOKEN_EXPIRED`` or ``DATABASE_UNAVAILABLE``.
+            GatewayError: ``UNAUTHENTICATED``, ``TOKEN_EXPIRED``, ``RATE_LIMITED`` or
+                ``DATABASE_UNAVAILABLE``.
         """
         if not token:
             raise missing_token()
         claims = self.keys.verify(token)
+        if self.rates.limits_tokens:
+            await self.rates.spend_token(claims.token_id)
         return await self.directory.viewer(claims.profile_id, claims.token_id)
 
 
@@ -67,12 +72,14 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
 
     Raises:
         RouteError: A legacy route does not fit the schema.
-        SettingsError: The token secret cannot be read or created.
+        SettingsError: The token secret cannot be read or created, or the client of Redis is needed
+            and not installed.
         DatabaseUnavailableError: The database is not available.
     """
     compiler = compiler_of(settings)
     dialects = dialects_of(settings, compiler)
     keys = TokenKeys.from_settings(settings, create=True)
+    rates = RateLimits.from_settings(settings)
     engine = ExecutionEngine(
         database,
         installed_kinds(),
@@ -88,6 +95,7 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
     )
     await directory.start()
     try:
-        yield Services(settings, database, keys, directory, operations, dialects)
+        yield Services(settings, database, keys, directory, operations, dialects, rates)
     finally:
         await directory.close()
+        await rates.close()

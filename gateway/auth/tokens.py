@@ -70,10 +70,18 @@ class TokenKeys:
     """Issues and verifies the tokens of one secret."""
 
     def __init__(self, secret: str) -> None:
-        """Use the UTF-8 bytes of ``secret``, which must have at least 32 characters."""
+        """Use the UTF-8 bytes of ``secret``.
+
+        Raises:
+            ValueError: It has fewer than 32 characters, or is a key of another kind, which may be
+                public: a PEM file or a JWK.
+        """
         if len(secret) < _SHORTEST_SECRET:
             raise ValueError(f"a token secret has at least {_SHORTEST_SECRET} characters")
-        self._key = secret.encode()
+        try:
+            self._key = jwt.get_algorithm_by_name(_ALGORITHM).prepare_key(secret.encode())
+        except jwt.InvalidKeyError as error:
+            raise ValueError("a token secret is text, and not a key of another kind") from error
         self._jws = jwt.PyJWS(algorithms=[_ALGORITHM])
         # A client sends the same token many times, and checking a signature takes 30 µs. Expiration
         # depends on the time, so it is checked outside the cache. Rejected tokens are not cached.
@@ -89,10 +97,13 @@ class TokenKeys:
 
         Raises:
             SettingsError: The file does not exist, cannot be created or read, or does not contain a
-                secret.
+                secret; or the setting is no secret.
         """
         if settings.token_secret is not None:
-            return cls(settings.token_secret.get_secret_value())
+            try:
+                return cls(settings.token_secret.get_secret_value())
+            except ValueError as error:
+                raise SettingsError(f"token_secret: {error}") from None
         path = settings.data_dir / "token-secret"
         try:
             if create:

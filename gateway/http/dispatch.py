@@ -7,19 +7,19 @@ and aiohttp's application would take a fifth of the time spent on HTTP.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from importlib.metadata import version
 
 import orjson
 from aiohttp import hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.auth.header import bearer
 from gateway.http import graphql
+from gateway.http.client_address import ClientAddresses
+from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
-from gateway.http.rate_limit import RateLimiter
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of, collected
 from gateway.services import Services
@@ -35,8 +35,7 @@ from rest_compat.http import Request, Response
 from rest_compat.openapi.document import openapi_document
 from storage.database.errors import DatabaseUnavailableError
 
-logger = logging.getLogger(__name__)
-
+_SERVER = "process-gateway"
 _JSON = "application/json; charset=utf-8"
 _GRAPHQL = ("/graphql", "/graphql/")
 _READ_METHODS = ("GET", "HEAD")
@@ -46,8 +45,9 @@ _HEALTH_TIMEOUT = 2.0
 
 def create_server(services: Services) -> web.Server:
     """Return the server of GraphQL, both dialects and the pages, ready to listen."""
-    logging.getLogger("aiohttp.server").addFilter(_is_server_error)
-    return web.Server(_Endpoint(services).answer, access_log=None)
+    endpoint = _Endpoint(services)
+    limits = ConnectionLimits.from_settings(services.settings)
+    return Connections(endpoint.answer, endpoint.refuse, limits)
 
 
 def _openapi(services: Services) -> dict[str, bytes]:
@@ -71,7 +71,8 @@ class _Endpoint:
         self._services = services
         self._settings = services.settings
         self._metrics = Metrics(services)
-        self._limiter = RateLimiter(self._settings.rate_limit, self._settings.rate_burst)
+        self._rates = services.rates
+        self._addresses = ClientAddresses.from_settings(self._settings)
         self._graphiql = graphiql_page(self._settings) if self._settings.graphiql else None
         self._read_handlers: Mapping[str, Handler] = {
             **pages(self._settings, _openapi(services)),
@@ -87,7 +88,8 @@ class _Endpoint:
         dialect, below = (None, path) if path in _GRAPHQL else self._dialect(path)
         response: web.StreamResponse
         try:
-            self._limiter.spend(request.remote or "")
+            if self._rates.limits_addresses:
+                await self._rates.spend_address(self._addresses.of(request))
             if path in _GRAPHQL:
                 response = await self._graphql(request)
             elif dialect is not None:
@@ -101,7 +103,27 @@ class _Endpoint:
             else:
                 response = _from_dialect(dialect.error_response(gateway_error))
         # By default, aiohttp sends version numbers, which help only attackers.
-        response.headers[hdrs.SERVER] = "process-gateway"
+        response.headers[hdrs.SERVER] = _SERVER
+        return response
+
+    def refuse(self, path: str, status: int, error: GatewayError) -> web.Response:
+        """Return the response to bytes that are not a request, in the format of the called API.
+
+        Args:
+            path: The path as received; "" if it is not known.
+            status: The HTTP status, unless the dialect answers everything with 200.
+            error: What is wrong.
+        """
+        dialect, _ = self._dialect(path)
+        if path in _GRAPHQL:
+            response = graphql.error_response(None, error)
+        elif dialect is not None:
+            response = _from_dialect(dialect.error_response(error))
+        else:
+            response = _plain(status, HTTPStatus(status).phrase)
+        if response.status != 200:
+            response.set_status(status)
+        response.headers[hdrs.SERVER] = _SERVER
         return response
 
     def _dialect(self, raw_path: str) -> tuple[CompiledDialect | None, str]:
@@ -207,12 +229,6 @@ class _Endpoint:
             return web.Response(status=503, body=body, headers={hdrs.CONTENT_TYPE: _JSON})
         body = b'{"status":"ok","database":"ok"}'
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: _JSON})
-
-
-def _is_server_error(record: logging.LogRecord) -> bool:
-    """Whether a log record is about something other than a malformed request."""
-    client_errors = (HttpProcessingError, web.RequestPayloadError)
-    return not (record.exc_info and isinstance(record.exc_info[1], client_errors))
 
 
 def _from_dialect(response: Response) -> web.Response:

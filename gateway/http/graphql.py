@@ -71,9 +71,15 @@ def _from_members(members: object) -> GraphQLRequest:
     return GraphQLRequest(query, name or None, variables or {}, extensions or {})
 
 
-def respond(request: web.BaseRequest, answer: Answer) -> web.Response:
-    """Return the HTTP response for an answer, in the media type that the client accepts."""
-    wants_graphql_json = _GRAPHQL_JSON in request.headers.get(hdrs.ACCEPT, "")
+def respond(request: web.BaseRequest | None, answer: Answer) -> web.Response:
+    """Return the HTTP response for an answer, in the media type that the client accepts.
+
+    Args:
+        request: The request; None if what arrived was none.
+    """
+    wants_graphql_json = request is not None and _GRAPHQL_JSON in request.headers.get(
+        hdrs.ACCEPT, ""
+    )
     headers = _GRAPHQL_JSON_HEADERS if wants_graphql_json else _JSON_HEADERS
     status = 200 if answer.rejected is None else http_status(answer.rejected)
     response = web.Response(status=status, body=body_of(answer.parts), headers=headers)
@@ -84,8 +90,8 @@ def respond(request: web.BaseRequest, answer: Answer) -> web.Response:
     return response
 
 
-def error_response(request: web.BaseRequest, error: GatewayError) -> web.Response:
-    """Return the response to a request that did not become an operation."""
+def error_response(request: web.BaseRequest | None, error: GatewayError) -> web.Response:
+    """Return the response to what did not become an operation, or not even a request."""
     return respond(request, error_answer(error))
 
 

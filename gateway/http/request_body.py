@@ -1,4 +1,4 @@
-"""Read request bodies up to a maximum size."""
+"""Read request bodies up to a maximum size, within a time that grows with what has arrived."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from resolvers.errors.catalogue import GatewayError, bad_value
 
-_BODY_TIMEOUT = 30.0
-"""Seconds to wait for the next bytes of a body."""
+_BODY_TIMEOUT = 10.0
+"""Seconds in which a body arrives, and one more for each ``_BYTES_PER_SECOND`` of it."""
+_BYTES_PER_SECOND = 64 * 1024
 
 
 async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
@@ -36,15 +37,19 @@ async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             await _send_continue(request)
         body = bytearray()
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(_BODY_TIMEOUT) as timeout:
+        deadline = asyncio.get_running_loop().time() + _BODY_TIMEOUT
+        async with asyncio.timeout_at(deadline) as timeout:
             async for chunk in request.content.iter_any():
-                timeout.reschedule(loop.time() + _BODY_TIMEOUT)
                 body += chunk
                 if len(body) > max_bytes:
                     raise _too_long(max_bytes)
+                timeout.reschedule(deadline + len(body) / _BYTES_PER_SECOND)
     except TimeoutError as error:
-        raise bad_value((), f"the body did not arrive: no data for {_BODY_TIMEOUT:g} s") from error
+        raise bad_value(
+            (),
+            f"the body did not arrive in time, which is {_BODY_TIMEOUT:g} s and"
+            f" {_BYTES_PER_SECOND // 1024} KiB/s",
+        ) from error
     except (web.RequestPayloadError, HttpProcessingError) as error:
         raise bad_value((), "the body is not encoded as its headers say") from error
     except ConnectionError as error:

@@ -53,12 +53,17 @@ class _Parts(Payload):
         self._size = size
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write all parts."""
-        for part in self._value:
-            if isinstance(part, JsonStream):
-                await _write_stream(part, writer)
-            else:
-                await writer.write(part)
+        """Write all parts. If the client leaves meanwhile, the statements of the rest are ended."""
+        try:
+            for part in self._value:
+                if isinstance(part, JsonStream):
+                    await _write_stream(part, writer)
+                else:
+                    await writer.write(part)
+        finally:
+            for part in self._value:
+                if isinstance(part, JsonStream):
+                    part.close()
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the body as text; not for a body with a stream."""
@@ -71,5 +76,3 @@ async def _write_stream(stream: JsonStream, writer: AbstractStreamWriter) -> Non
             await writer.write(chunk)
     except StorageError as error:  # logged where it was translated
         raise ConnectionError("the stream of the body failed") from error
-    finally:
-        stream.close()

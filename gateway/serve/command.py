@@ -39,14 +39,16 @@ async def serve(settings: Settings, database: Database) -> None:
         logger.info("loaded the demo home")
     further = settings.workers - 1
     async with (
-        serving(settings, database, shared=further > 0) as (services, port),
-        further_workers(settings, database.url, port, further),
+        serving(settings, database, shared=further > 0) as listener,
+        further_workers(settings, database.url, listener.port, further) as stop_workers,
     ):
-        print(await _greeting(services, port), flush=True)
+        print(await _greeting(listener.services, listener.port), flush=True)
         try:
             await asyncio.Event().wait()
         finally:
             logger.info("stopping")
+            # All at the same time: the grace period is that of the whole gateway.
+            await asyncio.gather(listener.stop(), stop_workers())
 
 
 async def _greeting(services: Services, port: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import gc
@@ -16,11 +17,52 @@ from gateway.settings.model import Settings, SettingsError
 from storage.database.database import Database
 
 
+class Listener:
+    """A server that listens on a port.
+
+    Args:
+        services: What the requests use.
+        grace: Seconds in which the requests in flight must end when the server stops.
+    """
+
+    def __init__(self, services: Services, grace: float) -> None:
+        self.services = services
+        self._grace = grace
+        self._runner = web.ServerRunner(
+            create_server(services), handle_signals=False, shutdown_timeout=grace
+        )
+        self._stopped = False
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def start(self, settings: Settings, *, shared: bool) -> None:
+        """Listen on the address of the settings. Raises ``SettingsError`` if that fails."""
+        await self._runner.setup()
+        await _listen(self._runner, settings, shared=shared)
+
+    async def stop(self) -> None:
+        """Stop listening, and finish what is in flight, or cut it off after the grace period.
+
+        Mutations whose clients have left are finished, too. Only the first call does anything.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        deadline = asyncio.get_running_loop().time() + self._grace
+        await self._runner.cleanup()
+        left = deadline - asyncio.get_running_loop().time()
+        await self.services.operations.finish(max(0.0, left))
+
+
 @contextlib.asynccontextmanager
 async def serving(
     settings: Settings, database: Database, *, shared: bool
-) -> AsyncIterator[tuple[Services, int]]:
-    """Serve the gateway on a port; at the end, finish the requests in flight.
+) -> AsyncIterator[Listener]:
+    """Serve the gateway on a port. At the end, stop unless the caller has stopped it already.
 
     Args:
         settings: The settings in force.
@@ -32,14 +74,9 @@ async def serving(
         RouteError: A legacy route does not fit the schema.
     """
     async with open_services(settings, database) as services:
-        runner = web.ServerRunner(
-            create_server(services),
-            handle_signals=False,
-            shutdown_timeout=settings.shutdown_grace,
-        )
-        await runner.setup()
+        listener = Listener(services, settings.shutdown_grace)
         try:
-            await _listen(runner, settings, shared=shared)
+            await listener.start(settings, shared=shared)
             # Everything allocated so far stays. Without this, a full collection traverses the
             # schema whenever a large request has created many objects: 0.1 s for 10,000 rows.
             gc.collect()
@@ -47,9 +84,9 @@ async def serving(
             # Looking for cycles every 700 objects is not worth it either: a list of 10,000 is
             # 70,000 objects, all freed when the response has been sent.
             gc.set_threshold(10_000, 20, 50)
-            yield services, runner.addresses[0][1]
+            yield listener
         finally:
-            await runner.cleanup()
+            await listener.stop()
 
 
 async def _listen(runner: web.ServerRunner, settings: Settings, *, shared: bool) -> None:

@@ -13,7 +13,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import uvloop
@@ -29,13 +29,17 @@ _READY_TIMEOUT = 30.0
 """Seconds that the workers may take to start."""
 _RESTART_DELAY = 1.0
 """Seconds before a worker that ended is replaced."""
+_EXIT_TIME = 0.75
+"""Seconds that a worker may take to exit after the grace period."""
 
 
 @contextlib.asynccontextmanager
 async def further_workers(
     settings: Settings, database_url: str, port: int, count: int
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Run ``count`` workers beside this process, all of them serving. Each is replaced if it ends.
+
+    Yield a function that stops them. At the end they are stopped in any case.
 
     Args:
         settings: The settings of this process.
@@ -52,6 +56,12 @@ async def further_workers(
         asyncio.create_task(_keep_worker(worker_settings, event, settings.shutdown_grace))
         for event in events
     ]
+
+    async def stop() -> None:
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+
     try:
         try:
             async with asyncio.timeout(_READY_TIMEOUT):
@@ -61,11 +71,9 @@ async def further_workers(
             raise SettingsError(
                 f"workers: not all of them serve after {_READY_TIMEOUT:g} s"
             ) from error
-        yield
+        yield stop
     finally:
-        for keeper in keepers:
-            keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
+        await stop()
 
 
 async def _keep_worker(worker_settings: bytes, ready: asyncio.Event, shutdown_grace: float) -> None:
@@ -93,7 +101,7 @@ async def _keep_worker(worker_settings: bytes, ready: asyncio.Event, shutdown_gr
             if process.returncode is None:
                 process.terminate()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), shutdown_grace + 5)
+                    await asyncio.wait_for(process.wait(), shutdown_grace + _EXIT_TIME)
                 if process.returncode is None:
                     process.kill()
 

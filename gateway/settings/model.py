@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from pydantic import (
 
 from resolvers.operations.limits import CostMode
 
+_REDIS_URL = re.compile(r"rediss?://([^@/]*@)?(\[[^]/]+\]|[^@/:]+):[0-9]+(/[0-9]*)?")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -41,6 +43,38 @@ def _check_database_url(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
         raise ValueError("expected an address that starts with postgresql://")
     return url
+
+
+def _check_rates(text: str) -> str:
+    if not text:
+        return text
+    from limits import parse_many  # takes as long as everything else that a command imports
+
+    expected = 'expected "" or rates such as "50/second; 1000/minute"'
+    try:
+        rates = parse_many(text)
+    except ValueError:
+        raise ValueError(expected) from None
+    if any(rate.amount < 1 for rate in rates):
+        raise ValueError(expected)
+    return text
+
+
+def _check_redis_url(url: SecretStr) -> SecretStr:
+    if not _REDIS_URL.fullmatch(url.get_secret_value()):
+        raise ValueError("expected an address such as redis://:password@host:6379/0")
+    return url
+
+
+def _check_networks(text: str) -> str:
+    for network in filter(None, map(str.strip, text.split(","))):
+        try:
+            ip_network(network)
+        except ValueError:
+            raise ValueError(
+                'expected addresses and networks such as "10.0.0.0/8, 192.168.1.7"'
+            ) from None
+    return text
 
 
 def _check_base_path(path: str) -> str:
@@ -105,16 +139,55 @@ class Settings(BaseModel):
         ge=1,
         description="Maximum size of the body of `PUT /processes`, in bytes.",
     )
-    rate_limit: float = Field(
+    rate_limit_address: Annotated[str, AfterValidator(_check_rates)] = Field(
+        default="",
+        description="Maximum rates of the requests from one client address, such as `50/second` or "
+        "`50/second; 1000/minute`; empty for no limit. All addresses of an IPv6 /64 network are "
+        "one.",
+    )
+    rate_limit_token: Annotated[str, AfterValidator(_check_rates)] = Field(
+        default="",
+        description="Maximum rates of the requests with one token; empty for no limit.",
+    )
+    redis_url: Annotated[SecretStr, AfterValidator(_check_redis_url)] | None = Field(
+        default=None,
+        description="URL of a Redis server, as `redis://:password@host:6379/0`, in which all "
+        "workers and gateways count requests together. By default each worker counts for itself.",
+    )
+    trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = Field(
+        default="",
+        description="Addresses or networks of the proxies in front of the gateway, separated by "
+        "commas, such as `10.0.0.0/8, 192.168.1.7`. Behind them, the client address is the last "
+        "one in `forwarded_header` that is not theirs.",
+    )
+    forwarded_header: Literal["X-Forwarded-For", "Forwarded"] = Field(
+        default="X-Forwarded-For",
+        description="Header to which the trusted proxies append the address of their client.",
+    )
+    max_connections: int = Field(
         default=0,
         ge=0,
-        allow_inf_nan=False,
-        description="Maximum requests per second from one client address; 0 for no limit.",
+        description="Maximum number of client connections for each worker; 0 for as many as the "
+        "limit of open files allows. A further one closes the one that has been idle longest.",
     )
-    rate_burst: int = Field(
-        default=100,
-        ge=1,
-        description="Requests that a client address may send at once before `rate_limit` applies.",
+    head_timeout: float = Field(
+        default=10,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds in which the head of a request must arrive.",
+    )
+    keepalive_timeout: float = Field(
+        default=75,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds after which an idle connection is closed.",
+    )
+    send_timeout: float = Field(
+        default=30,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds after which a connection is closed whose client does not read a "
+        "response.",
     )
     page_size_default: int = Field(
         default=20,

@@ -47,6 +47,9 @@ from storage.reads.plan import Scope, ValueFormat, Visibility
 
 Introspection = Literal["public", "token", "off"]
 
+_CANCEL_TIME = 0.25
+"""Seconds that canceled mutations get to end."""
+
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _MAX_CONNECTIONS = 4
 """Connections to the database that one operation uses at a time."""
@@ -118,6 +121,7 @@ class Operations:
         self._access_changed = access_changed
         self._introspection = introspection
         self._public = PublicDocuments(compiler.schema)
+        self._writing: set[asyncio.Task[ExecutionResult]] = set()
         self.compiled = 0
         """The number of operations that ran as compiled SQL."""
         self.too_costly = 0
@@ -362,7 +366,7 @@ class Operations:
         *,
         permitted: bool = False,
     ) -> ExecutionResult:
-        """Execute a mutation.
+        """Execute a mutation, to its end even if the caller is canceled: the client has left.
 
         Args:
             variables: Coerced to their types.
@@ -378,6 +382,21 @@ class Operations:
             value_format,
             permitted,
         )
-        return await execute_mutation(
-            self.compiler.schema, operation.definition, operation.fragments, variables, context
+        writing = asyncio.create_task(
+            execute_mutation(
+                self.compiler.schema, operation.definition, operation.fragments, variables, context
+            )
         )
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return await asyncio.shield(writing)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for the mutations whose callers were canceled; cancel those that take longer."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=seconds)
+        unfinished = list(self._writing)
+        for writing in unfinished:
+            writing.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished, timeout=_CANCEL_TIME)

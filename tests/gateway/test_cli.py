@@ -178,7 +178,7 @@ ERRORS: dict[str, tuple[str, str]] = {
     ),
     "a TOML file": (
         "schema --config {folder}/invalid.toml",
-        'rate_limit: expected a number of at least 0, got "none" ({folder}/invalid.toml)',
+        'send_timeout: expected a number above 0, got "none" ({folder}/invalid.toml)',
     ),
     "a missing TOML file": (
         "schema --config {folder}/missing.toml",
@@ -250,7 +250,7 @@ def placeholders(
 ) -> Iterator[Mapping[str, str]]:
     """The values of the placeholders in ``ERRORS``."""
     folder = tmp_path_factory.mktemp("errors")
-    (folder / "invalid.toml").write_text('rate_limit = "none"')
+    (folder / "invalid.toml").write_text('send_timeout = "none"')
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield {
             "folder": str(folder),

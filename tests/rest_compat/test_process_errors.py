@@ -170,7 +170,7 @@ async def test_proc_062_reports_a_database_failure(gateway: Gateway) -> None:
 
 
 async def test_proc_063_limits_the_rate(start_gateway: StartGateway) -> None:
-    async with start_gateway(rate_limit=0.01, rate_burst=2) as gateway:
+    async with start_gateway(rate_limit_address="2/hour") as gateway:
         api = Api(gateway)
         replies = [await api.call("GET", "/process") for _ in range(3)]
         assert [reply.status for reply in replies] == [200, 200, 429]
@@ -197,7 +197,7 @@ async def test_proc_064_hides_unexpected_errors(api: Api) -> None:
 
 async def test_proc_065_can_always_respond_with_200(start_gateway: StartGateway) -> None:
     async with start_gateway(
-        process_dialect_status="always-200", rate_limit=0.01, rate_burst=11
+        process_dialect_status="always-200", rate_limit_address="11/hour"
     ) as gateway:
         api = Api(gateway)
         process = await api.process()

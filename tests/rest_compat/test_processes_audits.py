@@ -300,7 +300,7 @@ async def test_prcs_021_reports_a_database_failure(gateway: Gateway) -> None:
 
 
 async def test_prcs_022_limits_the_rate(start_gateway: StartGateway) -> None:
-    async with start_gateway(rate_limit=0.01, rate_burst=1) as gateway:
+    async with start_gateway(rate_limit_address="1/hour") as gateway:
         api = Api(gateway)
         assert await listed(api) == []
         reply = await api.call("PUT", "/processes", b"{", profile=None)

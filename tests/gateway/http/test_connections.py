@@ -1,4 +1,4 @@
-"""Test connections: pipelining, slow clients, lost clients, and bytes that are not HTTP."""
+"""Test connections: pipelining, slow clients, lost clients, and HTTP/1.0."""
 
 from __future__ import annotations
 
@@ -125,28 +125,6 @@ async def test_a_client_of_http_1_0_gets_a_long_list_without_chunks(large: Gatew
         response = await raw(large, request)
         assert b"Transfer-Encoding" not in response.partition(b"\r\n\r\n")[0]
         assert len(json.loads(body_of_response(response))["data"]) == 3000
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"nonsense\r\n\r\n",
-        b"GET /process HTTP/9.9\r\nHost: gateway\r\n\r\n",
-        b"GET /process HTTP/1.1\r\nno colon\r\n\r\n",
-        b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Length: many\r\n\r\n",
-        b"GET /process HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
-        b"POST /process HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS handshake
-    ],
-)
-async def test_invalid_http_is_rejected(
-    gateway: Gateway, caplog: pytest.LogCaptureFixture, sent: bytes
-) -> None:
-    caplog.set_level(logging.WARNING)
-    answer = await raw(gateway, sent)
-    assert answer.startswith((b"HTTP/1.1 400 Bad Request\r\n", b"HTTP/1.0 400 Bad Request\r\n"))
-    assert b"Traceback" not in answer
-    assert caplog.messages == []
 
 
 async def test_a_large_response_is_complete(gateway: Gateway) -> None:

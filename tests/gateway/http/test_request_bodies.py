@@ -153,7 +153,7 @@ async def test_a_body_that_does_not_arrive_is_rejected(
     announced = await head(gateway, "POST", "/graphql", "Content-Length: 100")
     reply = await first(gateway, announced, b'{"query":', b'"{')
     assert (reply.status, code(reply)) == (400, "BAD_USER_INPUT")
-    assert "no data for 0.1 s" in reply.body.decode()
+    assert "the body did not arrive in time, which is 0.1 s" in reply.body.decode()
 
 
 async def test_a_compressed_body_is_limited_while_it_is_decompressed(gateway: Gateway) -> None:

@@ -98,8 +98,25 @@ def test_variables_are_converted_to_the_types_of_settings(monkeypatch: pytest.Mo
         ("port", "8080\n8081", 'port: expected an integer from 0 to 65535, got "8080\\n8081"'),
         ("demo", "maybe", 'demo: expected true or false, got "maybe"'),
         ("pool_max", "0", 'pool_max: expected an integer of at least 1, got "0"'),
-        ("rate_limit", "-1", 'rate_limit: expected a number of at least 0, got "-1"'),
-        ("rate_limit", "nan", 'rate_limit: expected a number of at least 0, got "nan"'),
+        ("shutdown_grace", "-1", 'shutdown_grace: expected a number of at least 0, got "-1"'),
+        ("shutdown_grace", "nan", 'shutdown_grace: expected a number of at least 0, got "nan"'),
+        (
+            "rate_limit_token",
+            "0/second",
+            'rate_limit_token: expected "" or rates such as "50/second; 1000/minute",'
+            ' got "0/second"',
+        ),
+        (
+            "redis_url",
+            "redis://:password@host",
+            "redis_url: expected an address such as redis://:password@host:6379/0",
+        ),
+        (
+            "trusted_proxies",
+            "10.0.0.0/8, proxy",
+            'trusted_proxies: expected addresses and networks such as "10.0.0.0/8, 192.168.1.7",'
+            ' got "10.0.0.0/8, proxy"',
+        ),
         ("execution_timeout", "0", 'execution_timeout: expected a number above 0, got "0"'),
         (
             "introspection",
@@ -128,6 +145,20 @@ def test_an_invalid_variable_is_rejected(
     variable = "GATEWAY_" + name.upper()
     monkeypatch.setenv(variable, value)
     assert error_message() == f"{expected} ({variable})"
+
+
+@pytest.mark.parametrize("rates", ["50", "50/s", "-1/second", "1/second,,2/hour", "1.5/hour", " "])
+def test_invalid_rates_are_rejected(rates: str) -> None:
+    assert error_message(rate_limit_address=rates).startswith("rate_limit_address: expected ")
+
+
+def test_rates_and_networks_are_accepted() -> None:
+    settings = load_settings(
+        rate_limit_address="50/second; 1000 per 10 minutes",
+        trusted_proxies="10.0.0.0/8,192.168.1.7 , fd00::/8",
+        redis_url="rediss://user:p%40ss@[::1]:6379/3",
+    )
+    assert settings.rate_limit_address == "50/second; 1000 per 10 minutes"
 
 
 @pytest.mark.parametrize("path", ["api", "/", "/api//v1", "/api/../v1", "/api?v=1", "/a b", "/é"])

@@ -32,9 +32,7 @@ DOCUMENTS = {
 @pytest.mark.parametrize(
     ("name", "size", "count"), [("trees", 4, 40), ("filters", 8, 20), ("short", 1, 100)]
 )
-async def test_the_cache_takes_no_more_memory_than_it_may(
-    name: str, size: int, count: int
-) -> None:
+async def test_the_cache_takes_no_more_memory_than_it_may(name: str, size: int, count: int) -> None:
     compiler = compiler_of(settings_for_tests(operation_cache_bytes=size * MIB))
     tracemalloc.start()
     try:

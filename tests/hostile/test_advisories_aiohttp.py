@@ -1,0 +1,222 @@
+"""Attack the gateway as the security advisories of aiohttp of 2025 and 2026 describe.
+
+Each test is named after the advisory. Those about aiohttp's client (CVE-2026-54275, CVE-2026-54276,
+CVE-2026-54279) and its WebSockets (CVE-2026-54274) are about code that the gateway does not use:
+the last test checks that this is still so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import re
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from storage.database.database import Database
+from storage.demo.load import generate
+from tests.conftest import database_copy
+from tests.hostile.attacked import COUNT, Attacked, attacked, eventually, talk
+
+MIB = 2**20
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+async def target(postgres: str, template: str) -> AsyncIterator[Attacked]:
+    """A gateway with a list of several megabytes."""
+    async with database_copy(postgres, template) as url:
+        database = await Database.connect(url)
+        await generate(database, 3000)
+        await database.close()
+        async with attacked(url) as started:
+            yield started
+
+
+def statuses(received: bytes) -> list[int]:
+    """Return the status of each response."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received)]
+
+
+@contextlib.contextmanager
+def memory_below(target: Attacked, growth: int) -> Iterator[None]:
+    """Check that the gateway uses at most ``growth`` bytes more than ever before."""
+    before = target.peak_memory()
+    yield
+    grown = target.peak_memory() - before
+    assert grown <= growth, f"{grown / MIB:.1f} MiB more"
+
+
+def bomb(megabytes: int, opening: bytes = b'{"query": "') -> bytes:
+    """Return a gzip member of some kilobytes that becomes that many megabytes of JSON."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = [packer.compress(opening)]
+    packed += [packer.compress(b" " * MIB) for _ in range(megabytes)]
+    return b"".join([*packed, packer.flush()])
+
+
+BOMB = bomb(64)
+
+
+async def test_cve_2025_69223_zip_bomb(target: Attacked) -> None:
+    """A compressed body was decompressed without a limit."""
+    body = BOMB
+    headers = ("Content-Encoding: gzip", f"Content-Length: {len(body)}", "Connection: close")
+    with memory_below(target, 24 * MIB):
+        for path in ("/graphql", "/process"):
+            received = await talk(target, target.head("POST", path, *headers), body)
+            assert statuses(received) == [400]
+            assert b"longer than 1,048,576 bytes" in received
+        # A chunked bomb, in small pieces.
+        sent = [
+            b"%x\r\n%s\r\n" % (len(body[i : i + 512]), body[i : i + 512])
+            for i in range(0, 20 * 512, 512)
+        ]
+        chunked = target.head(
+            "POST", "/graphql", "Content-Encoding: gzip", "Transfer-Encoding: chunked"
+        )
+        received = await talk(target, chunked, *sent)
+        assert statuses(received) == [400]
+
+
+async def test_cve_2026_54278_zip_bomb_that_nobody_reads(target: Attacked) -> None:
+    """An unread compressed body was decompressed in one piece when its request was over."""
+    body = BOMB
+    headers = ("Content-Encoding: gzip", f"Content-Length: {len(body)}")
+    with memory_below(target, 24 * MIB):
+        for method, path in (("GET", "/health"), ("POST", "/health"), ("DELETE", "/process")):
+            received = await talk(
+                target,
+                target.head(method, path, *headers),
+                body,
+                target.head("GET", "/health", "Connection: close"),
+            )
+            assert statuses(received)[0] in (200, 400, 405)
+            assert len(statuses(received)) <= 2
+
+
+@pytest.mark.parametrize("count", [200, 200_000])
+async def test_cve_2026_22815_endless_trailers(target: Attacked, count: int) -> None:
+    """The headers behind the last chunk of a body were not limited."""
+    head = target.head("POST", "/graphql", "Transfer-Encoding: chunked")
+    with memory_below(target, 16 * MIB):
+        received = await talk(
+            target, head, b"2\r\n{}\r\n0\r\n", *[b"a: b\r\n" * 100] * (count // 100), b"\r\n"
+        )
+        assert statuses(received) == [400]
+
+
+async def test_cve_2026_34525_two_hosts(target: Attacked) -> None:
+    """Two Host headers were accepted: a proxy may have judged the other one."""
+    for second in ("Host: other", "host: gateway", "HOST:"):
+        received = await talk(target, target.head("GET", "/process/1", second))
+        assert statuses(received) == [400]
+        assert b'"code":"invalid"' in received
+
+
+async def test_cve_2026_54273_endless_pipeline(target: Attacked) -> None:
+    """Requests that were sent ahead were queued without a limit while one was being answered."""
+    connection = await asyncpg.connect(target.database_url)
+    reader, writer = await asyncio.open_connection(*target.address)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE process IN ACCESS EXCLUSIVE MODE")
+            writer.write(target.head("GET", "/process/1"))
+            ahead = b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n" * 10_000
+            with memory_below(target, 16 * MIB), contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(3):
+                    for _ in range(400):  # 150 MB
+                        writer.write(ahead)
+                        await writer.drain()
+        # The gateway stopped reading, and answers what it has read.
+        assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+    finally:
+        writer.transport.abort()
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("opening", "status"),
+    [
+        (b"GET /process?", 414),
+        (b"GET /process HTTP/1.1\r\nHost: gateway\r\nAuthorization: ", 431),
+        (b"GET /process HTTP/1.1\r\nHost: gateway\r\n", 431),
+    ],
+)
+async def test_cve_2026_54277_long_lines_in_pieces(
+    target: Attacked, opening: bytes, status: int
+) -> None:
+    """A line that arrived in pieces could be longer than the limit."""
+    with memory_below(target, 8 * MIB):
+        received = await talk(target, opening, *[b"a" * 1500] * 200)
+        assert statuses(received) == [status]
+        assert b'"code":"invalid"' in received
+
+
+async def test_cve_2026_54280_clients_that_leave_during_a_response(target: Attacked) -> None:
+    """What a response holds was not released when its client left before the end."""
+
+    async def is_over() -> bool:
+        return not await target.active("COPY")
+
+    for _ in range(2):  # a long list is streamed the second time
+        assert statuses(await talk(target, target.head("GET", "/process", "Connection: close")))
+    before = target.open_files()
+    for read in (0, 1, 100_000) * 4:
+        reader, writer = await asyncio.open_connection(*target.address, limit=1024)
+        writer.write(target.head("GET", "/process"))
+        if read:
+            await reader.read(read)
+        writer.transport.abort()
+    assert await eventually(is_over, 2)
+
+    async def are_closed() -> bool:
+        return target.open_files() <= before + 16  # the pool may have grown
+
+    assert await eventually(are_closed, 2)
+
+
+async def test_cve_2026_69243_smuggling_by_an_upgrade(target: Attacked) -> None:
+    """The body of a request that asked for an upgrade was taken for the next request."""
+    inner = target.head("GET", "/processes")
+    for upgrade in ("websocket", "h2c", "tcp"):
+        for path in ("/graphql", "/health", "/process/1"):
+            head = target.head(
+                *("POST", path, f"Upgrade: {upgrade}", "Connection: Upgrade"),
+                *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+                f"Content-Length: {len(inner)}",
+            )
+            last = target.head("GET", "/health", "Connection: close")
+            # Together, and in pieces as a proxy may send them.
+            for parts in ([head + inner + last], [head, inner, last], [head + inner, last]):
+                received = await talk(target, *parts)
+                assert statuses(received) in ([400, 200], [405, 200], [400], [405]), received
+                assert b'{"processes":' not in received
+
+
+async def test_a_client_that_asks_for_http_2_keeps_its_connection(target: Attacked) -> None:
+    """Java's client asks for an upgrade with its first request, and goes on when it gets none."""
+    upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAA")
+    last = target.head("GET", "/health", "Connection: close")
+    received = await talk(target, target.post(COUNT, *upgrade), target.post(COUNT, *upgrade), last)
+    assert statuses(received) == [200, 200, 200]
+
+
+def test_what_the_other_advisories_are_about_is_not_used() -> None:
+    """No WebSocket is offered, and no HTTP client, cookie jar or key server is used."""
+    names = re.compile(
+        r"WebSocket|ClientSession|CookieJar|DigestAuth|TCPConnector|PyJWK|import_module|__import__"
+    )
+    for package in ("gateway", "rest_compat", "resolvers", "storage"):
+        for module in (ROOT / package).rglob("*.py"):
+            assert not names.search(module.read_text(encoding="utf-8")), module
+
+
+def test_the_bomb_is_one() -> None:
+    assert len(gzip.decompress(BOMB)) > 64 * MIB
+    assert len(BOMB) < MIB / 10
