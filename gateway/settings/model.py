@@ -227,7 +227,7 @@ class Settings(BaseModel):
         default=100_000, ge=1, description="Maximum number of characters in a GraphQL document."
     )
     max_query_tokens: int = Field(
-        default=2000, ge=1, description="Maximum number of tokens in a GraphQL document."
+        default=1500, ge=1, description="Maximum number of tokens in a GraphQL document."
     )
     max_query_definitions: int = Field(
         default=50,

@@ -21,7 +21,7 @@ class Limits:
     page_size_default: int = 20
     page_size_max: int = 100
     max_query_characters: int = 100_000
-    max_query_tokens: int = 2000
+    max_query_tokens: int = 1500
     max_query_definitions: int = 50
     max_query_depth: int = 20
     max_query_root_fields: int = 20
