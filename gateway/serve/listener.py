@@ -18,7 +18,6 @@ from gateway.services import Services, open_services
 from gateway.settings.model import Settings, SettingsError
 from storage.database.database import Database
 
-
 _SWITCH_INTERVAL = 0.0005
 """Seconds. With Python's default of 0.005, a request beside a hostile document took 35 ms."""
 

@@ -74,6 +74,8 @@ _SORTED_ROW = 3
 _DIRECT_ROWS = 2
 """Rows that are read for one unit, unless another table leads to them: then it is one."""
 _TEXTS = frozenset({ColumnKind.TEXT, ColumnKind.TEXTS, ColumnKind.PLAIN})
+_LINKS = 2
+"""Rows of a table from which the same related row is reached."""
 _LONG_COLUMNS = frozenset({"description", "result", "error", "settings"})
 
 
@@ -264,11 +266,11 @@ def _condition(condition: Condition, table: Table, rows: int) -> int:
         case Not(part):
             return _condition(part, table, rows)
         case Related(name, part):
-            # PostgreSQL tests the related rows together, each of them once.
             relation = table.relations[name]
             target = TABLES[relation.target]
-            related = min(target.typical_rows, rows * relation.typical_rows)
-            return _RELATED_ROW * rows + related + _condition(part, target, related)
+            related = min(_LINKS * target.typical_rows, rows * relation.typical_rows)
+            tested = related + _condition(part, target, related)
+            return _RELATED_ROW * rows + tested * (_DIRECT_ROWS if relation.is_linked else 1)
 
 
 # Runs ------------------------------------------------------------------------------------------

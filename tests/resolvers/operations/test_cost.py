@@ -63,7 +63,7 @@ async def cost(graph: Graph, query: str, variables: dict[str, Any] | None = None
         ),
         (
             '{ espaces(first: 1, where: {processes: {name: {eq: "a"}}}) { nodes { icon } } }',
-            (100 + 4 * 100 + 10_000 + 10_000) // 2 + (2 + 3),
+            (100 + 4 * 100 + 20_000 + 20_000) // 2 + (2 + 3),
         ),
         (
             "{ espaces(first: 10) { nodes { processes(first: 5) { nodes { name } } } } }",
