@@ -50,6 +50,13 @@ class Transaction:
         row = await self.fetch_row(sql, *args)
         return next(iter(row.values())) if row is not None else None
 
+    async def fetch_json(self, sql: str, args: Sequence[object]) -> bytes | None:
+        """Return the single JSON value that a statement returns, as PostgreSQL wrote it."""
+        self._database.statements += 1
+        with translated_failures():
+            value: bytes | None = await self._connection.fetchval(sql, *args)
+        return value
+
     async def script(self, sql: str) -> None:
         """Run one or more statements that take no parameters. Discard their results."""
         self._database.statements += 1

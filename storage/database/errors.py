@@ -26,6 +26,25 @@ class DatabaseUnavailableError(StorageError):
     """The database is unreachable, too slow, or failed internally."""
 
 
+class ReadOnlyDatabaseError(DatabaseUnavailableError):
+    """The database accepts no writes, because it is a standby or was set to read-only."""
+
+
+class OutcomeUnknownError(DatabaseUnavailableError):
+    """COMMIT was sent and not answered: what the transaction wrote may be stored or not.
+
+    Any other failure of a transaction means that it wrote nothing.
+    """
+
+
+class DatabaseBusyError(StorageError):
+    """No connection became free in time. ``retry_after`` is an estimate, in whole seconds."""
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__("no connection became free in time")
+        self.retry_after = retry_after
+
+
 class AlreadyExistsError(StorageError):
     """A unique value is taken. ``constraint`` names the violated constraint."""
 
