@@ -20,6 +20,7 @@ from resolvers.schema.build import build_schema
 from rest_compat.dialects import build_dialects
 from rest_compat.handler import CompiledDialect
 from storage.database.database import Database
+from storage.database.fairness import borrower
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Services:
         if not token:
             raise missing_token()
         claims = self.keys.verify(token)
+        borrower.set(claims.token_id)  # connections are shared fairly between tokens
         return await self.directory.viewer(claims.profile_id, claims.token_id)
 
 
