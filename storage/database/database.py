@@ -260,7 +260,7 @@ class Database:
             StorageError: It failed for another reason, or again. The connection was given back.
         """
         for _ in range(_REPEATS):
-            if not session.lost(failure) or not may_repeat():
+            if not session.may_repeat(failure) or not may_repeat():
                 break
             session = await self._pool.replace(session)
             try:

@@ -109,6 +109,14 @@ class Session:
             and self.is_closed()
         )
 
+    def may_repeat(self, failure: BaseException) -> bool:
+        """Whether a read that failed can succeed on a new connection.
+
+        That is so if the connection was lost, or a change of the schema has outdated its prepared
+        statement.
+        """
+        return self.lost(failure) or isinstance(failure, asyncpg.InvalidCachedStatementError)
+
     def reusable(self, failure: BaseException) -> bool:
         """Whether the connection can run another statement after this failure.
 
