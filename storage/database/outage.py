@@ -22,12 +22,14 @@ class Outage:
     Args:
         begins: The beginning of the line that is logged at the start.
         ends: The beginning of the line that is logged at the end.
+        what: What fails, in the plural.
     """
 
-    def __init__(self, begins: str, ends: str) -> None:
+    def __init__(self, begins: str, ends: str, what: str = "statements") -> None:
         self.ongoing = False
         self._begins = begins
         self._ends = ends
+        self._what = what
         self._failures = 0
         self._since = 0.0
         self._answered: float | None = None  # the first success after the last failure
@@ -51,22 +53,25 @@ class Outage:
             return
         self.ongoing = False
         logger.warning(
-            "%s after %.1f s; %s statements failed",
+            "%s after %.1f s; %s %s failed",
             self._ends,
             self._answered - self._since,
             f"{self._failures:,}",
+            self._what,
         )
 
 
 class FailureLog:
     """Translates the failures of one database, and logs them.
 
-    ``unreachable`` ends with any answer of the database, ``impaired`` with a write.
+    ``unreachable`` ends with any answer of the database, ``impaired`` with a write, and ``growth``
+    when a connection could be opened beside others.
     """
 
     def __init__(self) -> None:
         self.unreachable = Outage("the database cannot be used", "the database answers again")
         self.impaired = Outage("the database refuses statements", "the database writes again")
+        self.growth = Outage("no further connection can be opened", "a connection was opened", "attempts")
 
     def translated(self, failure: BaseException, *, lost: bool = False) -> StorageError:
         """Return the ``StorageError`` for what a call of the driver raised, and log it.

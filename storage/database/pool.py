@@ -11,9 +11,7 @@ import asyncio
 import math
 from functools import partial
 
-import asyncpg
-
-from storage.database.errors import DatabaseBusyError, DatabaseUnavailableError
+from storage.database.errors import DatabaseBusyError, DatabaseUnavailableError, reason
 from storage.database.fairness import FairQueue, borrower
 from storage.database.outage import FailureLog
 from storage.database.session import Session, SessionOptions, open_session
@@ -67,12 +65,13 @@ class ConnectionPool:
 
     async def fill(self) -> None:
         """Open the minimum of connections. Raises whatever the driver raises."""
-        opened = (open_session(self._options) for _ in range(self._minimum))
-        for result in await asyncio.gather(*opened, return_exceptions=True):
+        opening = (open_session(self._options) for _ in range(self._minimum))
+        results = await asyncio.gather(*opening, return_exceptions=True)
+        self._ready += [result for result in results if isinstance(result, Session)]
+        self._open.update(self._ready)
+        for result in results:
             if isinstance(result, BaseException):
                 raise result
-            self._open.add(result)
-            self._ready.append(result)
 
     async def take(self) -> Session:
         """Borrow a connection for exclusive use. Return it with ``give_back``.
@@ -217,13 +216,15 @@ class ConnectionPool:
             self._open.add(session)
             self._hand_over(session)
             self._open_more()
-        elif self._open and isinstance(failure, asyncpg.TooManyConnectionsError):
-            pass  # those who wait get a connection that is returned
+            if self._failures.growth.ongoing:
+                self._failures.growth.succeeded()
+        elif self._open:  # one of them will be returned
+            self._failures.growth.failed(reason(failure))
         else:
-            self._cannot_open(failure)
+            self._refuse_all(failure)
 
-    def _cannot_open(self, failure: BaseException) -> None:
-        """Refuse all that wait. Each of them would fail in the same way, a little later."""
+    def _refuse_all(self, failure: BaseException) -> None:
+        """End all waits. Each of them would end in the same way, a little later."""
         while (place := self._queue.next()) is not None:
             error = self._failures.translated(failure, lost=True)
             error.__cause__ = failure
