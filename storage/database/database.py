@@ -38,8 +38,9 @@ _FIRST = itemgetter(0)
 _MAX_LONG_LISTS = 100
 """Statements that are remembered; there are as many as legacy lists and scopes of viewers."""
 
-_REPEATS = 1
-"""The number of times that a read is run again."""
+_REPEATS = 2
+"""The number of times that a read is run again at most. Where all connections are cut in a loop, the
+new one is sometimes cut as well."""
 
 _READ = re.compile(r"\s*SELECT\b")
 """The beginning of a statement that writes nothing. One with WITH may write."""

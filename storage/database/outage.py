@@ -71,7 +71,9 @@ class FailureLog:
     def __init__(self) -> None:
         self.unreachable = Outage("the database cannot be used", "the database answers again")
         self.impaired = Outage("the database refuses statements", "the database writes again")
-        self.growth = Outage("no further connection can be opened", "a connection was opened", "attempts")
+        self.growth = Outage(
+            "no further connection can be opened", "a connection was opened", "attempts"
+        )
 
     def translated(self, failure: BaseException, *, lost: bool = False) -> StorageError:
         """Return the ``StorageError`` for what a call of the driver raised, and log it.

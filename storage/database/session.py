@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from storage.database.statements import Statements
+
+Receive: TypeAlias = "Callable[[bytes], Coroutine[Any, Any, None]]"
+"""Takes data as they arrive."""
 
 _CONNECT_TIMEOUT = 5.0
 """Seconds to wait for a connection to be opened."""
@@ -89,7 +93,7 @@ class Session:
         """Run one or more statements without parameters, and return the tag of the last one."""
         return await self._connection.execute(sql)
 
-    async def copy(self, sql: str, output: Callable[[bytes], Awaitable[None]]) -> str:
+    async def copy(self, sql: str, output: Receive) -> str:
         """Copy the rows of a statement without parameters as text, and return the tag."""
         return await self._connection.copy_from_query(sql, output=output)
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
+from storage.database.session import Receive
+
 LONG_LIST = 1000
 """Rows from which a list is streamed. COPY plans its statement anew: GET /process of 30 processes
 would take 1.6 ms instead of 0.9."""
@@ -17,7 +19,7 @@ would take 1.6 ms instead of 0.9."""
 _CHUNK = 128 * 1024
 """Bytes of a chunk at the least. PostgreSQL sends a few kilobytes at a time."""
 
-Copy: TypeAlias = "Callable[[Callable[[bytes], Awaitable[None]], Callable[[], bool]], Awaitable[str]]"
+Copy: TypeAlias = "Callable[[Receive, Callable[[], bool]], Awaitable[str]]"
 """Runs COPY, and returns its tag. Calls the first argument with the data as they arrive. Starts
 again after a lost connection only if the second argument returns True. Raises ``StorageError``."""
 

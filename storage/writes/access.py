@@ -24,9 +24,7 @@ class ProfileRow:
 
 async def load_profiles(reader: Reader) -> list[ProfileRow]:
     """Return all profiles, ordered by ID."""
-    rows = await reader.fetch(
-        "SELECT id, name, permissions, built_in FROM profile ORDER BY id"
-    )
+    rows = await reader.fetch("SELECT id, name, permissions, built_in FROM profile ORDER BY id")
     return [
         ProfileRow(row["id"], row["name"], tuple(row["permissions"]), row["built_in"])
         for row in rows
