@@ -71,9 +71,10 @@ class AccessDirectory:
 
     async def close(self) -> None:
         """Stop following changes."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
+        tasks = [task for task in (self._following, self._reload) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._listener is not None:
             await self._listener.close()
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import NoReturn, TypeVar, cast
+from typing import TypeVar, cast
 
 import asyncpg
 
@@ -39,8 +39,8 @@ _MAX_LONG_LISTS = 100
 """Statements that are remembered; there are as many as legacy lists and scopes of viewers."""
 
 _REPEATS = 2
-"""The number of times that a read is run again at most. Where all connections are cut in a loop, the
-new one is sometimes cut as well."""
+"""The number of times that a read is run again at most. Where all connections are cut in a loop,
+the new one is sometimes cut as well."""
 
 _READ = re.compile(r"\s*SELECT\b")
 """The beginning of a statement that writes nothing. One with WITH may write."""
@@ -118,7 +118,7 @@ class Database:
         pool_max: int = 16,
         pool_timeout: float = 2.0,
         statement_timeout: float = 30.0,
-        statement_cache_bytes: int = 8 * 1024 * 1024,
+        statement_cache_bytes: int = 16 * 1024 * 1024,
     ) -> Database:
         """Open the pool.
 
@@ -268,15 +268,15 @@ class Database:
                 return session, await run(session)
             except BaseException as another:
                 failure = another
-        self._fail(session, failure)
+        raise self._failed(session, failure) from failure
 
-    def _fail(self, session: Session, failure: BaseException) -> NoReturn:
-        """Give a connection back after a failure, and raise the failure."""
+    def _failed(self, session: Session, failure: BaseException) -> BaseException:
+        """Give a connection back after a failure, and return the exception to raise."""
         lost = session.lost(failure)
         self._pool.give_back(session, failure)
         if isinstance(failure, Exception):
-            raise self._failures.translated(failure, lost=lost) from failure
-        raise failure
+            return self._failures.translated(failure, lost=lost)
+        return failure
 
     # Transactions --------------------------------------------------------------------------------
 
@@ -306,17 +306,13 @@ class Database:
         sent = not session.is_closed()
         try:
             tag = await session.execute("COMMIT")
-        except Exception as failure:
-            # Any error that PostgreSQL answers means that it has rolled back.
-            unanswered = sent and not session.reusable(failure)
-            try:
-                self._fail(session, failure)
-            except StorageError as error:
-                if wrote and unanswered:
-                    raise OutcomeUnknownError("COMMIT was not answered") from failure
-                raise error from failure
         except BaseException as failure:
-            self._fail(session, failure)
+            # An error that PostgreSQL answers means that it has rolled back.
+            unanswered = sent and not session.reusable(failure)
+            error = self._failed(session, failure)
+            if unanswered and wrote and isinstance(failure, Exception):
+                error = OutcomeUnknownError("COMMIT was not answered")
+            raise error from failure
         self._pool.give_back(session)
         if tag != "COMMIT":  # an error in the block was caught there
             raise DatabaseUnavailableError("the transaction was rolled back")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import asyncpg
@@ -11,6 +12,9 @@ import asyncpg
 from storage.database.outage import FailureLog
 from storage.database.rows import Row
 from storage.database.session import Session, SessionOptions, open_session
+
+LISTENER = "process-gateway listener"
+"""The name of the session in pg_stat_activity."""
 
 _SECONDS = 2.0
 """Seconds to wait for each answer on the connection, and for a test notification."""
@@ -91,7 +95,7 @@ async def open_listener(
         Exception: Whatever the driver raises if the connection cannot be opened or is lost.
     """
     async with asyncio.timeout(_SECONDS):
-        session = await open_session(options)
+        session = await open_session(replace(options, name=LISTENER))
     listener = Listener(session, failures)
     try:
         session.when_lost(on_loss)

@@ -50,8 +50,8 @@ class Postgres:
         pid_file = self._pgdata / "postmaster.pid"
 
         def accepts_connections() -> bool:
-            state = pid_file.read_text() if pid_file.exists() else ""
-            return "ready" in state or "standby" in state
+            lines = pid_file.read_text().splitlines() if pid_file.exists() else []
+            return bool(lines) and lines[-1].strip() in ("ready", "standby")
 
         until(accepts_connections, "PostgreSQL")
 

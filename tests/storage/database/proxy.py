@@ -99,5 +99,5 @@ async def proxied(url: str) -> AsyncIterator[tuple[Proxy, str]]:
         proxy.cut()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
-                while proxy.links:
+                while proxy.links:  # noqa: ASYNC110 - only this loop waits for it
                     await asyncio.sleep(0.01)

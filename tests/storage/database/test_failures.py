@@ -19,6 +19,7 @@ from storage.database.errors import (
     StorageError,
 )
 from storage.database.stream import LONG_LIST, JsonStream
+from tests.resolvers.home import until
 from tests.storage.database.conftest import beside, connected
 from tests.storage.database.proxy import Link, pass_on, proxied
 
@@ -119,22 +120,22 @@ async def test_whatever_is_cut_is_a_failure_of_the_database(database_url: str) -
 
 
 async def test_a_read_is_repeated_only_after_a_lost_connection(database_url: str) -> None:
-    async with connected(database_url, pool_max=1, statement_timeout=0.2) as database:
-        async with beside(database_url) as other:
-            await other.run("CREATE SEQUENCE runs")
-            slow = "SELECT convert_to(pg_sleep(5 + nextval('runs') * 0)::text, 'UTF8')"
-            wrong = "SELECT convert_to((nextval('runs') / 0)::text, 'UTF8')"
-            for sql in (slow, wrong):
-                with pytest.raises(DatabaseUnavailableError):
-                    await database.fetch_json(sql, [])
-            cancelled = asyncio.create_task(database.fetch_json(slow, []))
-            async with asyncio.timeout(10):
-                while not await other.running("%pg_sleep%"):
-                    await asyncio.sleep(0.01)
-            cancelled.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await cancelled
-            assert await other.run("SELECT nextval('runs')") == 4
+    slow = "SELECT convert_to(pg_sleep(1 + nextval('runs') * 0)::text, 'UTF8')"
+    wrong = "SELECT convert_to((nextval('runs') / 0)::text, 'UTF8')"
+    async with (
+        connected(database_url, pool_max=1, statement_timeout=0.5) as database,
+        beside(database_url) as other,
+    ):
+        await other.run("CREATE SEQUENCE runs")
+        for sql in (slow, wrong):
+            with pytest.raises(DatabaseUnavailableError):
+                await database.fetch_json(sql, [])
+        cancelled = asyncio.create_task(database.fetch_json(slow, []))
+        await until(lambda: other.running("%pg_sleep%"))
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        assert await other.run("SELECT nextval('runs')") == 4
 
 
 async def test_a_stream_that_is_cut_before_its_first_chunk_starts_again(database_url: str) -> None:
@@ -193,16 +194,19 @@ async def test_the_outcome_is_unknown_if_commit_is_not_answered(
 async def test_nothing_is_written_if_the_connection_is_lost_before_commit(
     database_url: str,
 ) -> None:
+    async def write_and_lose(*, notice: bool) -> None:
+        async with database.transaction() as transaction:
+            await transaction.fetch(_INSERT, "lost")
+            await other.terminate_all()
+            if notice:
+                await asyncio.sleep(0.1)  # COMMIT is not sent then
+            else:
+                await transaction.fetch("SELECT 1")
+
     async with connected(database_url) as database, beside(database_url) as other:
-        for waits in (False, True):
+        for notice in (False, True):
             with pytest.raises(DatabaseUnavailableError) as raised:
-                async with database.transaction() as transaction:
-                    await transaction.fetch(_INSERT, "lost")
-                    await other.terminate_all()
-                    if waits:
-                        await asyncio.sleep(0.1)  # the loss is noticed before COMMIT is sent
-                    else:
-                        await transaction.fetch("SELECT 1")
+                await write_and_lose(notice=notice)
             assert not isinstance(raised.value, OutcomeUnknownError)
         assert await other.run("SELECT count(*) FROM espace") == 0
 
@@ -218,26 +222,32 @@ async def test_a_transaction_begins_again_if_its_connection_was_lost_before(
 
 
 async def test_a_commit_that_rolls_back_is_a_failure(database_url: str) -> None:
+    async def write_twice() -> None:
+        async with database.transaction() as transaction:
+            await transaction.fetch(_INSERT, "twice")
+            with pytest.raises(AlreadyExistsError):
+                await transaction.fetch(_INSERT, "twice")
+
     async with connected(database_url, pool_max=1) as database:
         with pytest.raises(DatabaseUnavailableError):
-            async with database.transaction() as transaction:
-                await transaction.fetch(_INSERT, "twice")
-                with pytest.raises(AlreadyExistsError):
-                    await transaction.fetch(_INSERT, "twice")
+            await write_twice()
         assert await database.fetch("SELECT reference FROM espace") == []
 
 
 async def test_a_failed_transaction_leaves_its_connection_usable(database_url: str) -> None:
+    async def write_and_fail(error: type[Exception]) -> None:
+        async with database.transaction() as transaction:
+            await transaction.fetch(_INSERT, "once")
+            if error is AlreadyExistsError:
+                await transaction.fetch(_INSERT, "once")
+            raise error
+
     async with connected(database_url, pool_max=1) as database:
         pid = await database.fetch("SELECT pg_backend_pid() AS pid")
         await write(database)
-        for error in (AlreadyExistsError, ValueError):
+        for error in (AlreadyExistsError, ZeroDivisionError):
             with pytest.raises(error):
-                async with database.transaction() as transaction:
-                    await transaction.fetch(_INSERT, "once")
-                    if error is ValueError:
-                        raise ValueError
-                    await transaction.fetch(_INSERT, "once")
+                await write_and_fail(error)
         assert await database.fetch("SELECT pg_backend_pid() AS pid") == pid
         assert len(await database.fetch("SELECT FROM espace")) == 1
 

@@ -1,4 +1,4 @@
-"""Test a server that accepts no writes: the gateway starts and reads, and says why it writes not."""
+"""Test a server that accepts no writes: the gateway starts, reads, and says why it cannot write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tests.conftest import Gateway, running_gateway
 from tests.gateway.own_postgres import own_postgres
 from tests.storage.database.conftest import beside, connected
 
-_CREATE = 'mutation { createEspace(espace: {name: "Cellar"}) { espace { id } } }'
+_CREATE = (
+    'mutation { createEspace(espace: {reference: "cellar", name: "Cellar"}) { espace { id } } }'
+)
 _REASON = "the database is read-only at the moment; reads work, writes do not"
 
 

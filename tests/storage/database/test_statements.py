@@ -32,7 +32,7 @@ async def number(database: Database, sql: str) -> int:
     return int(value)
 
 
-@pytest.mark.parametrize("budget", [500_000, 4_000_000])
+@pytest.mark.parametrize("budget", [1_000_000, 4_000_000])
 async def test_the_memory_for_statements_is_bounded(database_url: str, budget: int) -> None:
     async with connected(database_url, pool_max=1, statement_cache_bytes=budget) as database:
         for repeat in range(60):
