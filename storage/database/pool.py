@@ -175,7 +175,7 @@ class ConnectionPool:
         """
         if place.done():
             return
-        if not self._open:  # none can be returned
+        if not self._open or self._outage.ongoing:  # those that are lent do not come back
             place.set_exception(self._failures.translated(TimeoutError("no connection")))
             return
         served = max(self._handed_over - handed_over, 1)
