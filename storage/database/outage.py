@@ -22,10 +22,10 @@ class Outage:
     Args:
         begins: The beginning of the line that is logged at the start.
         ends: The beginning of the line that is logged at the end.
-        what: What fails, in the plural.
+        what: What fails.
     """
 
-    def __init__(self, begins: str, ends: str, what: str = "statements") -> None:
+    def __init__(self, begins: str, ends: str, what: str = "statement") -> None:
         self.ongoing = False
         self._begins = begins
         self._ends = ends
@@ -53,11 +53,12 @@ class Outage:
             return
         self.ongoing = False
         logger.warning(
-            "%s after %.1f s; %s %s failed",
+            "%s after %.1f s; %s %s%s failed",
             self._ends,
             self._answered - self._since,
             f"{self._failures:,}",
             self._what,
+            "" if self._failures == 1 else "s",
         )
 
 
@@ -72,7 +73,7 @@ class FailureLog:
         self.unreachable = Outage("the database cannot be used", "the database answers again")
         self.impaired = Outage("the database refuses statements", "the database writes again")
         self.growth = Outage(
-            "no further connection can be opened", "a connection was opened", "attempts"
+            "no further connection can be opened", "a connection was opened", "attempt"
         )
 
     def translated(self, failure: BaseException, *, lost: bool = False) -> StorageError:

@@ -72,12 +72,12 @@ async def test_no_read_fails_while_all_backends_are_terminated_again_and_again(
     async with connected(database_url, pool_max=16) as database, beside(database_url) as other:
 
         async def terminate() -> None:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
             await other.terminate_all()
 
-        terminating = asyncio.create_task(repeated(3, 1, terminate))
+        terminating = asyncio.create_task(repeated(4, 1, terminate))
         succeeded, failures = await repeated(
-            3, 8, lambda: read(database), lambda: read_list(database)
+            4, 8, lambda: read(database), lambda: read_list(database)
         )
         assert failures == []
         assert succeeded > 100
