@@ -168,7 +168,7 @@ class Database:
             value = await session.fetch_value(sql, args)
         except BaseException as failure:
             run = partial(Session.fetch_value, sql=sql, args=args)
-            session, value = await self._once_more(session, failure, run)
+            session, value = await self._again(session, failure, run)
         self._pool.give_back(session)
         return cast("bytes | None", value)
 
@@ -236,11 +236,11 @@ class Database:
         try:
             value = await run(session)
         except BaseException as failure:
-            session, value = await self._once_more(session, failure, run, may_repeat)
+            session, value = await self._again(session, failure, run, may_repeat)
         self._pool.give_back(session)
         return value
 
-    async def _once_more(
+    async def _again(
         self,
         session: Session,
         failure: BaseException,
@@ -268,15 +268,17 @@ class Database:
                 return session, await run(session)
             except BaseException as another:
                 failure = another
-        raise self._failed(session, failure) from failure
+        raise self._failed(session, failure)
 
     def _failed(self, session: Session, failure: BaseException) -> BaseException:
         """Give a connection back after a failure, and return the exception to raise."""
         lost = session.lost(failure)
         self._pool.give_back(session, failure)
-        if isinstance(failure, Exception):
-            return self._failures.translated(failure, lost=lost)
-        return failure
+        if not isinstance(failure, Exception):
+            return failure  # a cancellation
+        error = self._failures.translated(failure, lost=lost)
+        error.__cause__ = failure
+        return error
 
     # Transactions --------------------------------------------------------------------------------
 
@@ -293,7 +295,7 @@ class Database:
         try:
             await begin(session)
         except BaseException as failure:
-            session, _ = await self._once_more(session, failure, begin)
+            session, _ = await self._again(session, failure, begin)
         transaction = Transaction(self, self._failures, session)
         try:
             yield transaction
@@ -311,8 +313,8 @@ class Database:
             unanswered = sent and not session.reusable(failure)
             error = self._failed(session, failure)
             if unanswered and wrote and isinstance(failure, Exception):
-                error = OutcomeUnknownError("COMMIT was not answered")
-            raise error from failure
+                raise OutcomeUnknownError("COMMIT was not answered") from failure
+            raise error from error.__cause__
         self._pool.give_back(session)
         if tag != "COMMIT":  # an error in the block was caught there
             raise DatabaseUnavailableError("the transaction was rolled back")
@@ -322,7 +324,8 @@ class Database:
     async def _roll_back(self, session: Session, error: BaseException) -> None:
         """End a transaction after an exception in its block, and give its connection back."""
         failure = error.__cause__ if isinstance(error, StorageError) else None
-        if isinstance(error, asyncio.CancelledError) or isinstance(failure, TimeoutError):
+        abandoned = (TimeoutError, asyncio.CancelledError)
+        if isinstance(error, abandoned) or isinstance(failure, abandoned):
             # Any further use would wait until PostgreSQL has canceled the statement.
             self._pool.give_back(session, error)
             return
