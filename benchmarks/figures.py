@@ -6,7 +6,6 @@ import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, ParamSpec, cast
 
 import orjson
 
+from connections import Connection, connected
 from contestants import gateway
 from gateway.services import dialects_of
 from gateway.settings.model import Settings
@@ -22,7 +22,6 @@ from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.parameters import RunValues
 from servers import Server
 from storage.database.database import Transaction
-from storage.database.pool import Connection, open_pool
 from storage.writes import processes as stored
 from work import ADMIN, FRAGMENT, compiled, reference
 
@@ -54,13 +53,6 @@ async def timed(
     start = time.perf_counter()
     await run(*args, **kwargs)
     return time.perf_counter() - start
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Connection]:
-    """Open a connection with the settings of the gateway."""
-    async with await open_pool(url, statement_timeout=0) as pool, pool.acquire() as connection:
-        yield connection
 
 
 # Whole tables ----------------------------------------------------------------------------------

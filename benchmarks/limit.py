@@ -17,7 +17,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from storage.database.pool import open_pool
+from connections import open_pool
 
 
 async def application(url: str, statements: dict[str, str]) -> web.Application:

@@ -156,7 +156,7 @@ _ANY_CURSOR = "WyJkYXRhYmFzZV9pZCIsIDFd"  # ["database_id", 1]
 
 def compiled(compiler: OperationCompiler, document: str, variables: dict[str, Any]) -> CompiledRead:
     """Compile an operation with one root field."""
-    operation = compiler.document(document).operation(None)
+    operation = compiler.read(document).operation(None)
     (field,) = compiler.query(operation, variables, ADMIN).fields
     assert field.read is not None, field.error
     return field.read

@@ -25,7 +25,7 @@ from storage.writes.access import load_profiles, load_revocations, revoke_token
 if TYPE_CHECKING:
     from rest_compat.handler import CompiledDialect
 
-STORAGE_LOG = logging.getLogger("storage.database.errors")
+STORAGE_LOG = logging.getLogger("storage.database.outage")
 """Logs failures of the database. It is enabled while the server runs."""
 
 Command = Callable[[argparse.Namespace, Settings], Coroutine[None, None, None]]

@@ -21,6 +21,7 @@ from resolvers.schema.build import build_schema
 from rest_compat.dialects import build_dialects
 from rest_compat.handler import CompiledDialect
 from storage.database.database import Database
+from storage.database.fairness import borrower
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Services:
         claims = self.keys.verify(token)
         if self.rates.limits_tokens:
             await self.rates.spend_token(claims.token_id)
+        borrower.set(claims.token_id)  # connections are shared fairly between tokens
         return await self.directory.viewer(claims.profile_id, claims.token_id)
 
 

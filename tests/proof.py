@@ -135,7 +135,7 @@ async def random_database(connection: Database, number: int) -> Database:
     database = await Database.connect(
         f"{connection.url}&search_path=world_{number}&synchronous_commit=off",
         pool_max=2,
-        statement_cache_size=0,  # few statements are run twice
+        statement_cache_bytes=0,  # few statements are run twice
     )
     await migrate(database)
     await fill(database, number)

@@ -64,8 +64,9 @@ async def _connect(settings: Settings, url: str) -> Database:
             url,
             pool_min=settings.pool_min,
             pool_max=settings.pool_max,
+            pool_timeout=settings.pool_timeout,
             statement_timeout=settings.statement_timeout,
-            statement_cache_size=settings.statement_cache_size,
+            statement_cache_bytes=settings.statement_cache_bytes,
         )
     except ValueError:
         # The cause is left out: it quotes what it could not parse, perhaps part of a password.

@@ -203,17 +203,25 @@ class Settings(BaseModel):
     pool_max: int = Field(
         default=16, ge=1, description="Maximum number of open database connections."
     )
+    pool_timeout: float = Field(
+        default=2,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that a request waits for a database connection. Connections are "
+        "shared fairly between tokens.",
+    )
     statement_timeout: float = Field(
         default=30,
         ge=0,
         allow_inf_nan=False,
         description="Timeout of a database statement, in seconds; 0 for no timeout.",
     )
-    statement_cache_size: int = Field(
-        default=1000,
+    statement_cache_bytes: int = Field(
+        default=16 * 1024 * 1024,
         ge=0,
-        description="Number of prepared statements to cache per connection; 0 behind PgBouncer in "
-        "transaction mode.",
+        description="Maximum memory that PostgreSQL keeps for the prepared statements of one "
+        "connection, in bytes (an estimate); 0 for no prepared statements, as PgBouncer in "
+        "transaction mode needs it.",
     )
     cost_mode: CostMode = Field(
         default="enforce",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -11,43 +12,69 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.values.enums import Permission
 from storage.database.database import Database
-from storage.database.errors import DatabaseUnavailableError
+from storage.database.errors import DatabaseUnavailableError, StorageError
 from storage.database.listen import Listener
-from storage.writes.access import ACCESS_CHANNEL, load_profiles, load_revocations
+from storage.database.rows import Reader
+from storage.writes.access import ACCESS_CHANNEL, ProfileRow, load_profiles, load_revocations
 
 logger = logging.getLogger(__name__)
 
+_CHECK = 2.0
+"""Seconds between two checks that the listening connection is not dead. With the two that an answer
+may take, its loss is noticed within five. Where notifications do not arrive, the copy is reloaded
+as often."""
+
+_RELOAD = 6.0
+"""Seconds after which the copy is reloaded without a notification."""
+
+_TOO_OLD = 10.0
+"""Seconds after which the copy is not used any more (docs/contract.md §2)."""
+
+_LOAD_SECONDS = 4.0
+"""Seconds that a load may take."""
+
 _LISTEN_RETRY = 30.0
-"""Seconds to wait after a failed attempt to listen before the next one."""
+"""Seconds between two attempts to listen where notifications do not arrive."""
 
 
 class AccessDirectory:
     """An in-memory copy of profiles and revoked tokens, so that authentication needs no query.
 
-    The database sends a notification on every change. While the listening connection is alive, the
-    copy is current. If the connection is lost, notifications may be missed, so the copy is reloaded
-    for each request until listening works again.
+    The database sends a notification on every change, and the next token that is checked then waits
+    for a reload. Since a notification can be missed, the copy is also reloaded in the background,
+    at the latest when its connection turns out to be dead. A copy that is too old is not used.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._profiles: Mapping[int, Viewer] = {}
         self._revoked: frozenset[str] = frozenset()
-        self._stale = True
+        self._stale = True  # it is known to differ from the database
+        self._loaded_at = -_TOO_OLD  # when the load began that the copy is from
+        self._reload: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
         self._listen_after = 0.0
-        self._reload: asyncio.Task[None] | None = None
+        self._deaf = False
+        self._lost = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start listening, and load the profiles and revocations.
+        """Load the profiles and revocations, and follow their changes until ``close``.
 
         Raises:
             DatabaseUnavailableError: The database cannot be reached.
         """
+        with contextlib.suppress(StorageError):  # then the load fails, or the next attempt succeeds
+            await self._listen()
         await self._reload_once()
+        self._following = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop following changes."""
+        tasks = [task for task in (self._following, self._reload) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._listener is not None:
             await self._listener.close()
 
@@ -60,11 +87,9 @@ class AccessDirectory:
 
         Raises:
             GatewayError: ``UNAUTHENTICATED`` if the token was revoked or its profile was deleted.
-            DatabaseUnavailableError: The copy is stale and the database cannot be reached.
+            StorageError: The copy cannot be used, and the database cannot be read.
         """
-        if not self._listening:
-            await self._reload_once()
-        while self._stale:
+        while self._stale or time.monotonic() - self._loaded_at > _TOO_OLD:
             await self._reload_once()
         if token_id in self._revoked:
             raise GatewayError(ErrorKind.UNAUTHENTICATED, "the token was revoked")
@@ -84,9 +109,7 @@ class AccessDirectory:
         """
         self._stale = True
 
-    @property
-    def _listening(self) -> bool:
-        return self._listener is not None and self._listener.alive
+    # Loading -------------------------------------------------------------------------------------
 
     async def _reload_once(self) -> None:
         """Reload the copy, or wait for the reload in progress.
@@ -98,17 +121,16 @@ class AccessDirectory:
         await asyncio.shield(self._reload)
 
     async def _load(self) -> None:
-        if not self._listening:
-            self._stale = True
-            await self._listen()
+        began = time.monotonic()
         # Reset before loading: a change that happens during the load must cause another one.
-        self._stale = False
+        was_stale, self._stale = self._stale, False
         try:
-            async with self._database.transaction() as transaction:
-                profiles = await load_profiles(transaction)
-                self._revoked = await load_revocations(transaction)
-        except BaseException:
-            self._stale = True
+            async with asyncio.timeout(_LOAD_SECONDS):
+                profiles, self._revoked = await self._read()
+        except BaseException as error:
+            self._stale = self._stale or was_stale
+            if isinstance(error, TimeoutError):
+                raise DatabaseUnavailableError("profiles cannot be loaded") from error
             raise
         self._profiles = {
             profile.id: Viewer(
@@ -119,14 +141,63 @@ class AccessDirectory:
             )
             for profile in profiles
         }
+        self._loaded_at = began
+
+    async def _read(self) -> tuple[list[ProfileRow], frozenset[str]]:
+        """Read the rows on the listening connection, which no other request can keep busy."""
+
+        async def read(reader: Reader) -> tuple[list[ProfileRow], frozenset[str]]:
+            return await load_profiles(reader), await load_revocations(reader)
+
+        if self._listener is not None and self._listener.alive:
+            with contextlib.suppress(DatabaseUnavailableError):
+                return await read(self._listener)
+        return await read(self._database)
+
+    # Following changes ---------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Keep the listening connection alive and the copy young."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CHECK):
+                    await self._lost.wait()
+            self._lost.clear()
+            try:
+                await self._follow_once()
+            except StorageError as error:
+                logger.debug("cannot follow changes of profiles: %s", error)
+            except Exception:
+                logger.exception("cannot follow changes of profiles")
+
+    async def _follow_once(self) -> None:
+        listener = self._listener
+        if listener is None or not listener.alive:
+            try:
+                await self._listen()
+            finally:  # even if it failed: other connections may be alive
+                await self._reload_once()
+            return
+        if not listener.hears:
+            if time.monotonic() > self._listen_after:
+                await self._listen()
+        elif not self._stale and time.monotonic() - self._loaded_at < _RELOAD:
+            await listener.check()
+            return
+        await self._reload_once()
 
     async def _listen(self) -> None:
-        """Start listening, unless an attempt failed within the last ``_LISTEN_RETRY`` seconds."""
-        if time.monotonic() < self._listen_after:
-            return
-        try:
-            self._listener = await self._database.listen(ACCESS_CHANNEL, self.changed)
-        except DatabaseUnavailableError:
-            # Connection poolers in transaction mode do not forward notifications.
+        """Open a new listening connection. A change before that is only seen by a reload."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.close()
+        self._listener = await self._database.listen(ACCESS_CHANNEL, self.changed, self._lost.set)
+        if not self._listener.hears:
             self._listen_after = time.monotonic() + _LISTEN_RETRY
-            logger.warning("cannot listen for changes of profiles; reloading them for each request")
+            if not self._deaf:
+                logger.warning(
+                    "notifications do not arrive: changes of profiles and revoked tokens are"
+                    " noticed by reloading them every %g s",
+                    _CHECK,
+                )
+        self._deaf = not self._listener.hears

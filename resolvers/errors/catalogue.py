@@ -21,7 +21,7 @@ class ErrorKind(Enum):
     TOKEN_EXPIRED = "token expired"  # noqa: S105 - a description
     UNAUTHENTICATED = "token missing or invalid"
     FORBIDDEN = "caller lacks the required permission"
-    RATE_LIMITED = "too many requests"
+    RATE_LIMITED = "too many requests, too costly ones at once, no connection free in time"
     EXECUTION_FAILED = "an action of an execution failed"
     INTERNAL = "any other error"
 

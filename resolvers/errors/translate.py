@@ -9,7 +9,13 @@ from typing import Any
 from graphql import GraphQLError
 
 from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, bad_input, listed
-from storage.database.errors import AlreadyExistsError, DatabaseUnavailableError, StillInUseError
+from storage.database.errors import (
+    AlreadyExistsError,
+    DatabaseBusyError,
+    DatabaseUnavailableError,
+    ReadOnlyDatabaseError,
+    StillInUseError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +56,17 @@ def as_gateway_error(error: BaseException) -> GatewayError:
     match error:
         case GatewayError():
             return error
+        case DatabaseBusyError():
+            return GatewayError(
+                ErrorKind.RATE_LIMITED,
+                f"the database is busy; try again in {error.retry_after} s",
+                retry_after=error.retry_after,
+            )
+        case ReadOnlyDatabaseError():
+            return GatewayError(
+                ErrorKind.DATABASE_UNAVAILABLE,
+                "the database is read-only at the moment; reads work, writes do not",
+            )
         case DatabaseUnavailableError():
             return GatewayError(
                 ErrorKind.DATABASE_UNAVAILABLE,

@@ -1,44 +1,66 @@
 """Run statements against PostgreSQL on pooled connections, alone or in transactions.
 
 No other module runs a statement. Failures are raised as ``storage.database.errors`` defines them.
+
+A read outside a transaction whose connection is lost before its answer is run again, on a new
+connection. Nothing in a transaction is, and nothing after a timeout or a cancellation.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from operator import itemgetter
-from typing import Any, cast
+from typing import TypeVar, cast
 
 import asyncpg
 
-from storage.database.errors import DRIVER_FAILURES, translate_failure, translated_failures
+from storage.database.errors import (
+    DatabaseBusyError,
+    DatabaseUnavailableError,
+    OutcomeUnknownError,
+    StorageError,
+)
 from storage.database.listen import Listener, open_listener
-from storage.database.pool import Connection, ConnectionPool, open_pool, terminate_if_abandoned
+from storage.database.outage import FailureLog
+from storage.database.pool import ConnectionPool
+from storage.database.rows import Row
+from storage.database.session import Session, SessionOptions
 from storage.database.stream import LONG_LIST, JsonStream
 
-Row = Mapping[str, Any]
-"""A row of a result: values by column name."""
+_Value = TypeVar("_Value")
 
 _FIRST = itemgetter(0)
 
 _MAX_LONG_LISTS = 100
 """Statements that are remembered; there are as many as legacy lists and scopes of viewers."""
 
+_REPEATS = 2
+"""The number of times that a read is run again at most. Where all connections are cut in a loop,
+the new one is sometimes cut as well."""
+
+_READ = re.compile(r"\s*SELECT\b")
+"""The beginning of a statement that writes nothing. One with WITH may write."""
+
 
 class Transaction:
     """A connection inside one transaction. An exception that leaves the block rolls it back."""
 
-    def __init__(self, database: Database, connection: Connection) -> None:
+    def __init__(self, database: Database, failures: FailureLog, session: Session) -> None:
         self._database = database
-        self._connection = connection
+        self._failures = failures
+        self._session = session
+        self.wrote = False
+        """Whether a statement was run that may have written something."""
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
         """Return all rows of the result."""
-        self._database.statements += 1
-        with translated_failures():
+        with self._statement(sql):
             # asyncpg's Record has all methods of a Mapping but does not declare it.
-            return cast("Sequence[Row]", await self._connection.fetch(sql, *args))
+            return cast("Sequence[Row]", await self._session.fetch(sql, args))
 
     async def fetch_row(self, sql: str, *args: object) -> Row | None:
         """Return the first row of the result, or None."""
@@ -50,11 +72,26 @@ class Transaction:
         row = await self.fetch_row(sql, *args)
         return next(iter(row.values())) if row is not None else None
 
+    async def fetch_json(self, sql: str, args: Sequence[object]) -> bytes | None:
+        """Return the single JSON value that a statement returns, as PostgreSQL wrote it."""
+        with self._statement(sql):
+            return cast("bytes | None", await self._session.fetch_value(sql, args))
+
     async def script(self, sql: str) -> None:
         """Run one or more statements that take no parameters. Discard their results."""
+        with self._statement(sql):
+            await self._session.execute(sql)
+
+    @contextlib.contextmanager
+    def _statement(self, sql: str) -> Iterator[None]:
+        """Count a statement, and translate its failure."""
         self._database.statements += 1
-        with translated_failures():
-            await self._connection.execute(sql)
+        self.wrote = self.wrote or _READ.match(sql) is None
+        try:
+            yield
+        except Exception as failure:
+            lost = self._session.lost(failure)
+            raise self._failures.translated(failure, lost=lost) from failure
 
 
 class Database:
@@ -64,10 +101,12 @@ class Database:
     that it does not grow with the rows or the depth of a query.
     """
 
-    def __init__(self, url: str, pool: ConnectionPool) -> None:
-        self.url = url
-        self._pool = pool
+    def __init__(self, options: SessionOptions, failures: FailureLog, pool: ConnectionPool) -> None:
+        self.url = options.url
         self.statements = 0
+        self._options = options
+        self._failures = failures
+        self._pool = pool
         self._long_lists: set[str] = set()
 
     @classmethod
@@ -77,8 +116,9 @@ class Database:
         *,
         pool_min: int = 1,
         pool_max: int = 16,
+        pool_timeout: float = 2.0,
         statement_timeout: float = 30.0,
-        statement_cache_size: int = 1000,
+        statement_cache_bytes: int = 16 * 1024 * 1024,
     ) -> Database:
         """Open the pool.
 
@@ -86,43 +126,57 @@ class Database:
             url: ``postgresql://…``, in any form that libpq accepts.
             pool_min: the number of connections that stay open.
             pool_max: the maximum number of connections.
+            pool_timeout: the seconds that a statement waits for a connection.
             statement_timeout: the seconds that one statement may take, 0 for no limit.
-            statement_cache_size: the number of prepared statements kept for each connection, 0
-                behind a pooler in transaction mode.
+            statement_cache_bytes: the memory that PostgreSQL may keep for prepared statements of
+                one connection, 0 behind a pooler in transaction mode, which cannot keep any.
 
         Raises:
             DatabaseUnavailableError: the database cannot be reached.
+            ValueError: the URL is malformed.
         """
-        with translated_failures():
-            pool = await open_pool(
-                url,
-                pool_min=pool_min,
-                pool_max=pool_max,
-                statement_timeout=statement_timeout,
-                statement_cache_size=statement_cache_size,
-            )
-        return cls(url, ConnectionPool(pool, statement_timeout or None))
+        options = SessionOptions(url, statement_timeout, statement_cache_bytes)
+        failures = FailureLog()
+        pool = ConnectionPool(
+            options, failures, minimum=pool_min, maximum=pool_max, timeout=pool_timeout
+        )
+        try:
+            await pool.fill()
+        except BaseException as failure:
+            await pool.close()
+            malformed = isinstance(failure, ValueError)
+            if isinstance(failure, Exception) and (
+                not malformed or isinstance(failure, asyncpg.InterfaceError)
+            ):
+                raise failures.translated(failure) from failure
+            raise
+        return cls(options, failures, pool)
 
     async def close(self) -> None:
         """Wait up to 5 s for running statements, then close all connections."""
         await self._pool.close()
 
+    # Reads ---------------------------------------------------------------------------------------
+
     async def fetch_json(self, sql: str, args: Sequence[object]) -> bytes | None:
         """Return the single JSON value that a statement returns, as PostgreSQL wrote it."""
         self.statements += 1
+        # Every read runs through this method. A context manager here would cost as much as all
+        # other work that the gateway does for a read.
+        session = await self._pool.take()
         try:
-            # Every read runs through this method. A context manager here would cost as much as all
-            # other work that the gateway does for a read.
-            connection = await self._pool.take()
-            try:
-                value: bytes | None = await connection.fetchval(sql, *args)
-            except BaseException as error:
-                await self._pool.give_back(connection, error)
-                raise
-            await self._pool.give_back(connection)
-        except DRIVER_FAILURES as error:
-            raise translate_failure(error) from error
-        return value
+            value = await session.fetch_value(sql, args)
+        except BaseException as failure:
+            run = partial(Session.fetch_value, sql=sql, args=args)
+            session, value = await self._again(session, failure, run)
+        self._pool.give_back(session)
+        return cast("bytes | None", value)
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
+        """Return all rows of a read."""
+        self.statements += 1
+        rows = await self._read(partial(Session.fetch, sql=sql, args=args))
+        return cast("Sequence[Row]", rows)
 
     async def fetch_list(
         self, sql: str, args: Sequence[object], copy_sql: str
@@ -144,12 +198,15 @@ class Database:
                 self._long_lists.add(sql)
 
         if sql in self._long_lists and not args:
-            stream = JsonStream(self._connection(), copy_sql, remember)
+            stream = JsonStream(
+                lambda receive, may_start_again: self._read(
+                    partial(Session.copy, sql=copy_sql, output=receive), may_start_again
+                ),
+                remember,
+            )
             await stream.start()
             return stream
-        with translated_failures():
-            async with self._connection() as connection:
-                rows = await connection.fetch(sql, *args)
+        rows = await self._read(partial(Session.fetch, sql=sql, args=args))
         remember(len(rows))
         return b",".join(map(_FIRST, rows))
 
@@ -159,53 +216,150 @@ class Database:
         Raises:
             DatabaseUnavailableError: it does not.
         """
-        with translated_failures():
-            async with self._connection() as connection:
-                await connection.fetchval("SELECT 1")
-
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """Borrow a connection. Wait for it at most as long as a statement may take."""
-        connection = await self._pool.take()
         try:
-            yield connection
-        except BaseException as error:
-            await self._pool.give_back(connection, error)
-            raise
-        await self._pool.give_back(connection)
+            await self._read(partial(Session.execute, sql="SELECT 1"))
+        except DatabaseBusyError as error:
+            raise DatabaseUnavailableError("no statement ended in time") from error
+
+    async def _read(
+        self,
+        run: Callable[[Session], Awaitable[_Value]],
+        may_repeat: Callable[[], bool] = lambda: True,
+    ) -> _Value:
+        """Run a read on a connection of the pool.
+
+        Args:
+            run: Runs the statement.
+            may_repeat: Whether it can still be run again after it failed.
+        """
+        session = await self._pool.take()
+        try:
+            value = await run(session)
+        except BaseException as failure:
+            session, value = await self._again(session, failure, run, may_repeat)
+        self._pool.give_back(session)
+        return value
+
+    async def _again(
+        self,
+        session: Session,
+        failure: BaseException,
+        run: Callable[[Session], Awaitable[_Value]],
+        may_repeat: Callable[[], bool] = lambda: True,
+    ) -> tuple[Session, _Value]:
+        """Run a statement again whose connection was lost before its answer.
+
+        Args:
+            session: The borrowed connection.
+            failure: What the statement raised.
+            run, may_repeat: See ``_read``.
+
+        Returns:
+            The new connection, and what the statement returned.
+
+        Raises:
+            StorageError: It failed for another reason, or again. The connection was given back.
+        """
+        for _ in range(_REPEATS):
+            if not session.may_repeat(failure) or not may_repeat():
+                break
+            session = await self._pool.replace(session)
+            try:
+                return session, await run(session)
+            except BaseException as another:
+                failure = another
+        raise self._failed(session, failure)
+
+    def _failed(self, session: Session, failure: BaseException) -> BaseException:
+        """Give a connection back after a failure, and return the exception to raise."""
+        lost = session.lost(failure)
+        self._pool.give_back(session, failure)
+        if not isinstance(failure, Exception):
+            return failure  # a cancellation
+        error = self._failures.translated(failure, lost=lost)
+        error.__cause__ = failure
+        return error
+
+    # Transactions --------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Run the block in a transaction, on a connection of its own."""
-        async with contextlib.AsyncExitStack() as stack:
-            with translated_failures():
-                connection = await stack.enter_async_context(self._connection())
-            transaction = connection.transaction()
-            with translated_failures():
-                await transaction.start()
-            try:
-                yield Transaction(self, connection)
-            except BaseException as error:
-                terminate_if_abandoned(connection, error)
-                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                    await transaction.rollback()
-                raise
-            with translated_failures():
-                await transaction.commit()
-
-    async def listen(self, channel: str, on_notification: Callable[[], None]) -> Listener:
-        """Call ``on_notification`` for every notification of a channel.
-
-        The listener has a connection of its own. Close it when it is no longer needed.
+        """Run the block in a transaction, on a connection of its own.
 
         Raises:
-            DatabaseUnavailableError: the database cannot be reached, or notifications do not
-                arrive (a pooler may drop them).
+            OutcomeUnknownError: COMMIT was not answered, and the transaction may have written.
+            StorageError: It failed otherwise, and nothing was written.
         """
+        session = await self._pool.take()
+        begin = partial(Session.execute, sql="BEGIN")
+        try:
+            await begin(session)
+        except BaseException as failure:
+            session, _ = await self._again(session, failure, begin)
+        transaction = Transaction(self, self._failures, session)
+        try:
+            yield transaction
+        except BaseException as error:
+            await self._roll_back(session, error)
+            raise
+        await self._commit(session, wrote=transaction.wrote)
 
-        async def send_test_notification() -> None:
-            async with self._connection() as connection:
-                await connection.execute("SELECT pg_notify($1, '')", channel)
+    async def _commit(self, session: Session, *, wrote: bool) -> None:
+        sent = not session.is_closed()
+        try:
+            tag = await session.execute("COMMIT")
+        except BaseException as failure:
+            # An error that PostgreSQL answers means that it has rolled back.
+            unanswered = sent and not session.reusable(failure)
+            error = self._failed(session, failure)
+            if unanswered and wrote and isinstance(failure, Exception):
+                raise OutcomeUnknownError("COMMIT was not answered") from failure
+            raise error from error.__cause__
+        self._pool.give_back(session)
+        if tag != "COMMIT":  # an error in the block was caught there
+            raise DatabaseUnavailableError("the transaction was rolled back")
+        if wrote and self._failures.impaired.ongoing:
+            self._failures.impaired.succeeded()
 
-        with translated_failures():
-            return await open_listener(self.url, channel, on_notification, send_test_notification)
+    async def _roll_back(self, session: Session, error: BaseException) -> None:
+        """End a transaction after an exception in its block, and give its connection back."""
+        failure = error.__cause__ if isinstance(error, StorageError) else None
+        abandoned = (TimeoutError, asyncio.CancelledError)
+        if isinstance(error, abandoned) or isinstance(failure, abandoned):
+            # Any further use would wait until PostgreSQL has canceled the statement.
+            self._pool.give_back(session, error)
+            return
+        try:
+            await session.execute("ROLLBACK")
+        except BaseException as another:
+            self._pool.give_back(session, another)
+            if not isinstance(another, Exception):
+                raise
+        else:
+            self._pool.give_back(session, failure)
+
+    # Notifications -------------------------------------------------------------------------------
+
+    async def listen(
+        self, channel: str, on_notification: Callable[[], None], on_loss: Callable[[], None]
+    ) -> Listener:
+        """Open a connection that calls ``on_notification`` for every notification of a channel.
+
+        Close it when it is no longer needed. Where notifications do not arrive, its ``hears`` is
+        False. ``on_loss`` is called when the connection is closed by either side.
+
+        Raises:
+            StorageError: The database cannot be reached, or has no free connection.
+        """
+        send = partial(Session.fetch_value, sql="SELECT pg_notify($1, '')", args=[channel])
+        try:
+            return await open_listener(
+                self._options,
+                self._failures,
+                channel,
+                on_notification,
+                on_loss,
+                lambda: self._read(send),
+            )
+        except Exception as failure:
+            raise self._failures.translated(failure, lost=True) from failure

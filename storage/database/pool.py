@@ -1,172 +1,254 @@
-"""Lend database connections, and keep the most recently used ones ready for the next borrower.
+"""Lend connections: the most recently used one first, and fairly where borrowers have to wait.
 
-asyncpg's pool opens connections, limits their number and queues waiting borrowers. To acquire a
-connection from it and release it again costs a task, two futures and two timers: about as much as
-all other work that the gateway does for a small read. So a returned connection is kept here, and
-the next borrower gets it without waiting.
+A returned connection is kept ready, and the next borrower gets it without a task, a timer or a
+future. Only where none is ready does a borrower queue, for a limited time, while connections are
+opened in the background up to the maximum.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import TypeAlias
+import math
+from functools import partial
 
-import asyncpg
+from storage.database.errors import DatabaseBusyError, DatabaseUnavailableError, reason
+from storage.database.fairness import FairQueue, borrower
+from storage.database.outage import FailureLog
+from storage.database.session import Session, SessionOptions, open_session
 
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+_IDLE_SECONDS = 300.0
+"""Seconds after which unused connections are closed."""
 
-_IDLE_SECONDS = 60.0
-"""The seconds after which unused connections are released to asyncpg's pool. It closes those above
-its minimum size after another five minutes."""
+_CLOSE_SECONDS = 5.0
+"""Seconds to wait for borrowers when the pool is closed."""
 
-
-async def _keep_session(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Skip asyncpg's reset query on release.
-
-    Nothing in the gateway changes the state of a session, and the query would cost a round trip.
-    """
-
-
-async def _set_up_connection(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Return JSON as the bytes that PostgreSQL sent, and accept JSON arguments as bytes."""
-    await connection.set_type_codec(
-        "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
-    )
-
-
-async def open_pool(
-    url: str,
-    *,
-    pool_min: int = 1,
-    pool_max: int = 16,
-    statement_timeout: float = 30.0,
-    statement_cache_size: int = 1000,
-) -> asyncpg.Pool[asyncpg.Record]:
-    """Open an asyncpg pool whose connections have the session settings that the gateway needs.
-
-    Args:
-        url, pool_min, pool_max, statement_timeout, statement_cache_size: see ``Database.connect``.
-
-    Raises:
-        TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError: a connection failed.
-    """
-    settings = {
-        "application_name": "process-gateway",
-        # A statement whose client has left ends within this time (ms), even if it sends nothing.
-        "client_connection_check_interval": "500",
-        "jit": "off",
-        # Plan a statement once for each connection. Planning it for the values of each run costs
-        # more than most reads: a tree took 0.8 ms instead of 0.2 ms, a page of 200 took 10 ms
-        # instead of 6.6 ms. EXPLAIN (GENERIC_PLAN) shows the plan that is run.
-        "plan_cache_mode": "force_generic_plan",
-    }
-    if statement_timeout:
-        settings["statement_timeout"] = str(int(statement_timeout * 1000))
-    return await asyncpg.create_pool(
-        url,
-        min_size=pool_min,
-        max_size=pool_max,
-        # Ends statements that PostgreSQL cannot cancel because the network is dead.
-        command_timeout=statement_timeout + 1 if statement_timeout else None,
-        timeout=10,
-        statement_cache_size=statement_cache_size,
-        max_cached_statement_lifetime=0,
-        max_cacheable_statement_size=0,
-        server_settings=settings,
-        init=_set_up_connection,
-        reset=_keep_session,
-    )
+_LONGEST_RETRY = 30
+"""Seconds that a borrower is told to wait at most."""
 
 
 class ConnectionPool:
-    """Lend connections of an asyncpg pool.
+    """Lend connections to one database.
 
     Args:
-        pool: The pool. ``close`` closes it.
-        timeout: The seconds that a borrower waits for a connection, None for no limit.
+        options: How connections are opened.
+        failures: Told about failures to open one, and about successes after an outage.
+        minimum: The number of connections that stay open when they are not used.
+        maximum: The maximum number of connections.
+        timeout: The seconds that a borrower waits for a connection.
     """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], timeout: float | None) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        options: SessionOptions,
+        failures: FailureLog,
+        *,
+        minimum: int,
+        maximum: int,
+        timeout: float,
+    ) -> None:
+        self._options = options
+        self._failures = failures
+        self._outage = failures.unreachable
+        self._minimum = minimum
+        self._maximum = maximum
         self._timeout = timeout
-        self._ready: list[Connection] = []  # the most recently used one is last
+        self._ready: list[Session] = []  # the most recently used one is last
         self._unused = 0  # this many of the first in _ready were not lent since the last check
-        self._waiting = 0
+        self._open: set[Session] = set()  # ready or lent
+        self._opening: set[asyncio.Task[Session]] = set()
+        self._replacing = 0
+        self._queue: FairQueue[Session] = FairQueue()
+        self._handed_over = 0  # to borrowers that waited
         self._closing = False
-        self._idle_check = asyncio.create_task(self._release_unused())
+        self._returned = asyncio.Event()
+        self._idle_check = asyncio.create_task(self._close_unused())
 
-    async def take(self) -> Connection:
+    async def fill(self) -> None:
+        """Open the minimum of connections. Raises whatever the driver raises."""
+        opening = (open_session(self._options) for _ in range(self._minimum))
+        results = await asyncio.gather(*opening, return_exceptions=True)
+        self._ready += [result for result in results if isinstance(result, Session)]
+        self._open.update(self._ready)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def take(self) -> Session:
         """Borrow a connection for exclusive use. Return it with ``give_back``.
 
         Raises:
-            TimeoutError: No connection became free in time.
-            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: no connection can be opened.
+            DatabaseBusyError: No connection became free in time.
+            DatabaseUnavailableError: No connection can be opened.
         """
-        while self._ready:
-            connection = self._ready.pop()
-            self._unused = min(self._unused, len(self._ready))
-            if _is_open(connection):
-                return connection
-            await self._pool.release(connection)
-        self._waiting += 1
-        try:
-            return await self._pool.acquire(timeout=self._timeout)
-        finally:
-            self._waiting -= 1
+        ready = self._ready
+        while ready:
+            session = ready.pop()
+            if len(ready) < self._unused:
+                self._unused = len(ready)
+            if not session.is_closed():
+                return session
+            self._discard(session)
+        return await self._wait()
 
-    async def give_back(self, connection: Connection, error: BaseException | None = None) -> None:
+    def give_back(self, session: Session, failure: BaseException | None = None) -> None:
         """Return a borrowed connection.
 
         Args:
-            connection: The connection.
-            error: The exception that ended the use of the connection, if there was one.
+            session: The connection.
+            failure: What its last statement raised, if it failed.
         """
-        if error is None and not self._waiting and not self._closing:
-            self._ready.append(connection)
+        if failure is not None and not session.reusable(failure):
+            self._discard(session)
             return
-        if error is not None:
-            terminate_if_abandoned(connection, error)
-        await self._pool.release(connection)
+        if self._outage.ongoing and failure is None:
+            self._outage.succeeded()
+        if self._queue.waiting or self._closing:
+            self._hand_over(session)
+        else:
+            self._ready.append(session)
+
+    async def replace(self, session: Session) -> Session:
+        """Exchange a lost connection for a new one: others that are ready may be lost as well.
+
+        Raises:
+            DatabaseUnavailableError: No connection can be opened, or not in time.
+        """
+        session.terminate()
+        self._open.discard(session)
+        self._replacing += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                opened = await open_session(self._options)
+            self._open.add(opened)
+        except Exception as failure:
+            raise self._failures.translated(failure, lost=True) from failure
+        finally:
+            self._replacing -= 1
+            self._open_more()  # for another borrower, if this one failed
+        return opened
 
     async def close(self) -> None:
         """Wait up to 5 s until all connections are returned, then close them."""
         self._closing = True
         self._idle_check.cancel()
+        for task in self._opening:
+            task.cancel()
         try:
-            async with asyncio.timeout(5):
-                await self._release(len(self._ready))
-                await self._pool.close()
-        except (TimeoutError, asyncpg.InterfaceError, OSError):
-            self._pool.terminate()
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._close_ready(len(self._ready))
+                while self._open:
+                    self._returned.clear()
+                    await self._returned.wait()
+        except TimeoutError:
+            for session in self._open:
+                session.terminate()
+        while (place := self._queue.next()) is not None:
+            place.set_exception(DatabaseUnavailableError("the pool is closed"))
 
-    async def _release_unused(self) -> None:
+    # Waiting -------------------------------------------------------------------------------------
+
+    async def _wait(self) -> Session:
+        """Queue for a connection."""
+        if self._closing:
+            raise DatabaseUnavailableError("the pool is closed")
+        owner = borrower.get()
+        place = self._queue.join(owner)
+        self._open_more()
+        expire = partial(self._expire, place, self._handed_over)
+        expiry = asyncio.get_running_loop().call_later(self._timeout, expire)
+        try:
+            return await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self.give_back(place.result())  # it was handed over at the same moment
+            raise
+        finally:
+            expiry.cancel()
+            self._queue.leave(owner, place)
+
+    def _expire(self, place: asyncio.Future[Session], handed_over: int) -> None:
+        """End the wait of a borrower.
+
+        Args:
+            place: Its place.
+            handed_over: The value of ``_handed_over`` when it began to wait.
+        """
+        if place.done():
+            return
+        if not self._open or self._outage.ongoing:  # those that are lent do not come back
+            place.set_exception(self._failures.translated(TimeoutError("no connection")))
+            return
+        served = max(self._handed_over - handed_over, 1)
+        estimate = math.ceil(self._timeout * self._queue.waiting / served)
+        place.set_exception(DatabaseBusyError(min(max(estimate, 1), _LONGEST_RETRY)))
+
+    def _hand_over(self, session: Session) -> None:
+        """Give a connection to the borrower whose turn it is, or keep it ready."""
+        place = self._queue.next()
+        if place is not None:
+            self._handed_over += 1
+            place.set_result(session)
+        elif self._closing:
+            self._discard(session)
+        else:
+            self._ready.append(session)
+
+    # Opening and closing -------------------------------------------------------------------------
+
+    def _open_more(self) -> None:
+        """Open connections for those that wait."""
+        while (
+            len(self._opening) < self._queue.waiting
+            and len(self._open) + len(self._opening) + self._replacing < self._maximum
+            and not self._closing
+        ):
+            task = asyncio.create_task(open_session(self._options))
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[Session]) -> None:
+        self._opening.discard(task)
+        if task.cancelled():
+            return
+        failure = task.exception()
+        if failure is None:
+            session = task.result()
+            self._open.add(session)
+            self._hand_over(session)
+            self._open_more()
+            if self._failures.growth.ongoing:
+                self._failures.growth.succeeded()
+        elif self._open:  # one of them will be returned
+            self._failures.growth.failed(reason(failure))
+        else:
+            self._refuse_all(failure)
+
+    def _refuse_all(self, failure: BaseException) -> None:
+        """End all waits. Each of them would end in the same way, a little later."""
+        while (place := self._queue.next()) is not None:
+            error = self._failures.translated(failure, lost=True)
+            error.__cause__ = failure
+            place.set_exception(error)
+
+    def _discard(self, session: Session) -> None:
+        session.terminate()
+        self._open.discard(session)
+        if self._closing:
+            self._returned.set()
+        self._open_more()
+
+    async def _close_unused(self) -> None:
         while True:
             self._unused = len(self._ready)
             await asyncio.sleep(_IDLE_SECONDS)
-            await self._release(self._unused)
+            for session in [session for session in self._ready if session.is_closed()]:
+                self._ready.remove(session)
+                self._discard(session)
+            spare = max(len(self._open) - self._minimum, 0)
+            await self._close_ready(min(self._unused, spare, len(self._ready)))
 
-    async def _release(self, count: int) -> None:
-        """Release the least recently used connections to asyncpg's pool."""
-        unused, self._ready = self._ready[:count], self._ready[count:]
-        for connection in unused:
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await self._pool.release(connection)
-
-
-def terminate_if_abandoned(connection: Connection, error: BaseException) -> None:
-    """Terminate a connection whose statement timed out or was canceled.
-
-    Any further use of the connection, even its release, would first wait until PostgreSQL has
-    canceled the statement.
-    """
-    abandoned = (TimeoutError, asyncio.CancelledError)
-    if isinstance(error, abandoned) or isinstance(error.__cause__, abandoned):
-        connection.terminate()
-
-
-def _is_open(connection: Connection) -> bool:
-    try:
-        return not connection.is_closed()
-    except asyncpg.InterfaceError:
-        return False  # the connection was lost, and asyncpg has already released it
+    async def _close_ready(self, count: int) -> None:
+        """Close the least recently used of the connections that are ready."""
+        unused, self._ready[:] = self._ready[:count], self._ready[count:]
+        self._open.difference_update(unused)
+        await asyncio.gather(*(session.close() for session in unused))

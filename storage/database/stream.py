@@ -7,11 +7,10 @@ they arrive and not when they are taken, so a slow client never keeps a connecti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
 
-from storage.database.errors import translate_failure
-from storage.database.pool import Connection
+from storage.database.session import Receive
 
 LONG_LIST = 1000
 """Rows from which a list is streamed. COPY plans its statement anew: GET /process of 30 processes
@@ -20,26 +19,25 @@ would take 1.6 ms instead of 0.9."""
 _CHUNK = 128 * 1024
 """Bytes of a chunk at the least. PostgreSQL sends a few kilobytes at a time."""
 
+Copy: TypeAlias = "Callable[[Receive, Callable[[], bool]], Awaitable[str]]"
+"""Runs COPY, and returns its tag. Calls the first argument with the data as they arrive. Starts
+again after a lost connection only if the second argument returns True. Raises ``StorageError``."""
+
 
 class JsonStream:
     """The values of a list, separated by commas, in chunks of several values.
 
-    Iterate over it once. It raises ``DatabaseUnavailableError`` if the statement fails.
+    Iterate over it once. It raises ``StorageError`` if the statement fails.
 
     Args:
-        sql: A statement without parameters that returns each value as ``text``.
+        copy: Copies the rows of a statement that returns each value as ``text``.
         finished: Called with the number of values when all have arrived.
     """
 
-    def __init__(
-        self,
-        connection: AbstractAsyncContextManager[Connection],
-        sql: str,
-        finished: Callable[[int], None],
-    ) -> None:
+    def __init__(self, copy: Copy, finished: Callable[[int], None]) -> None:
         self._finished = finished
         self._chunks: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
-        self._copying = asyncio.create_task(self._copy(connection, sql))
+        self._copying = asyncio.create_task(self._copy(copy))
         self._first: bytes | None = None
 
     async def start(self) -> None:
@@ -72,26 +70,33 @@ class JsonStream:
             raise chunk
         return chunk
 
-    async def _copy(self, connection: AbstractAsyncContextManager[Connection], sql: str) -> None:
+    async def _copy(self, copy: Copy) -> None:
         received: list[bytes] = []
         size = 0
+        passed_on = False
 
         async def receive(chunk: bytes) -> None:
-            nonlocal size
+            nonlocal size, passed_on
             received.append(chunk)
             size += len(chunk)
             if size >= _CHUNK:
                 self._chunks.put_nowait(b"".join(received))
+                passed_on = True
                 received.clear()
                 size = 0
 
+        def may_start_again() -> bool:
+            nonlocal size
+            received.clear()
+            size = 0
+            return not passed_on
+
         try:
-            async with connection as borrowed:
-                status = await borrowed.copy_from_query(sql, output=receive)
+            status = await copy(receive, may_start_again)
             self._finished(int(status.removeprefix("COPY ")))
             if received:
                 self._chunks.put_nowait(b"".join(received))
         except Exception as failure:  # the reader waits for the end, whatever the failure is
-            self._chunks.put_nowait(translate_failure(failure))
+            self._chunks.put_nowait(failure)
         else:
             self._chunks.put_nowait(None)

@@ -46,9 +46,13 @@ async def is_current(database: Database) -> bool:
         DatabaseUnavailableError: The database is unreachable.
     """
     async with database.transaction() as transaction:
-        if await transaction.fetch_value("SELECT to_regclass('schema_migration')") is None:
-            return False
-        recorded = await _recorded(transaction)
+        return await _has_all(transaction)
+
+
+async def _has_all(transaction: Transaction) -> bool:
+    if await transaction.fetch_value("SELECT to_regclass('schema_migration')") is None:
+        return False
+    recorded = await _recorded(transaction)
     return all(version in recorded for version, _, _ in available())
 
 
@@ -66,6 +70,8 @@ async def migrate(database: Database) -> list[str]:
         assert isinstance(version, int)
         if version < _OLDEST_SERVER:
             raise ServerTooOldError(f"PostgreSQL {version // 10000} is too old: 15 is needed")
+        if await _has_all(transaction):  # the gateway also starts on a server that only reads
+            return []
         await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await transaction.script(_CREATE_HISTORY)
         recorded = await _recorded(transaction)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storage.database.database import Transaction
+from storage.database.rows import Reader
 
 ACCESS_CHANNEL = "gateway_access"
 """The channel on which triggers report every change of these rows."""
@@ -21,20 +22,18 @@ class ProfileRow:
     built_in: bool
 
 
-async def load_profiles(transaction: Transaction) -> list[ProfileRow]:
+async def load_profiles(reader: Reader) -> list[ProfileRow]:
     """Return all profiles, ordered by ID."""
-    rows = await transaction.fetch(
-        "SELECT id, name, permissions, built_in FROM profile ORDER BY id"
-    )
+    rows = await reader.fetch("SELECT id, name, permissions, built_in FROM profile ORDER BY id")
     return [
         ProfileRow(row["id"], row["name"], tuple(row["permissions"]), row["built_in"])
         for row in rows
     ]
 
 
-async def load_revocations(transaction: Transaction) -> frozenset[str]:
+async def load_revocations(reader: Reader) -> frozenset[str]:
     """Return the IDs of all revoked tokens that have not expired yet."""
-    rows = await transaction.fetch("SELECT token_id FROM revoked_token WHERE expires_at > now()")
+    rows = await reader.fetch("SELECT token_id FROM revoked_token WHERE expires_at > now()")
     return frozenset(row["token_id"] for row in rows)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from storage.database.database import Row, Transaction
+from storage.database.database import Transaction
+from storage.database.rows import Row
 
 # The writable columns. No other name is put into the SQL below.
 _COLUMNS: Mapping[str, frozenset[str]] = {

@@ -14,12 +14,20 @@ from tests.gateway.programs import children, free_port, until
 
 
 class Postgres:
-    """A server with its own cluster."""
+    """A server with its own cluster.
 
-    def __init__(self, folder: Path) -> None:
-        # This creates the cluster, with the right owner.
-        EmbeddedPostgres.start(folder).stop()
+    Args:
+        folder: Where the cluster is created.
+        standby_of: The server that this one follows, if it is to be a standby.
+    """
+
+    def __init__(self, folder: Path, standby_of: Postgres | None = None) -> None:
         self._pgdata = folder / "postgres"
+        if standby_of is None:
+            # This creates the cluster, with the right owner.
+            EmbeddedPostgres.start(folder).stop()
+        else:
+            standby_of.copy_to(self._pgdata)
         self._port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
         self.start()
@@ -40,7 +48,26 @@ class Postgres:
             stderr=subprocess.DEVNULL,
         )
         pid_file = self._pgdata / "postmaster.pid"
-        until(lambda: pid_file.exists() and "ready" in pid_file.read_text(), "PostgreSQL")
+
+        def accepts_connections() -> bool:
+            lines = pid_file.read_text().splitlines() if pid_file.exists() else []
+            return bool(lines) and lines[-1].strip() in ("ready", "standby")
+
+        until(accepts_connections, "PostgreSQL")
+
+    def copy_to(self, pgdata: Path) -> None:
+        """Copy the cluster while the server runs, for a standby of it."""
+        owner = self._pgdata.stat()
+        pgdata.mkdir(mode=0o700, parents=True)
+        os.chown(pgdata, owner.st_uid, owner.st_gid)
+        root = os.geteuid() == 0
+        subprocess.run(
+            [binaries() / "pg_basebackup", "-d", self.url, "-D", pgdata, "-R", "-c", "fast"],
+            user=owner.st_uid if root else None,
+            group=owner.st_gid if root else None,
+            cwd="/",
+            check=True,
+        )
 
     def stop(self) -> None:
         """Stop the server at once, and close its connections."""
@@ -61,9 +88,9 @@ class Postgres:
 
 
 @contextmanager
-def own_postgres(folder: Path) -> Iterator[Postgres]:
-    """Run a server until the test ends."""
-    server = Postgres(folder)
+def own_postgres(folder: Path, standby_of: Postgres | None = None) -> Iterator[Postgres]:
+    """Run a server until the test ends, perhaps as a standby of another one."""
+    server = Postgres(folder, standby_of)
     try:
         yield server
     finally:

@@ -23,6 +23,7 @@ from graphql import (
 
 from resolvers.schema.build import build_schema
 from resolvers.values.ids import global_id
+from storage.database.listen import LISTENER
 from storage.writes.access import revoke_token
 from tests.conftest import Gateway, Graph, Reply, StartGateway
 from tests.resolvers.home import until
@@ -376,7 +377,7 @@ async def test_revocations_take_effect_after_the_listening_connection_is_lost(
         assert (await ask(gateway, token)).status == 200
         terminated = await gateway.run(
             "SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity"
-            " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+            f" WHERE datname = current_database() AND application_name = '{LISTENER}'"
         )
         assert terminated == [{"done": True}]
         await revoke(gateway, token)

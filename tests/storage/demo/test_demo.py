@@ -13,7 +13,8 @@ from resolvers.access.viewer import Viewer
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
 from resolvers.execution.sources.registry import installed_kinds
 from resolvers.values.enums import Permission
-from storage.database.database import Database, Row
+from storage.database.database import Database
+from storage.database.rows import Row
 from storage.demo.home import load_home
 from storage.demo.load import generate
 from tests.conftest import database_copy
