@@ -121,7 +121,9 @@ class _Endpoint:
                 return await self._graphiql(request)
         viewer = await self._viewer(request) if hdrs.AUTHORIZATION in request.headers else None
         try:
-            graphql_request = await graphql.read_request(request, self._settings.max_body_bytes)
+            graphql_request = await graphql.read_request(
+                request, self._settings.max_body_bytes, self._services.operations
+            )
         except GatewayError:
             if viewer is None:  # The token is checked before the shape (docs/contract.md §2).
                 await self._services.authenticate(None)

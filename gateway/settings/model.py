@@ -103,6 +103,11 @@ class Settings(BaseModel):
         ge=1,
         description="Maximum size of the body of `PUT /processes`, in bytes.",
     )
+    max_items: int = Field(
+        default=20_000,
+        ge=1,
+        description="Maximum number of items in all lists of a request body together.",
+    )
     rate_limit: float = Field(
         default=0,
         ge=0,

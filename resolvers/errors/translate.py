@@ -7,8 +7,13 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, listed
-from storage.database.errors import AlreadyExistsError, DatabaseUnavailableError, StillInUseError
+from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError
+from storage.database.errors import (
+    AlreadyExistsError,
+    DatabaseUnavailableError,
+    OutcomeUnknownError,
+    StillInUseError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +48,13 @@ def as_gateway_error(error: BaseException) -> GatewayError:
     match error:
         case GatewayError():
             return error
+        case OutcomeUnknownError():
+            return GatewayError(
+                ErrorKind.DATABASE_UNAVAILABLE,
+                "the database did not confirm the write; it may or may not have been saved: read"
+                " before you repeat it",
+                details={"outcome": "UNKNOWN"},
+            )
         case DatabaseUnavailableError():
             return GatewayError(
                 ErrorKind.DATABASE_UNAVAILABLE,
@@ -90,8 +102,7 @@ def entry(
     extensions: dict[str, Any] = {"code": error.kind.name, **error.details}
     if error.problems:
         extensions["problems"] = [
-            {"path": list(problem.path), "message": problem.message}
-            for problem in listed(error.problems)
+            {"path": list(problem.path), "message": problem.message} for problem in error.listed
         ]
     if error.retry_after is not None:
         extensions["retryAfter"] = error.retry_after

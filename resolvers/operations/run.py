@@ -40,6 +40,7 @@ from resolvers.operations.documents import INTROSPECTION_FIELDS, Operation
 from resolvers.operations.input_problems import variable_problems
 from resolvers.operations.parameters import RunValues, problems
 from resolvers.operations.variables import coerce
+from resolvers.operations.worker import Worker
 from storage.database.database import Database
 from storage.reads.plan import Scope, ValueFormat, Visibility
 
@@ -93,6 +94,7 @@ class Operations:
     Args:
         access_changed: Called after an operation has written profiles.
         introspection: Who may read the schema.
+        max_items: The most items of all lists in a request together.
     """
 
     def __init__(
@@ -103,12 +105,16 @@ class Operations:
         *,
         access_changed: Callable[[], None] = lambda: None,
         introspection: Introspection = "public",
+        max_items: int = 20_000,
     ) -> None:
         self.compiler = compiler
         self.database = database
         self._executions = executions
         self._access_changed = access_changed
         self._introspection = introspection
+        self.max_items = max_items
+        self.worker = Worker()
+        """Runs the long computations of large requests."""
         self.compiled = 0
         """The number of operations that ran as compiled SQL."""
         self.executed = 0
@@ -270,6 +276,7 @@ class Operations:
             self._executions,
             self.compiler.limits,
             self._access_changed,
+            self.worker,
             value_format,
             permitted,
         )

@@ -37,7 +37,7 @@ from resolvers.values.text import (
     Text,
     storable,
 )
-from resolvers.values.validation import Model, problems, validate
+from resolvers.values.validation import Model, rejected, validate
 
 
 class _DatabaseIdSchema:
@@ -360,17 +360,18 @@ def accept(model: type[Model], value: Any, argument: str) -> Model:
 
 
 def accept_all(model: type[Model], values: list[Any], argument: str) -> list[Model]:
-    """Validate an argument that is a list; raise like ``accept``."""
+    """Validate a list of values for parts of a process; raise like ``accept``."""
     try:
-        return list_of(model).validate_python(values)
+        return _list_of(model).validate_python(values)
     except ValidationError as error:
-        raise bad_input(*problems(error, (argument,))) from None
+        raise rejected(error, (argument,)) from None
 
 
 @cache
-def list_of(model: type[Model]) -> TypeAdapter[list[Model]]:
-    """Return the adapter that reads and writes lists of a model."""
-    return TypeAdapter(list[model])  # type: ignore[valid-type]
+def _list_of(model: type[Model]) -> TypeAdapter[list[Model]]:
+    """Return the adapter that reads lists of a model."""
+    parts: Any = Annotated[list[model], Field(max_length=MAX_PARTS)]  # type: ignore[valid-type]  # a type that is known only here
+    return TypeAdapter(parts)
 
 
 def accept_text(text: str, *path: str | int) -> str:
@@ -382,7 +383,9 @@ def accept_text(text: str, *path: str | int) -> str:
 
 
 def accept_texts(texts: list[str], argument: str) -> list[str]:
-    """Validate an argument that is a list of texts; raise like ``accept``, with every problem."""
+    """Validate a list of texts for parts of a process; raise like ``accept``."""
+    if len(texts) > MAX_PARTS:
+        raise bad_value((argument,), f"expected at most {MAX_PARTS:,} items")
     accepted, invalid = [], []
     for index, text in enumerate(texts):
         try:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, WrapValidator, model_validator
 
-from resolvers.rules.items import Item, ValidItems, items_validator
+from resolvers.rules.items import Item, ValidItems, accept_items, items_validator
 from resolvers.rules.models import DatabaseId
 from resolvers.values.text import Description, Name
 from rest_compat.body_model import Body, NullableBody
@@ -52,7 +52,7 @@ _ITEMS = items_validator(
 
 
 def _valid_items(value: object, _: object) -> ValidItems:
-    return ValidItems(_ITEMS.validate_python(value))
+    return accept_items(_ITEMS, value, "processes")
 
 
 class ProcessesBody(NullableBody):
@@ -60,7 +60,8 @@ class ProcessesBody(NullableBody):
 
     processes: Annotated[list[ProcessTextsBody], WrapValidator(_valid_items)] = Field(
         serialization_alias="changes",
-        description="The changes. Either all of them are applied, or none.",
+        description="The changes. Either all of them are applied, or none. At most as many as the"
+        " setting `max_items` allows: 20,000 by default.",
     )
 
     def variables(self) -> dict[str, Any]:

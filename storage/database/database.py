@@ -6,16 +6,24 @@ No other module runs a statement. Failures are raised as ``storage.database.erro
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, cast
 
 import asyncpg
 
-from storage.database.errors import DRIVER_FAILURES, translate_failure, translated_failures
+from storage.database.errors import (
+    DRIVER_FAILURES,
+    OutcomeUnknownError,
+    translate_failure,
+    translated_failures,
+)
 from storage.database.listen import Listener, open_listener
 from storage.database.pool import Connection, ConnectionPool, open_pool, terminate_if_abandoned
 from storage.database.stream import LONG_LIST, JsonStream
+
+logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 """A row of a result: values by column name."""
@@ -32,10 +40,13 @@ class Transaction:
     def __init__(self, database: Database, connection: Connection) -> None:
         self._database = database
         self._connection = connection
+        self.wrote = False
+        """Whether a statement was run that may have written something."""
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
         """Return all rows of the result."""
         self._database.statements += 1
+        self.wrote = self.wrote or not sql.lstrip().startswith("SELECT")
         with translated_failures():
             # asyncpg's Record has all methods of a Mapping but does not declare it.
             return cast("Sequence[Row]", await self._connection.fetch(sql, *args))
@@ -50,9 +61,17 @@ class Transaction:
         row = await self.fetch_row(sql, *args)
         return next(iter(row.values())) if row is not None else None
 
+    async def fetch_json(self, sql: str, args: Sequence[object]) -> bytes | None:
+        """Return the single JSON value that a statement returns, as PostgreSQL wrote it."""
+        self._database.statements += 1
+        with translated_failures():
+            value: bytes | None = await self._connection.fetchval(sql, *args)
+        return value
+
     async def script(self, sql: str) -> None:
         """Run one or more statements that take no parameters. Discard their results."""
         self._database.statements += 1
+        self.wrote = True
         with translated_failures():
             await self._connection.execute(sql)
 
@@ -183,15 +202,22 @@ class Database:
             transaction = connection.transaction()
             with translated_failures():
                 await transaction.start()
+            running = Transaction(self, connection)
             try:
-                yield Transaction(self, connection)
+                yield running
             except BaseException as error:
                 terminate_if_abandoned(connection, error)
                 with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     await transaction.rollback()
                 raise
-            with translated_failures():
+            try:
                 await transaction.commit()
+            except DRIVER_FAILURES as error:
+                if not running.wrote or _is_refusal(error):
+                    raise translate_failure(error) from error
+                logger.error("COMMIT went unanswered", exc_info=error)
+                terminate_if_abandoned(connection, error)
+                raise OutcomeUnknownError("COMMIT went unanswered") from error
 
     async def listen(self, channel: str, on_notification: Callable[[], None]) -> Listener:
         """Call ``on_notification`` for every notification of a channel.
@@ -209,3 +235,9 @@ class Database:
 
         with translated_failures():
             return await open_listener(self.url, channel, on_notification, send_test_notification)
+
+
+def _is_refusal(failure: BaseException) -> bool:
+    """Whether PostgreSQL answered COMMIT with an error, so that the transaction wrote nothing."""
+    lost = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+    return isinstance(failure, asyncpg.PostgresError) and not isinstance(failure, lost)

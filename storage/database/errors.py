@@ -14,7 +14,13 @@ import asyncpg
 
 logger = logging.getLogger(__name__)
 
-DRIVER_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DRIVER_FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 """The exceptions that a statement can raise."""
 
 
@@ -24,6 +30,13 @@ class StorageError(Exception):
 
 class DatabaseUnavailableError(StorageError):
     """The database is unreachable, too slow, or failed internally."""
+
+
+class OutcomeUnknownError(DatabaseUnavailableError):
+    """COMMIT was sent and not answered: what the transaction wrote may be stored or not.
+
+    Any other failure of a transaction means that it wrote nothing.
+    """
 
 
 class AlreadyExistsError(StorageError):
