@@ -21,6 +21,9 @@ STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 """Matches a string."""
 _STRINGS = re.compile(STRING)
 _KEYS_AND_BRACKETS = re.compile(rb"(" + STRING + rb")(\s*+:)?|[{}\[\]]")
+_MANY = 1000
+_MANY_OPENINGS = re.compile(rb'(?:[^"{\[]*+(?:%b[^"{\[]*+)*+[{\[]){%d}+' % (STRING, _MANY))
+"""Matches everything up to the bracket that opens the thousandth object or list."""
 BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb")*+[{}\[\]]")
 """Matches everything up to the next bracket that is not part of a string."""
 
@@ -141,7 +144,7 @@ def check_containers(body: bytes, max_items: int, before: int = 0) -> None:
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, there are more than ``CONTAINERS_PER_ITEM`` for each of
-            ``max_items``.
+            ``max_items``. They are counted by the thousand.
     """
     most = CONTAINERS_PER_ITEM * max_items
     # An object or list takes two bytes at least.
@@ -149,9 +152,8 @@ def check_containers(body: bytes, max_items: int, before: int = 0) -> None:
         return
     # Some of these brackets may be part of strings.
     count, offset = before, 0
-    while token := BRACKET.match(body, offset):
-        offset = token.end()
-        count += body[offset - 1] in b"{["
+    while many := _MANY_OPENINGS.match(body, offset):
+        count, offset = count + _MANY, many.end()
         if count > most:
             raise too_many_containers(most)
 

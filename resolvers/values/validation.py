@@ -15,6 +15,9 @@ from resolvers.values.text import describe
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_MOST_DESCRIBED = 5000
+"""Errors of pydantic that are described at once. The step takes 0.01 s."""
+
 
 def validate(model: type[Model], value: object, path: Sequence[str | int] = ()) -> Model:
     """Return ``value`` as an instance of ``model``.
@@ -28,7 +31,33 @@ def validate(model: type[Model], value: object, path: Sequence[str | int] = ()) 
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        count = error.error_count()
+        if count > _MOST_DESCRIBED and (first := _first_errors(model, value)) is not None:
+            found = problems(first, path)
+            more = count - len(found.described)
+            raise bad_input(*found.described, more=more) from None
         raise rejected(error, path) from None
+
+
+def _first_errors(model: type[Model], value: object) -> ValidationError | None:
+    """Return the errors in the first items of the lists in ``value``, if there are any.
+
+    pydantic describes all its errors in one step: 40,000 take 0.07 s, in which nothing else runs.
+    """
+    try:
+        model.model_validate(_beginning(value, 5))
+    except ValidationError as error:
+        return error
+    return None
+
+
+def _beginning(value: object, levels: int) -> object:
+    """Return a value with the first items of its lists, down to some levels below it."""
+    if levels and isinstance(value, list):
+        return [_beginning(item, levels - 1) for item in value[:MOST_LISTED]]
+    if levels and isinstance(value, dict):
+        return {key: _beginning(member, levels - 1) for key, member in value.items()}
+    return value
 
 
 def rejected(error: ValidationError, path: Sequence[str | int] = ()) -> GatewayError:
