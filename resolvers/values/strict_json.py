@@ -24,6 +24,8 @@ _KEYS_AND_BRACKETS = re.compile(rb"(" + STRING + rb")(\s*+:)?|[{}\[\]]")
 _MANY = 1000
 _MANY_OPENINGS = re.compile(rb'(?:[^"{\[]*+(?:%b[^"{\[]*+)*+[{\[]){%d}+' % (STRING, _MANY))
 """Matches everything up to the bracket that opens the thousandth object or list."""
+_DEEP = re.compile(rb'(?:[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{\[]){1025}+' % STRING)
+"""Matches the opening brackets of too many levels at the start of a body."""
 BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb")*+[{}\[\]]")
 """Matches everything up to the next bracket that is not part of a string."""
 
@@ -154,7 +156,7 @@ def check_containers(body: bytes, max_items: int, before: int = 0) -> None:
     count, offset = before, 0
     while many := _MANY_OPENINGS.match(body, offset):
         count, offset = count + _MANY, many.end()
-        if count > most:
+        if count > most and not _DEEP.match(body):  # the parser says where it is too deep
             raise too_many_containers(most)
 
 
