@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -40,17 +41,36 @@ from resolvers.values.text import (
 from resolvers.values.validation import Model, rejected, validate
 
 
+def _whole(number: float) -> int:
+    if not number.is_integer():
+        raise ValueError("not a whole number")
+    return int(number)
+
+
 class _DatabaseIdSchema:
-    """A database ID, whose errors are all of one type (``resolvers.values.validation``)."""
+    """A database ID, whose errors are all of one type (``resolvers.values.validation``).
+
+    JSON does not tell 1 from 1.0, so both are the same ID.
+    """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        floats = core_schema.float_schema(strict=True, gt=0, le=MAX_DATABASE_ID)
         return core_schema.custom_error_schema(
-            core_schema.int_schema(strict=True, gt=0, le=MAX_DATABASE_ID),
+            core_schema.union_schema(
+                [_IDS, core_schema.no_info_after_validator_function(_whole, floats)],
+                mode="left_to_right",
+            ),
             "database_id",
             custom_error_message="Input should be a database ID",
         )
 
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(_IDS)
 
+
+_IDS = core_schema.int_schema(strict=True, gt=0, le=MAX_DATABASE_ID)
 DatabaseId = Annotated[int, _DatabaseIdSchema()]
 
 MAX_PARTS = 1000

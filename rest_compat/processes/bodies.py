@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, WrapValidator, model_validator
+from pydantic import ConfigDict, Field, WrapValidator, model_validator
 
 from resolvers.rules.items import Item, ValidItems, accept_items, items_validator
 from resolvers.rules.models import DatabaseId
 from resolvers.values.text import Description, Name
-from rest_compat.body_model import Body, NullableBody
+from rest_compat.body_model import Body, JsonSchema, NullableBody
 
 _NO_TEXT = "expected name, comment or both"
+_NO_TEXT_SCHEMA: JsonSchema = {"not": {"properties": {"name": False, "comment": False}}}
+"""Describes an object with a name, a comment or both. Client generators fail on ``anyOf``."""
 
 
 class _Texts(Body):
     """The texts of a process. At least one is required."""
+
+    model_config = ConfigDict(json_schema_extra=_NO_TEXT_SCHEMA)
 
     name: Name | None = Field(None, description="The new name.")
     comment: Description | None = Field(
