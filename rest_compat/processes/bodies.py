@@ -12,14 +12,15 @@ from resolvers.values.text import Description, Name
 from rest_compat.body_model import Body, JsonSchema, NullableBody
 
 _NO_TEXT = "expected name, comment or both"
-_NO_TEXT_SCHEMA: JsonSchema = {"not": {"properties": {"name": False, "comment": False}}}
+_ABSENT: JsonSchema = {"not": {}}
+_SOME_TEXT_SCHEMA: JsonSchema = {"not": {"properties": {"name": _ABSENT, "comment": _ABSENT}}}
 """Describes an object with a name, a comment or both. Client generators fail on ``anyOf``."""
 
 
 class _Texts(Body):
     """The texts of a process. At least one is required."""
 
-    model_config = ConfigDict(json_schema_extra=_NO_TEXT_SCHEMA)
+    model_config = ConfigDict(json_schema_extra=_SOME_TEXT_SCHEMA)
 
     name: Name | None = Field(None, description="The new name.")
     comment: Description | None = Field(
