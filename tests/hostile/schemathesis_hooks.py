@@ -8,6 +8,7 @@ is given twice. ``not_a_server_error`` of schemathesis knows only some codes of 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import schemathesis
 from schemathesis import Case, CheckContext, Response
@@ -27,7 +28,7 @@ _CODES = {kind.name for kind in ErrorKind} - _SERVER_FAULTS
 
 @schemathesis.check
 def well_formed_data_is_accepted(
-    ctx: CheckContext, response: Response, case: Case
+    ctx: CheckContext, response: Response, case: Case[Any]
 ) -> bool | None:
     """A request that fits the schema is bad input only because of the data."""
     positive = case.meta is not None and case.meta.generation.mode.is_positive
@@ -45,7 +46,9 @@ def well_formed_data_is_accepted(
 
 
 @schemathesis.check
-def graphql_errors_have_codes(ctx: CheckContext, response: Response, case: Case) -> bool | None:
+def graphql_errors_have_codes(
+    ctx: CheckContext, response: Response, case: Case[Any]
+) -> bool | None:
     """A GraphQL error has a code of the catalogue, and none of a fault of the server."""
     assert response.status_code < 500, response.status_code
     if not _is_graphql(case):
@@ -57,5 +60,5 @@ def graphql_errors_have_codes(ctx: CheckContext, response: Response, case: Case)
     return None
 
 
-def _is_graphql(case: Case) -> bool:
-    return case.operation.path.endswith("/graphql")
+def _is_graphql(case: Case[Any]) -> bool:
+    return str(case.operation.path).endswith("/graphql")
