@@ -26,7 +26,7 @@ _MANY_OPENINGS = re.compile(rb'(?:[^"{\[]*+(?:%b[^"{\[]*+)*+[{\[]){%d}+' % (STRI
 """Matches everything up to the bracket that opens the thousandth object or list."""
 _DEEP = re.compile(rb'(?:[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{\[]){1025}+' % STRING)
 """Matches the opening brackets of too many levels at the start of a body."""
-BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + STRING + rb")*+[{}\[\]]")
+BRACKET = re.compile(rb'[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{}\[\]]' % STRING)
 """Matches everything up to the next bracket that is not part of a string."""
 
 _FORMS = {
@@ -90,7 +90,7 @@ def loads(body: bytes, content_type: str = "", max_items: int | None = None) -> 
         and len(body) > 2 * max_items
         and body.count(b",") + body.count(b"[") > max_items
     ):
-        check_items(value, max_items)
+        check_items(value, body, max_items)
     return value
 
 
@@ -121,12 +121,26 @@ def parse(
         value: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise NotJsonError(_parse_error(text, error, position)) from None
+    check_strictly(value, text, position, located)
+    return value
+
+
+def check_strictly(
+    value: object,
+    text: bytes,
+    position: Callable[[int], str],
+    located: Callable[[Path], Path],
+) -> None:
+    """Check the value that orjson has parsed from ``text`` for what it accepts; see ``parse``.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, there is a duplicate key or a NUL character.
+    """
     if not _has_only_keys_of(value, text):
         key, offset = _first_duplicate(text)
         raise bad_value((), f"the body has the duplicate key {_quoted(key)} at {position(offset)}")
     if b"\\u0000" in text and (path := find_nul(value)) is not None:
         raise bad_value(located(path), "holds a NUL character (\\u0000)")
-    return value
 
 
 # Limits ----------------------------------------------------------------------------------------
@@ -160,21 +174,34 @@ def check_containers(body: bytes, max_items: int, before: int = 0) -> None:
             raise too_many_containers(most)
 
 
+def containers_in(body: bytes, start: int, end: int) -> int:
+    """Return the number of objects and lists in a short part of a body, from ``start`` to ``end``.
+
+    The part begins and ends outside of strings.
+    """
+    outside = _STRINGS.sub(b"", body[start:end])
+    return outside.count(b"{") + outside.count(b"[")
+
+
 def too_many_containers(most: int) -> GatewayError:
     """Return the error for a body with more than ``most`` objects and lists."""
     return bad_value((), f"the body has more than {most:,} objects and lists")
 
 
-def check_items(value: object, max_items: int) -> None:
-    """Check the number of items of all lists in a value together.
+def check_items(value: object, body: bytes, max_items: int) -> None:
+    """Check the number of items of all lists together.
+
+    Args:
+        value: The value in the body.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, there are more than ``max_items``.
     """
+    lists = body.count(b"[")
     total = 0
+    # The outer lists come first. Most bodies have few lists, and need not be searched to the end.
     pending: list[tuple[_PathLink | None, object]] = [(None, value)]
-    while pending:
-        path, item = pending.pop()
+    for path, item in pending:
         children: Iterable[tuple[str | int, object]]
         if isinstance(item, list):
             total += len(item)
@@ -184,11 +211,14 @@ def check_items(value: object, max_items: int) -> None:
                 raise bad_value(
                     (), f"at most {max_items:,} items are allowed in all lists together"
                 )
+            lists -= 1
             children = enumerate(item)
         elif isinstance(item, dict):
             children = item.items()
         else:
             continue
+        if not lists:
+            return
         pending += [
             ((path, key), child) for key, child in children if isinstance(child, (dict, list))
         ]
