@@ -209,11 +209,11 @@ async def held_by(
 
 @pytest.mark.parametrize("name", ATTACKS)
 async def test_a_large_body_is_refused_while_the_event_loop_stays_free(
-    gateway: Gateway, name: str, tmp_path: Path
+    empty_gateway: Gateway, name: str, tmp_path: Path
 ) -> None:
     method, path, body, message = ATTACKS[name]
     unit = fifty_milliseconds()
-    held, status, answer = await held_by(gateway, method, path, body(), tmp_path)
+    held, status, answer = await held_by(empty_gateway, method, path, body(), tmp_path)
     assert status == 400
     assert message in answer.decode()
     assert len(answer) < 16_000
@@ -221,10 +221,10 @@ async def test_a_large_body_is_refused_while_the_event_loop_stays_free(
 
 
 async def test_a_large_process_is_created_while_the_event_loop_stays_free(
-    gateway: Gateway, tmp_path: Path
+    empty_gateway: Gateway, tmp_path: Path
 ) -> None:
     unit = fifty_milliseconds()
     body = process(named(18), 1000)
-    held, status, _ = await held_by(gateway, "POST", "/process", body, tmp_path)
+    held, status, _ = await held_by(empty_gateway, "POST", "/process", body, tmp_path)
     assert status == 200
     assert held < 2 * unit, f"held for {held:.3f} s"
