@@ -189,6 +189,7 @@ async def send(gateway: Gateway, method: str, path: str, body: bytes, folder: Pa
         *(sys.executable, "-c", _SEND, *arguments), stdout=asyncio.subprocess.PIPE
     )
     output, _ = await sender.communicate()
+    file.unlink()
     status, _, answer = output.partition(b" ")
     return int(status), answer
 
