@@ -94,6 +94,7 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
         engine,
         access_changed=directory.changed,
         introspection=settings.introspection,
+        max_items=settings.max_items,
     )
     await directory.start()
     try:

@@ -43,6 +43,8 @@ ID_SCHEMA: JsonSchema = INTEGER_SCHEMA | {"minimum": 1, "maximum": MAX_DATABASE_
 STATE_SCHEMA: JsonSchema = INTEGER_SCHEMA | {"enum": [0, 1]}
 KEY_SCHEMA: JsonSchema = {"type": "string", "minLength": 1}
 """The documented form of a reference to an existing object; the field's text has the others."""
+ID_OR_KEY_SCHEMA: JsonSchema = KEY_SCHEMA | {"pattern": r"^([1-9][0-9]{0,8}|[\s\S]*[^0-9][\s\S]*)$"}
+"""As above, if a string of digits is an ID. Longer IDs are accepted, too, up to the largest one."""
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -128,7 +130,7 @@ class KeyForms:
                         return {key: self._id(name) if member == "id" else _text(name)}
             case str() if not (self.digits_are_ids and _DIGITS.fullmatch(value)):
                 return {self.text: _text(value)}
-            case str() | int() if not isinstance(value, bool):
+            case str() | int() | float() if not isinstance(value, bool):
                 return {self.members["id"]: self._id(value)}
         raise ValueError(f"expected {self.expected}, got {describe(value)}")
 
@@ -144,7 +146,7 @@ class KeyForms:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchema:
-        return dict(KEY_SCHEMA)
+        return dict(ID_OR_KEY_SCHEMA if self.digits_are_ids else KEY_SCHEMA)
 
 
 def read_id(value: object) -> int:
@@ -155,9 +157,15 @@ def read_id(value: object) -> int:
     """
     if isinstance(value, str) and _DIGITS.fullmatch(value) and len(value) <= 10:
         value = int(value)
+    value = whole(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_DATABASE_ID:
         return value
     raise ValueError(f"expected an id from 1 to {MAX_DATABASE_ID}, got {describe(value)}")
+
+
+def whole(value: object) -> object:
+    """Return an integer for a float without a fraction: JSON does not tell 1 from 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _text(value: object) -> str:

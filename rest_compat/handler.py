@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from graphql import GraphQLSchema
@@ -21,6 +22,7 @@ from resolvers.errors.catalogue import (
 )
 from resolvers.errors.translate import as_gateway_error
 from resolvers.operations.run import Operations
+from resolvers.values.json_pieces import loads_list
 from resolvers.values.strict_json import loads
 from resolvers.values.text import shorten
 from resolvers.values.validation import validate
@@ -62,7 +64,7 @@ class CompiledDialect:
             compiled = matched.compiled
             viewer = await authenticate()
             viewer.require(compiled.operation.permission, str(compiled.route))
-            body = await _read_body(compiled.route.body, request)
+            body = await _read_body(compiled.route.body, request, operations)
             data = await _run(matched, body, operations, viewer)
         except Exception as error:
             return self.error_response(as_gateway_error(error))
@@ -99,15 +101,26 @@ class _RequestBody:
     """The parsed JSON."""
     body: Body | None = None
     """The validated body; None if the route takes no body."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """The variables of the operation that the body supplies."""
 
 
-async def _read_body(rule: BodyRule | None, request: Request) -> _RequestBody:
+async def _read_body(
+    rule: BodyRule | None, request: Request, operations: Operations
+) -> _RequestBody:
     """Read and validate the body of a request; raise ``BAD_USER_INPUT`` if it does not fit."""
     if rule is None:
         return _RequestBody()
     text = await request.read_body(bulk=rule.bulk)
+    validated = partial(_validated, text, rule, request, operations.max_items)
+    return await operations.worker.run(len(text), validated)
+
+
+def _validated(text: bytes, rule: BodyRule, request: Request, max_items: int) -> _RequestBody:
+    """Parse and validate the body of a request."""
     if text.strip():
-        raw = loads(text, request.content_type)
+        parse = loads_list if rule.bulk else loads
+        raw = parse(text, request.content_type, max_items)
     elif rule.required:
         expected = ", ".join(required_members(rule.model))
         raise bad_value((), f"a JSON body is required: an object with {expected}")
@@ -119,7 +132,10 @@ async def _read_body(rule: BodyRule | None, request: Request) -> _RequestBody:
                 if raw.get(name) is not None:
                     raise bad_value((name,), "is given twice, in the query and in the body")
                 raw[name] = request.query[name]
-    return _RequestBody(raw, validate(rule.model, raw))
+    body = validate(rule.model, raw)
+    members = body.variables()
+    variables = members if rule.variable is None else {rule.variable: members}
+    return _RequestBody(raw, body, variables)
 
 
 async def _run(
@@ -131,15 +147,14 @@ async def _run(
         GatewayError: The operation failed. The paths of its problems refer to the request.
     """
     route, rule = matched.compiled.route, matched.compiled.route.body
-    variables: dict[str, Any] = {}
     if rule is not None and body.body is not None:
-        members = body.body.variables()
-        variables = members if rule.variable is None else {rule.variable: members}
         _require_same(rule, body.body, matched.parameters)
     missing: GatewayError | None = None
     for from_path in _path_variables(route, matched.parameters):
         try:
-            data = await matched.compiled.operation.run(variables | from_path, operations, viewer)
+            data = await matched.compiled.operation.run(
+                {**body.variables, **from_path}, operations, viewer
+            )
         except GatewayError as error:
             missing = _locate_in_request(error, route, body)
             if missing.kind is not ErrorKind.NOT_FOUND:
@@ -194,5 +209,5 @@ def _locate_in_request(error: GatewayError, route: Route, body: _RequestBody) ->
             path = client_path(route.body.model, path, body.raw)
             problems.append(FieldProblem(path, problem.message))
     if error.kind is ErrorKind.BAD_USER_INPUT:
-        return bad_input(*problems)
-    return GatewayError(error.kind, error.message, problems=problems)
+        return bad_input(*problems, more=error.more)
+    return GatewayError(error.kind, error.message, problems=problems, details=error.details)

@@ -147,7 +147,9 @@ class _Endpoint:
         if hdrs.AUTHORIZATION in request.headers:
             viewer: Viewer | None = await self._viewer(request)
             largest = self._settings.max_body_bytes
-            prepared = await operations.prepare(await graphql.read_request(request, largest))
+            prepared = await operations.prepare(
+                await graphql.read_request(request, largest, operations)
+            )
         else:
             viewer = None
             prepared = await self._prepare_public(request)
@@ -165,7 +167,9 @@ class _Endpoint:
         if not operations.is_public:
             raise missing_token()
         try:
-            return operations.prepare_public(await graphql.read_request(request, MAX_PUBLIC_BODY))
+            return operations.prepare_public(
+                await graphql.read_request(request, MAX_PUBLIC_BODY, operations)
+            )
         except GatewayError as error:
             raise (error if error.kind is ErrorKind.RATE_LIMITED else missing_token()) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -12,7 +13,7 @@ from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value
 from resolvers.operations.answers import Answer, error_answer
-from resolvers.operations.run import GraphQLRequest
+from resolvers.operations.run import GraphQLRequest, Operations
 from resolvers.values import strict_json
 from resolvers.values.text import describe, shorten
 from rest_compat.errors import http_status
@@ -31,14 +32,15 @@ _JSON_HEADERS = _headers("application/json")
 _GRAPHQL_JSON_HEADERS = _headers(_GRAPHQL_JSON)
 
 
-async def read_request(request: web.BaseRequest, largest_body: int) -> GraphQLRequest:
+async def read_request(
+    request: web.BaseRequest, largest_body: int, operations: Operations
+) -> GraphQLRequest:
     """Return the operation in a GET or POST request. Raises ``BAD_USER_INPUT``."""
     if request.method == hdrs.METH_POST:
-        return _from_members(
-            strict_json.loads(
-                await read_body(request, largest_body), request.headers.get(hdrs.CONTENT_TYPE, "")
-            )
-        )
+        body = await read_body(request, largest_body)
+        content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
+        parse = partial(strict_json.loads, body, content_type, operations.max_items)
+        return _from_members(await operations.worker.run(len(body), parse))
     for name in request.query:
         if len(request.query.getall(name)) > 1:
             raise bad_value((name,), "is given more than once")

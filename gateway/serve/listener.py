@@ -7,9 +7,7 @@ import contextlib
 import errno
 import gc
 import os
-import sys
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
@@ -17,9 +15,6 @@ from gateway.http.dispatch import create_server
 from gateway.services import Services, open_services
 from gateway.settings.model import Settings, SettingsError
 from storage.database.database import Database
-
-_SWITCH_INTERVAL = 0.0005
-"""Seconds. With Python's default of 0.005, a request beside a hostile document took 35 ms."""
 
 
 class Listener:
@@ -78,10 +73,6 @@ async def serving(
         SettingsError: The gateway cannot listen on the address.
         RouteError: A legacy route does not fit the schema.
     """
-    # Work that takes several milliseconds runs in a thread, one piece at a time. Python's threads
-    # take turns; the event loop waits for its turn at most this long.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, "background"))
-    sys.setswitchinterval(_SWITCH_INTERVAL)
     async with open_services(settings, database) as services:
         listener = Listener(services, settings.shutdown_grace)
         try:

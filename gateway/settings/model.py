@@ -139,6 +139,11 @@ class Settings(BaseModel):
         ge=1,
         description="Maximum size of the body of `PUT /processes`, in bytes.",
     )
+    max_items: int = Field(
+        default=20_000,
+        ge=1,
+        description="Maximum number of items in all lists of a request body together.",
+    )
     rate_limit_address: Annotated[str, AfterValidator(_check_rates)] = Field(
         default="",
         description="Maximum rates of the requests from one client address, such as `50/second` or "

@@ -75,6 +75,10 @@ def format_path(path: Sequence[str | int]) -> str:
     return text
 
 
+MOST_LISTED = 20
+"""Problems that an answer lists before it says how many more there are (docs/contract.md §2)."""
+
+
 class GatewayError(Exception):
     """An error that is reported to the caller in the format of the called API.
 
@@ -90,13 +94,17 @@ class GatewayError(Exception):
         message: str,
         *,
         problems: Sequence[FieldProblem] = (),
+        more: int = 0,
         retry_after: int | None = None,
         details: dict[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
-        self.problems = tuple(problems)
+        self.problems = tuple(problems[:MOST_LISTED])
+        """The first problems with the input."""
+        self.more = more + max(len(problems) - MOST_LISTED, 0)
+        """The number of further problems."""
         self.retry_after = retry_after
         """Whole seconds to wait before trying again; only for ``RATE_LIMITED``."""
         self.details = details or {}
@@ -105,26 +113,34 @@ class GatewayError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    @property
+    def listed(self) -> tuple[FieldProblem, ...]:
+        """The problems as an answer lists them.
 
-MOST_LISTED = 20
-"""Problems that an answer lists before it says how many more there are (docs/contract.md §2)."""
+        If there are more of them, the last item has an empty path and the message "and 9,980 more".
+        """
+        return listed(self.problems, self.more)
 
 
-def listed(problems: Sequence[FieldProblem]) -> list[FieldProblem]:
-    """Return the problems that an answer lists.
+def listed(problems: Sequence[FieldProblem], more: int = 0) -> tuple[FieldProblem, ...]:
+    """Return the first problems, and an item with the number of the others, if there are any.
 
-    If there are too many of them, the last item has an empty path and the message "and 9,980 more".
+    Args:
+        more: The number of problems besides ``problems``.
     """
-    items = list(problems[:MOST_LISTED])
-    if len(problems) > MOST_LISTED:
-        items.append(FieldProblem((), f"and {len(problems) - MOST_LISTED:,} more"))
-    return items
+    more += max(len(problems) - MOST_LISTED, 0)
+    others = (FieldProblem((), f"and {more:,} more"),) if more else ()
+    return (*problems[:MOST_LISTED], *others)
 
 
-def bad_input(*problems: FieldProblem) -> GatewayError:
-    """Return the error for input with these problems. Its message lists them."""
-    message = "; ".join(str(problem) for problem in listed(problems))
-    return GatewayError(ErrorKind.BAD_USER_INPUT, message, problems=problems)
+def bad_input(*problems: FieldProblem, more: int = 0) -> GatewayError:
+    """Return the error for input with these problems. Its message lists the first of them.
+
+    Args:
+        more: The number of problems that are not among ``problems``.
+    """
+    message = "; ".join(str(problem) for problem in listed(problems, more))
+    return GatewayError(ErrorKind.BAD_USER_INPUT, message, problems=problems, more=more)
 
 
 def bad_value(path: Sequence[str | int], message: str) -> GatewayError:

@@ -8,11 +8,12 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, bad_input, listed
+from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, bad_input
 from storage.database.errors import (
     AlreadyExistsError,
     DatabaseBusyError,
     DatabaseUnavailableError,
+    OutcomeUnknownError,
     ReadOnlyDatabaseError,
     StillInUseError,
 )
@@ -67,6 +68,13 @@ def as_gateway_error(error: BaseException) -> GatewayError:
                 ErrorKind.DATABASE_UNAVAILABLE,
                 "the database is read-only at the moment; reads work, writes do not",
             )
+        case OutcomeUnknownError():
+            return GatewayError(
+                ErrorKind.DATABASE_UNAVAILABLE,
+                "the database did not confirm the write; it may or may not have been saved: read"
+                " before you repeat it",
+                details={"outcome": "UNKNOWN"},
+            )
         case DatabaseUnavailableError():
             return GatewayError(
                 ErrorKind.DATABASE_UNAVAILABLE,
@@ -114,8 +122,7 @@ def entry(
     extensions: dict[str, Any] = {"code": error.kind.name, **error.details}
     if error.problems:
         extensions["problems"] = [
-            {"path": list(problem.path), "message": problem.message}
-            for problem in listed(error.problems)
+            {"path": list(problem.path), "message": problem.message} for problem in error.listed
         ]
     if error.retry_after is not None:
         extensions["retryAfter"] = error.retry_after

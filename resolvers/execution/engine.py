@@ -24,6 +24,7 @@ from resolvers.errors.catalogue import (
     GatewayError,
     ProcessInputProblem,
     bad_input,
+    bad_value,
     not_found,
 )
 from resolvers.execution.inputs import (
@@ -31,12 +32,13 @@ from resolvers.execution.inputs import (
     by_position,
     by_reference,
     check_inputs,
-    fill_in,
     inputs_in,
 )
 from resolvers.execution.sources.protocol import PROCESS_KIND, ActionFailedError, Call, SourceKind
+from resolvers.execution.templates import ArgumentTooLongError, check_lengths, fill_in
 from resolvers.values.ids import global_id
 from storage.database.database import Database
+from storage.database.errors import OutcomeUnknownError, StorageError
 from storage.writes.executions import (
     ActionRow,
     Argument,
@@ -88,6 +90,22 @@ class _FailedError(Exception):
     """An execution failed. The message says at which action and why."""
 
 
+def incomplete(execution_id: int, cause: StorageError) -> GatewayError:
+    """Return the error for an execution that could not be recorded or read to its end.
+
+    Its actions may have run, so the error must not read as if nothing had happened.
+    """
+    details: dict[str, object] = {"execution": global_id("Execution", execution_id)}
+    if isinstance(cause, OutcomeUnknownError):
+        details["outcome"] = "UNKNOWN"
+    return GatewayError(
+        ErrorKind.DATABASE_UNAVAILABLE,
+        "the process was executed, at least in part, but the database failed: check what it did"
+        " before you repeat it",
+        details=details,
+    )
+
+
 class ExecutionEngine:
     """Executes processes on behalf of viewers.
 
@@ -129,10 +147,11 @@ class ExecutionEngine:
 
         Raises:
             GatewayError: ``NOT_FOUND`` if the process does not exist or is not visible to the
-                viewer. ``BAD_USER_INPUT`` if the input values are invalid; in this case no action
-                has run. ``EXECUTION_FAILED`` with the opaque ID of the execution if an action
-                failed.
-            DatabaseUnavailableError: The execution could not be recorded.
+                viewer. ``BAD_USER_INPUT`` if the input values are invalid, or make an argument too
+                long; in this case no action has run. With the opaque ID of the execution:
+                ``EXECUTION_FAILED`` if an action failed, and ``DATABASE_UNAVAILABLE`` if the
+                execution could not be recorded to its end.
+            StorageError: The start of the execution could not be recorded; no action has run.
         """
         run = _Run(viewer, self._limits.steps)
         async with self._program(process_id, viewer.only_profile) as program:
@@ -140,7 +159,10 @@ class ExecutionEngine:
                 raise not_found("there is no such process")
             positional = by_position(inputs_in(program.inputs, program.state), values)
             supplied = [*by_reference(inputs), *positional]
-            outcome = await self._run(run, program, supplied, None)
+            try:
+                outcome = await self._run(run, program, supplied, None)
+            except ArgumentTooLongError as error:
+                raise bad_value(("inputs",), str(error)) from None
         return outcome.execution_id
 
     @contextlib.asynccontextmanager
@@ -181,10 +203,15 @@ class ExecutionEngine:
         Raises:
             GatewayError: ``BAD_USER_INPUT`` if ``supplied`` does not fit the inputs of the process.
                 ``EXECUTION_FAILED`` if an action failed or a limit was exceeded.
+                ``DATABASE_UNAVAILABLE`` if the execution could not be recorded to its end.
+            ArgumentTooLongError: With these values, an argument of an action is too long.
+            StorageError: The start of the execution could not be recorded.
         """
         process = program.process
         state = program.state
         values = check_inputs(program.inputs, state, supplied)
+        actions = [a for a in program.actions if state is None or a.enabled is state]
+        await check_lengths(actions, dict(values))
         async with self._database.transaction() as transaction:
             execution_id = await start_execution(
                 transaction,
@@ -194,14 +221,34 @@ class ExecutionEngine:
                 profile_name=run.viewer.profile_name,
                 parent_step_id=parent_step,
             )
-        actions = [a for a in program.actions if state is None or a.enabled is state]
         # The time limit applies to the outermost execution, and ends nested ones with it.
         seconds = self._limits.seconds if parent_step is None else None
+        try:
+            return await self._run_recorded(
+                run, program, execution_id, actions, dict(values), seconds
+            )
+        except StorageError as error:
+            raise incomplete(execution_id, error) from error
+
+    async def _run_recorded(
+        self,
+        run: _Run,
+        program: Program,
+        execution_id: int,
+        actions: Sequence[ActionRow],
+        values: Mapping[str, str],
+        seconds: float | None,
+    ) -> _Outcome:
+        """Run the actions of an execution whose start is recorded, and record its end.
+
+        Args:
+            seconds: The time limit, or None if it has none of its own.
+        """
         results: list[Any] = []
         failure: str | None = None
         try:
             async with asyncio.timeout(seconds):
-                step_results = self._results(run, execution_id, actions, dict(values))
+                step_results = self._results(run, execution_id, actions, values)
                 results = [result async for result in step_results]
         except _FailedError as error:
             failure = str(error)
@@ -215,7 +262,7 @@ class ExecutionEngine:
         if failure is not None:
             raise GatewayError(
                 ErrorKind.EXECUTION_FAILED,
-                f'the execution of "{process.reference}" failed: {failure}',
+                f'the execution of "{program.process.reference}" failed: {failure}',
                 details={"execution": global_id("Execution", execution_id)},
             )
         return _Outcome(execution_id, results)
@@ -313,10 +360,13 @@ class ExecutionEngine:
                         else problem
                         for problem in error.problems
                     ]
-                    reasons = bad_input(*problems).message
+                    reasons = bad_input(*problems, more=error.more).message
                     raise ActionFailedError(f"{message}: {reasons}") from error
                 # The nested execution records the cause, for callers who may see that process.
                 raise ActionFailedError(message) from error
+            except ArgumentTooLongError as error:
+                # The caller may not see the arguments of this process.
+                raise ActionFailedError(f"{message}: an argument would be too long") from error
             finally:
                 run.depth -= 1
         return {"execution": outcome.execution_id, "results": outcome.results}

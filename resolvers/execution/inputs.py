@@ -1,4 +1,4 @@
-"""Check the values of a process's inputs, and fill them into templates."""
+"""Check the values of a process's inputs."""
 
 from __future__ import annotations
 
@@ -115,14 +115,3 @@ def check_inputs(
 def inputs_in(inputs: Sequence[InputRow], state: bool | None) -> list[InputRow]:
     """Return the inputs that a process requires in a state; all of them if the state is None."""
     return [row for row in inputs if state is None or row.enabled is state]
-
-
-def fill_in(template: str, values: Mapping[str, str]) -> str:
-    """Return a template with each ``{reference}`` replaced by the value of that input.
-
-    Braces around anything else stay, so that a value can be JSON. Placeholders in values that are
-    filled in are not replaced.
-    """
-    if "{" not in template:
-        return template
-    return re.sub(r"\{([^{}]+)\}", lambda match: values.get(match[1], match[0]), template)

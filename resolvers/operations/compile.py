@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import orjson
@@ -29,6 +29,7 @@ from resolvers.operations.parameters import RunValues, fill
 from resolvers.operations.plan import Planner
 from resolvers.operations.planning import Planning
 from resolvers.operations.variables import shape_of, with_references
+from resolvers.operations.worker import Worker
 from resolvers.values.enums import Permission
 from storage.reads.plan import Read, Scope, Slot, ValueFormat
 from storage.reads.statement import Statement, compile_read
@@ -113,6 +114,8 @@ class OperationCompiler:
         self.limits = limits
         self._suggestions = suggestions
         self.cache = DocumentCache(cache_bytes)
+        self.worker = Worker()
+        """Runs long computations, of all parts that use this compiler."""
         self.hits = 0
         """The number of queries whose compiled form was cached."""
         self.misses = 0
@@ -130,9 +133,10 @@ class OperationCompiler:
         """Parse and validate a document; the errors are part of the result."""
         document = self.cache.get(text)
         if document is None:
-            # A thread lets the event loop have its turn every few milliseconds.
-            is_long = len(text) > _LONG_DOCUMENT
-            document = await asyncio.to_thread(self.read, text) if is_long else self.read(text)
+            if len(text) > _LONG_DOCUMENT:
+                document = await self.worker.compute(partial(self.read, text))
+            else:
+                document = self.read(text)
             if not document.errors:
                 self.cache.add(document)
         return document

@@ -1,14 +1,16 @@
-"""Define the context of mutation resolvers, and read the payloads that they return.
+"""Run mutations: define the context of their functions, and read the payloads that they return.
 
-A resolver never builds an object. It names rows, and one statement for each row returns the
-selected fields as JSON, which the executor passes on.
+A mutation never builds an object. It names rows, and one statement for each row returns the
+selected fields as JSON, which the executor passes on. The statements run in the transaction of the
+mutation, before COMMIT: if one of them fails, nothing was written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import orjson
 import strawberry
@@ -16,6 +18,7 @@ from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type, is_le
 
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import bad_input
+from resolvers.execution.engine import ExecutionEngine, incomplete
 from resolvers.graphql_adapter import Payload, permission_of, python_name
 from resolvers.operations.compile import CompiledRead, compile_planned
 from resolvers.operations.cost import Estimate, check_cost, estimate
@@ -24,17 +27,16 @@ from resolvers.operations.parameters import RunValues
 from resolvers.operations.plan import ROW_ID, Planner
 from resolvers.operations.planning import Planning
 from resolvers.operations.selection import sub_selections
+from resolvers.operations.worker import Worker
 from resolvers.values.enums import Permission
-from storage.database.database import Database
+from storage.database.database import Database, Transaction
+from storage.database.errors import StorageError
 from storage.reads.plan import ValueFormat
-
-if TYPE_CHECKING:
-    from resolvers.execution.engine import ExecutionEngine
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The context of the resolvers of one mutation."""
+    """What the mutations of one operation share."""
 
     viewer: Viewer
     database: Database
@@ -42,12 +44,76 @@ class RequestContext:
     limits: Limits
     access_changed: Callable[[], None]
     """Called after profiles were written."""
+    worker: Worker
     value_format: ValueFormat = ValueFormat.GRAPHQL
     permitted: bool = False
     """Whether the viewer's permission was already checked."""
 
 
-Info: TypeAlias = strawberry.Info[RequestContext, None]
+class MutationContext:
+    """The context of the function of one mutation.
+
+    Args:
+        request: What it shares with the other mutations of the operation.
+        stack: Ends the transaction when the payload has been read.
+    """
+
+    def __init__(self, request: RequestContext, stack: contextlib.AsyncExitStack) -> None:
+        self.viewer = request.viewer
+        self.executions = request.executions
+        self.worker = request.worker
+        self.reader: Database | Transaction = request.database
+        """Reads the payload."""
+        self.executed: int | None = None
+        """The execution that the mutation ran. Its effects stay, whatever fails afterwards."""
+        self._request = request
+        self._stack = stack
+
+    async def begin(self, *, changes_access: bool = False) -> Transaction:
+        """Begin the transaction of the mutation, once its arguments are valid.
+
+        It is committed after the payload has been read, and rolled back if anything fails before.
+
+        Args:
+            changes_access: Whether the mutation writes profiles.
+        """
+        if changes_access:
+            # Called after the transaction, whatever its outcome: COMMIT may go unanswered.
+            self._stack.callback(self._request.access_changed)
+        transaction = self._request.database.transaction()
+        self.reader = writing = await self._stack.enter_async_context(transaction)
+        return writing
+
+
+Info: TypeAlias = strawberry.Info[MutationContext, None]
+
+
+async def run_mutation(
+    info: GraphQLResolveInfo[RequestContext],
+    function: Callable[[MutationContext], Awaitable[Mapping[str, object]]],
+) -> Payload:
+    """Run a mutation, and return its payload.
+
+    Args:
+        info: The resolve info of the root field.
+        function: Writes, and returns what the payload shows: by field in snake case, the database
+            ID of its row (None for null), or the value itself if the field is a scalar.
+
+    Raises:
+        GatewayError, StorageError: The mutation failed and wrote nothing, with two exceptions.
+            COMMIT went unanswered (``OutcomeUnknownError``), or a process was executed.
+    """
+    plan = PayloadPlan(info)
+    async with contextlib.AsyncExitStack() as stack:
+        context = MutationContext(info.context, stack)
+        values = await function(context)
+        try:
+            payload = await plan.answer(values, context.reader)
+        except StorageError as error:
+            if context.executed is None:
+                raise
+            raise incomplete(context.executed, error) from error
+    return payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +163,8 @@ class PayloadPlan:
         run = RunValues(variables, context.viewer.profile_id)
         check_cost(estimates, run, context.limits)
 
-    async def answer(self, values: Mapping[str, object]) -> Payload:
-        """Return the payload.
-
-        Args:
-            values: By field of the payload in snake case, the database ID of its row
-                (None for null), or the value itself if it is a scalar.
-        """
+    async def answer(self, values: Mapping[str, object], reader: Database | Transaction) -> Payload:
+        """Return the payload that shows ``values``, which ``run_mutation`` describes."""
         payload = Payload()
         for member in self._members:
             if member.name == "__typename":
@@ -111,11 +172,13 @@ class PayloadPlan:
             elif member.read is None or values[member.name] is None:
                 payload[member.key] = values[member.name]
             else:
-                payload[member.key] = await self._object(member.read, values[member.name])
+                payload[member.key] = await self._object(member.read, values[member.name], reader)
         return payload
 
-    async def _object(self, read: CompiledRead, database_id: object) -> orjson.Fragment | None:
+    async def _object(
+        self, read: CompiledRead, database_id: object, reader: Database | Transaction
+    ) -> orjson.Fragment | None:
         run = RunValues({ROW_ID: database_id}, self._context.viewer.profile_id)
         arguments = read.arguments(run)
-        answer = await self._context.database.fetch_json(read.statement.sql, arguments)
+        answer = await reader.fetch_json(read.statement.sql, arguments)
         return None if answer is None else orjson.Fragment(answer)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -104,6 +105,7 @@ class Operations:
     Args:
         access_changed: Called after an operation has written profiles.
         introspection: Who may read the schema.
+        max_items: The most items of all lists in a request together.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Operations:
         *,
         access_changed: Callable[[], None] = lambda: None,
         introspection: Introspection = "public",
+        max_items: int = 20_000,
     ) -> None:
         self.compiler = compiler
         self.database = database
@@ -122,6 +125,8 @@ class Operations:
         self._introspection = introspection
         self._public = PublicDocuments(compiler.schema)
         self._writing: set[asyncio.Task[ExecutionResult]] = set()
+        self.max_items = max_items
+        self.worker = compiler.worker
         self.compiled = 0
         """The number of operations that ran as compiled SQL."""
         self.too_costly = 0
@@ -286,12 +291,14 @@ class Operations:
         if viewer is None:
             self._public.budget.require()
         try:
-            data, seconds = await asyncio.to_thread(
-                introspect,
-                self.compiler.schema,
-                query.introspection,
-                operation.fragments,
-                variables,
+            data, seconds = await self.worker.compute(
+                partial(
+                    introspect,
+                    self.compiler.schema,
+                    query.introspection,
+                    operation.fragments,
+                    variables,
+                )
             )
         except IntrospectionTooLongError as error:
             if viewer is None:
@@ -379,6 +386,7 @@ class Operations:
             self._executions,
             self.compiler.limits,
             self._access_changed,
+            self.worker,
             value_format,
             permitted,
         )

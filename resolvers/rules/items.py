@@ -12,11 +12,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
-from resolvers.errors.catalogue import bad_input
+from resolvers.errors.catalogue import MOST_LISTED, FieldProblem, bad_input
 from resolvers.values.validation import problems
 
 Item = dict[str, Any]
 Check = Callable[[Item], Item]
+
+
+_PART = 500
+"""Items that are validated in one step."""
 
 
 class ValidItems(list[Item]):
@@ -52,15 +56,32 @@ def items_validator(
     return SchemaValidator(core_schema.list_schema(item))
 
 
-def accept_items(validator: SchemaValidator, value: object, argument: str) -> ValidItems:
-    """Validate an argument that is a list of items, unless it was validated before.
+def accept_items(validator: SchemaValidator, value: object, *path: str | int) -> ValidItems:
+    """Validate a list of items at a path in the input, unless it was validated before.
+
+    The items are validated in parts, none of which takes more than a few milliseconds. Once the
+    problems that an answer lists are known, those of the further parts are only counted.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT`` with every problem and its path.
+        GatewayError: ``BAD_USER_INPUT`` with the problems and their paths.
     """
     if isinstance(value, ValidItems):
         return value
-    try:
-        return ValidItems(validator.validate_python(value))
-    except ValidationError as error:
-        raise bad_input(*problems(error, (argument,))) from None
+    accepted = ValidItems()
+    described: list[FieldProblem] = []
+    more = 0
+    parts = range(0, len(value), _PART) if isinstance(value, list) else (0,)
+    for start in parts:
+        part = value[start : start + _PART] if isinstance(value, list) else value
+        try:
+            accepted += validator.validate_python(part)
+        except ValidationError as error:
+            if len(described) < MOST_LISTED:
+                found = problems(error, path, start)
+                described += found.described
+                more += found.more
+            else:
+                more += error.error_count()  # each is about another path
+    if described:
+        raise bad_input(*described, more=more)
+    return accepted

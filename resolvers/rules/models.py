@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -37,20 +38,39 @@ from resolvers.values.text import (
     Text,
     storable,
 )
-from resolvers.values.validation import Model, problems, validate
+from resolvers.values.validation import Model, rejected, validate
+
+
+def _whole(number: float) -> int:
+    if not number.is_integer():
+        raise ValueError("not a whole number")
+    return int(number)
 
 
 class _DatabaseIdSchema:
-    """A database ID, whose errors are all of one type (``resolvers.values.validation``)."""
+    """A database ID, whose errors are all of one type (``resolvers.values.validation``).
+
+    JSON does not tell 1 from 1.0, so both are the same ID.
+    """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        floats = core_schema.float_schema(strict=True, gt=0, le=MAX_DATABASE_ID)
         return core_schema.custom_error_schema(
-            core_schema.int_schema(strict=True, gt=0, le=MAX_DATABASE_ID),
+            core_schema.union_schema(
+                [_IDS, core_schema.no_info_after_validator_function(_whole, floats)],
+                mode="left_to_right",
+            ),
             "database_id",
             custom_error_message="Input should be a database ID",
         )
 
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(_IDS)
 
+
+_IDS = core_schema.int_schema(strict=True, gt=0, le=MAX_DATABASE_ID)
 DatabaseId = Annotated[int, _DatabaseIdSchema()]
 
 MAX_PARTS = 1000
@@ -360,17 +380,18 @@ def accept(model: type[Model], value: Any, argument: str) -> Model:
 
 
 def accept_all(model: type[Model], values: list[Any], argument: str) -> list[Model]:
-    """Validate an argument that is a list; raise like ``accept``."""
+    """Validate a list of values for parts of a process; raise like ``accept``."""
     try:
-        return list_of(model).validate_python(values)
+        return _list_of(model).validate_python(values)
     except ValidationError as error:
-        raise bad_input(*problems(error, (argument,))) from None
+        raise rejected(error, (argument,)) from None
 
 
 @cache
-def list_of(model: type[Model]) -> TypeAdapter[list[Model]]:
-    """Return the adapter that reads and writes lists of a model."""
-    return TypeAdapter(list[model])  # type: ignore[valid-type]
+def _list_of(model: type[Model]) -> TypeAdapter[list[Model]]:
+    """Return the adapter that reads lists of a model."""
+    parts: Any = Annotated[list[model], Field(max_length=MAX_PARTS)]  # type: ignore[valid-type]  # a type that is known only here
+    return TypeAdapter(parts)
 
 
 def accept_text(text: str, *path: str | int) -> str:
@@ -382,7 +403,9 @@ def accept_text(text: str, *path: str | int) -> str:
 
 
 def accept_texts(texts: list[str], argument: str) -> list[str]:
-    """Validate an argument that is a list of texts; raise like ``accept``, with every problem."""
+    """Validate a list of texts for parts of a process; raise like ``accept``."""
+    if len(texts) > MAX_PARTS:
+        raise bad_value((argument,), f"expected at most {MAX_PARTS:,} items")
     accepted, invalid = [], []
     for index, text in enumerate(texts):
         try:

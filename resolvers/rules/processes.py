@@ -5,10 +5,20 @@ Every function runs inside the caller's transaction; a ``GatewayError`` rolls al
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
+
 import orjson
 
 from resolvers.access.viewer import Viewer
-from resolvers.errors.catalogue import FieldProblem, bad_input, conflict, not_found
+from resolvers.errors.catalogue import (
+    MOST_LISTED,
+    FieldProblem,
+    GatewayError,
+    bad_input,
+    conflict,
+    not_found,
+)
 from resolvers.rules.columns import columns_of
 from resolvers.rules.items import ValidItems
 from resolvers.rules.keys import Path, find_espace_id, find_profile_id
@@ -21,6 +31,9 @@ from storage.database.database import Transaction
 from storage.writes.calls import callers
 from storage.writes.processes import ProcessRow, authorize, existing_ids, lock_process, update_texts
 from storage.writes.rows import delete_row, insert_row, update_row
+
+_PART = 1000
+"""Items that are written as JSON in one step."""
 
 
 async def require_process(transaction: Transaction, process_id: int, viewer: Viewer) -> ProcessRow:
@@ -92,26 +105,39 @@ async def change_texts(
     ids = [change["database_id"] for change in changes]
     if len(set(ids)) < len(ids):
         known: set[int] = set()
-        problems = []
+        repeated = []
         for index, id_ in enumerate(ids):
             if id_ in known:
-                problems.append(_item_problem(path, index, f"the id {id_} is given twice"))
+                repeated.append(index)
             known.add(id_)
-        raise bad_input(*problems)
-    if await update_texts(transaction, orjson.dumps(changes), viewer.only_profile) < len(ids):
+        raise _bad_items(path, repeated, lambda index: f"the id {ids[index]} is given twice")
+    document = await _document(changes)
+    if await update_texts(transaction, document, viewer.only_profile) < len(ids):
         existing = await existing_ids(transaction, ids, viewer.only_profile)
-        raise bad_input(
-            *(
-                _item_problem(path, index, f"there is no process with the id {id_}")
-                for index, id_ in enumerate(ids)
-                if id_ not in existing
-            )
+        missing = [index for index, id_ in enumerate(ids) if id_ not in existing]
+        raise _bad_items(
+            path, missing, lambda index: f"there is no process with the id {ids[index]}"
         )
     return len(ids)
 
 
-def _item_problem(path: Path, index: int, message: str) -> FieldProblem:
-    return FieldProblem((*path, index, "databaseId"), message)
+def _bad_items(path: Path, indices: Sequence[int], message: Callable[[int], str]) -> GatewayError:
+    """Return the error for the items with these indices. Only the first ones are described."""
+    described = [
+        FieldProblem((*path, index, "databaseId"), message(index))
+        for index in indices[:MOST_LISTED]
+    ]
+    return bad_input(*described, more=len(indices) - len(described))
+
+
+async def _document(changes: ValidItems) -> bytes:
+    """Return changes as a JSON list. Other requests run between its parts: 16 MiB take 0.1 s."""
+    parts = []
+    for start in range(0, len(changes), _PART):
+        parts.append(orjson.dumps(changes[start : start + _PART])[1:-1])
+        if start:
+            await asyncio.sleep(0)
+    return b"[" + b",".join(parts) + b"]"
 
 
 async def remove_process(transaction: Transaction, process_id: int, viewer: Viewer) -> None:

@@ -62,13 +62,15 @@ def check_settings(
     try:
         checked: BaseModel = model.model_validate(merged)
     except ValidationError as error:
+        found = problems(error, path)
         raise bad_input(
             *(
                 FieldProblem(problem.path, "does not fit")  # without the secret value
                 if secrets.intersection(problem.path[len(path) : len(path) + 1])
                 else problem
-                for problem in problems(error, path)
-            )
+                for problem in found.described
+            ),
+            more=found.more,
         ) from None
     shown = checked.model_dump(mode="json", exclude=secrets, exclude_unset=True)
     hidden = {name: getattr(checked, name) for name in sorted(secrets & checked.model_fields_set)}

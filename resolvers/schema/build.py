@@ -16,7 +16,7 @@ from resolvers.graphql_adapter import (
     replace_mutation_resolvers,
     strawberry_info,
 )
-from resolvers.operations.context import PayloadPlan, RequestContext
+from resolvers.operations.context import MutationContext, RequestContext, run_mutation
 from resolvers.schema.mutations.root import Mutation
 from resolvers.schema.queries import Query
 from resolvers.schema.types import NODE_TYPES
@@ -39,10 +39,14 @@ def _resolver(field: GraphQLField, function: MutationResolver) -> Callable[..., 
     permission = permission_of(field)
 
     async def resolve(info: GraphQLResolveInfo[RequestContext], **arguments: Any) -> Payload:
-        context = info.context
-        if not context.permitted:
-            context.viewer.require(permission, info.field_name)
-        plan = PayloadPlan(info)
-        return await plan.answer(await function(None, strawberry_info(info, field), **arguments))
+        if not info.context.permitted:
+            info.context.viewer.require(permission, info.field_name)
+
+        def write(context: MutationContext) -> Awaitable[Any]:
+            any_info: GraphQLResolveInfo[Any] = info
+            own_info = strawberry_info(any_info._replace(context=context), field)
+            return function(None, own_info, **arguments)
+
+        return await run_mutation(info, write)
 
     return resolve

@@ -7,7 +7,7 @@ generators fail on unions and mixed enums. The other accepted forms are in the d
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import orjson
@@ -51,7 +51,8 @@ def openapi_document(
         ValueError: Two operations of the dialect select different fields of one type.
     """
     parts = dialect.dialect
-    writer = _Operations(dialect)
+    bodies = _body_schemas(dialect)
+    writer = _Operations(dialect, bodies)
     paths: dict[str, dict[str, Any]] = {}
     for compiled in dialect.routes:
         methods = paths.setdefault(compiled.route.path, {})
@@ -72,7 +73,7 @@ def openapi_document(
         "tags": [{"name": name, "description": parts.tags.get(name, "")} for name in tags],
         "paths": paths,
         "components": {
-            "schemas": writer.schemas | _body_schemas(dialect),
+            "schemas": writer.schemas | bodies,
             "responses": writer.responses,
             "securitySchemes": copy.deepcopy(_SECURITY_SCHEMES),
         },
@@ -82,7 +83,8 @@ def openapi_document(
 class _Operations:
     """The operations of a dialect, and the components that they refer to."""
 
-    def __init__(self, dialect: CompiledDialect) -> None:
+    def __init__(self, dialect: CompiledDialect, bodies: Mapping[str, JsonSchema]) -> None:
+        self._bodies = bodies
         self._envelope: Envelope = dialect.dialect.envelope
         self._examples = dialect.dialect.examples
         self._answers = AnswerSchemas(dialect.schema)
@@ -111,7 +113,7 @@ class _Operations:
             "description": f"{route.description} {access}".strip(),
             "responses": self._responses(compiled, example),
         }
-        parameters = [*_path_parameters(compiled, example), *_query_parameters(compiled)]
+        parameters = [*_path_parameters(compiled, example), *self._query_parameters(compiled)]
         if parameters:
             operation["parameters"] = parameters
         if route.body is not None:
@@ -123,6 +125,18 @@ class _Operations:
                 "content": {"application/json": content},
             }
         return operation
+
+    def _query_parameters(self, compiled: CompiledRoute) -> Iterator[dict[str, Any]]:
+        rule = compiled.route.body
+        for name in rule.in_query if rule is not None else ():
+            assert rule is not None
+            member = self._bodies[rule.model.__name__]["properties"][name]
+            yield {
+                "name": name,
+                "in": "query",
+                "description": f"Replaces the member `{name}` of the body. Send one of the two.",
+                "schema": {key: part for key, part in member.items() if key != "description"},
+            }
 
     def _responses(self, compiled: CompiledRoute, example: RouteExample) -> dict[str, Any]:
         """Return the answers of a route by status."""
@@ -176,17 +190,6 @@ def _path_parameters(compiled: CompiledRoute, example: RouteExample) -> Iterator
         if name in example.path:
             parameter["example"] = example.path[name]
         yield parameter
-
-
-def _query_parameters(compiled: CompiledRoute) -> Iterator[dict[str, Any]]:
-    if compiled.route.body is not None:
-        for name in compiled.route.body.in_query:
-            yield {
-                "name": name,
-                "in": "query",
-                "description": f"Replaces the member `{name}` of the body. Send one of the two.",
-                "schema": {"type": "string", "minLength": 1},
-            }
 
 
 def _body_schemas(dialect: CompiledDialect) -> dict[str, JsonSchema]:

@@ -16,9 +16,11 @@ from resolvers.errors.catalogue import (
     missing_token,
     not_found,
 )
+from resolvers.errors.translate import as_gateway_error
 from rest_compat.body_model import SCHEMAS
 from rest_compat.dialect import Envelope
 from rest_compat.routing import CompiledRoute
+from storage.database.errors import OutcomeUnknownError
 
 _HEADERS: Mapping[ErrorKind, Mapping[str, Any]] = {
     ErrorKind.RATE_LIMITED: {
@@ -50,6 +52,7 @@ _EXAMPLES: Mapping[ErrorKind, GatewayError] = {
     ),
     ErrorKind.INTERNAL: GatewayError(ErrorKind.INTERNAL, "something went wrong in the gateway"),
 }
+_UNKNOWN_OUTCOME = as_gateway_error(OutcomeUnknownError())
 
 
 def errors_of(compiled: CompiledRoute) -> list[ErrorKind]:
@@ -103,5 +106,10 @@ def response_name(status: int) -> str:
 
 
 def error_example(kind: ErrorKind, envelope: Envelope) -> dict[str, Any]:
-    """Return an example of an error under its name."""
-    return {kind.name.lower(): {"value": orjson.loads(envelope.failure(_EXAMPLES[kind]))}}
+    """Return examples of an error by name."""
+    examples = {kind.name.lower(): _EXAMPLES[kind]}
+    if kind is _UNKNOWN_OUTCOME.kind:
+        examples["outcome_unknown"] = _UNKNOWN_OUTCOME
+    return {
+        name: {"value": orjson.loads(envelope.failure(error))} for name, error in examples.items()
+    }

@@ -32,7 +32,7 @@ from resolvers.values.text import (
     describe,
     storable,
 )
-from rest_compat.body_model import KEY_SCHEMA, SCHEMAS, KeyForms, NullableBody
+from rest_compat.body_model import KEY_SCHEMA, SCHEMAS, KeyForms, NullableBody, whole
 
 # Values with several forms -----------------------------------------------------------------------
 
@@ -66,6 +66,7 @@ _ACTION = KeyForms(
 
 
 def _state(value: object) -> ProcessState:
+    value = whole(value)
     if isinstance(value, bool | int | str):
         state = _STATES.get(str(int(value)) if isinstance(value, bool) else str(value))
         if state is not None:
@@ -109,7 +110,7 @@ def _form(forms: KeyForms, key: str) -> tuple[BeforeValidator, WithJsonSchema]:
     """Return the metadata of a field that takes the forms for one GraphQL key and no others."""
     return (
         BeforeValidator(lambda value: forms.read(value).get(key)),
-        WithJsonSchema(KEY_SCHEMA),
+        WithJsonSchema(KEY_SCHEMA | {"maxLength": 255}),
     )
 
 
@@ -153,6 +154,9 @@ def _arguments(value: object) -> object:
     ]
 
 
+_Arguments = Annotated[list[ArgumentBody], Field(max_length=MAX_PARTS)]
+
+
 class ActionBody(NullableBody):
     """An action to add to a process."""
 
@@ -182,7 +186,7 @@ class ActionBody(NullableBody):
     )
     arguments: Annotated[
         list[ArgumentBody],
-        BeforeValidator(_arguments, json_schema_input_type=list[ArgumentBody]),
+        BeforeValidator(_arguments, json_schema_input_type=_Arguments),
     ] = Field(
         default_factory=list,
         max_length=MAX_PARTS,
@@ -345,18 +349,21 @@ def _with_references(values: dict[str, str] | None) -> list[dict[str, str]] | No
     return [{"reference": reference, "value": value} for reference, value in values.items()]
 
 
+_InputValues = Annotated[list[InputValueBody], Field(max_length=MAX_PARTS)]
+
+
 class ExecuteBody(NullableBody):
     """The input values of an execution, in one of three forms."""
 
     named: Annotated[
         list[InputValueBody] | None,
-        BeforeValidator(_named, json_schema_input_type=list[InputValueBody]),
+        BeforeValidator(_named, json_schema_input_type=_InputValues),
     ] = _inputs("inputs")
     in_order: Annotated[
-        list[Value] | None, BeforeValidator(_in_order, json_schema_input_type=list[InputValueBody])
+        list[Value] | None, BeforeValidator(_in_order, json_schema_input_type=_InputValues)
     ] = _inputs("values")
     by_reference: Annotated[
         dict[Text, Value] | None,
-        BeforeValidator(_by_reference, json_schema_input_type=list[InputValueBody]),
+        BeforeValidator(_by_reference, json_schema_input_type=_InputValues),
         PlainSerializer(_with_references),
     ] = _inputs("inputs")

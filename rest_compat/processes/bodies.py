@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, WrapValidator, model_validator
+from pydantic import ConfigDict, Field, WrapValidator, model_validator
 
-from resolvers.rules.items import Item, ValidItems, items_validator
+from resolvers.rules.items import Item, ValidItems, accept_items, items_validator
 from resolvers.rules.models import DatabaseId
 from resolvers.values.text import Description, Name
-from rest_compat.body_model import Body, NullableBody
+from rest_compat.body_model import Body, JsonSchema, NullableBody
 
 _NO_TEXT = "expected name, comment or both"
+_ABSENT: JsonSchema = {"not": {}}
+_SOME_TEXT_SCHEMA: JsonSchema = {"not": {"properties": {"name": _ABSENT, "comment": _ABSENT}}}
+"""Describes an object with a name, a comment or both. Client generators fail on ``anyOf``."""
 
 
 class _Texts(Body):
     """The texts of a process. At least one is required."""
+
+    model_config = ConfigDict(json_schema_extra=_SOME_TEXT_SCHEMA)
 
     name: Name | None = Field(None, description="The new name.")
     comment: Description | None = Field(
@@ -52,7 +57,7 @@ _ITEMS = items_validator(
 
 
 def _valid_items(value: object, _: object) -> ValidItems:
-    return ValidItems(_ITEMS.validate_python(value))
+    return accept_items(_ITEMS, value, "processes")
 
 
 class ProcessesBody(NullableBody):
@@ -60,7 +65,8 @@ class ProcessesBody(NullableBody):
 
     processes: Annotated[list[ProcessTextsBody], WrapValidator(_valid_items)] = Field(
         serialization_alias="changes",
-        description="The changes. Either all of them are applied, or none.",
+        description="The changes. Either all of them are applied, or none. At most as many as the"
+        " setting `max_items` allows: 20,000 by default.",
     )
 
     def variables(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, listed
+from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError
 from rest_compat.body_model import SCHEMAS, JsonSchema
 from rest_compat.errors import ERROR_CODES, PROCESSES_MESSAGES
 from rest_compat.http import Parts
@@ -28,14 +28,13 @@ class ProcessesEnvelope:
     def failure(self, error: GatewayError) -> bytes:
         """Return the body of an error: its code with the fixed message, and the details."""
         code = ERROR_CODES[error.kind].processes
-        problems = error.problems or (FieldProblem((), error.message),)
+        problems = error.listed or (FieldProblem((), error.message),)
         return orjson.dumps(
             {
                 "code": code,
                 "message": PROCESSES_MESSAGES[code],
                 "details": [
-                    {"path": problem.path, "message": problem.message}
-                    for problem in listed(problems)
+                    {"path": problem.path, "message": problem.message} for problem in problems
                 ],
             }
         )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
 import openapi_spec_validator
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resolvers.errors.catalogue import ErrorKind
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.limits import Limits
 from resolvers.schema.build import build_schema
+from rest_compat.body_model import ID_OR_KEY_SCHEMA, KeyForms
 from rest_compat.dialects import build_dialects
 from rest_compat.errors import ERROR_CODES
 from rest_compat.handler import CompiledDialect
@@ -260,3 +264,31 @@ def test_names_every_kind_of_error() -> None:
     document = documents()["process"]
     codes = document["components"]["schemas"]["Code"]["enum"]
     assert codes == ["ok", *(ERROR_CODES[kind].process for kind in ErrorKind)]
+
+
+KEYS = st.one_of(st.from_regex(r"\A[0-9]{1,11}\Z"), st.text(st.characters(exclude_characters="\0")))
+
+
+@given(KEYS)
+def test_each_key_that_is_described_has_a_form_that_is_accepted(text: str) -> None:
+    described = re.search(ID_OR_KEY_SCHEMA["pattern"], text) is not None and text != ""
+    forms = KeyForms("a key", {"id": "databaseId"}, text="name")
+    try:
+        key = forms.read(text)
+    except ValueError:
+        assert not described
+    else:
+        # Long ids and leading zeros are accepted, too.
+        assert described or (text.isdecimal() and key == {"databaseId": int(text)})
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("/process", "espace"), ("/process/{idProcess}/profiles", "idProfile")]
+)
+def test_no_key_is_described_that_is_no_id(path: str, name: str) -> None:
+    document = documents()["process"]
+    body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    schema = document["components"]["schemas"][body["$ref"].rpartition("/")[2]]
+    validator = jsonschema.Draft202012Validator(schema["properties"][name])
+    for text, valid in {"0": False, "00": False, "7": True, "attic": True, "": False}.items():
+        assert validator.is_valid(text) is valid

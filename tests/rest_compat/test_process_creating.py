@@ -133,6 +133,7 @@ async def test_proc_013_accepts_three_names_of_two_modes(api: Api) -> None:
 
 async def test_proc_014_accepts_a_state_in_every_form(api: Api) -> None:
     forms: list[tuple[Any, int]] = [(0, 0), (1, 1), (False, 0), (True, 1), ("0", 0), ("1", 1)]
+    forms += [(0.0, 0), (1.0, 1)]
     for index, (enable, state) in enumerate(forms):
         inputs = [{"name": "x", "enable": enable}]
         process = await api.process(
@@ -146,7 +147,7 @@ async def test_proc_014_accepts_a_state_in_every_form(api: Api) -> None:
 
 
 async def test_proc_015_rejects_other_states(api: Api) -> None:
-    invalid: list[Any] = [2, -1, 1.0, "2", "true", "", [], {}]
+    invalid: list[Any] = [2, -1, 0.5, "2", "1.0", "true", "", [], {}]
     for value in invalid:
         body = {
             "reference": "a",

@@ -126,7 +126,7 @@ async def test_prcs_008_rejects_an_unknown_id(api: Api) -> None:
 
 
 async def test_prcs_009_rejects_a_malformed_id(api: Api) -> None:
-    invalid: list[Any] = [0, -1, 2**31, 2**63, 1.0, "1", True, []]
+    invalid: list[Any] = [0, 0.0, -1, 2**31, 2**31 + 0.0, 2**63, 1.5, 1e300, "1", True, []]
     for value in invalid:
         body: Any = {"processes": [{"id": value, "name": "x"}]}
         ((path, message),) = await api.details(1001, "PUT", "/processes", body)
@@ -135,6 +135,17 @@ async def test_prcs_009_rejects_a_malformed_id(api: Api) -> None:
     for body in ({"processes": [{"name": "x"}]}, {"processes": [{"id": None, "name": "x"}]}):
         details = await api.details(1001, "PUT", "/processes", body)
         assert details == [(["processes", 0, "id"], "is required")]
+
+
+async def test_prcs_009_accepts_an_id_that_is_written_with_a_fraction_of_zero(api: Api) -> None:
+    first, second = await two_processes(api)
+    changes = [{"id": float(first), "name": "x"}, {"id": second, "name": "y"}]
+    await api.put("/processes", {"processes": changes})
+    await api.put(f"/processes/{first}", {"id": float(first), "comment": "z"})
+    assert {row["name"] for row in await listed(api)} == {"x", "y"}
+    body = {"processes": [{"id": first, "name": "a"}, {"id": float(first), "name": "b"}]}
+    ((path, _),) = await api.details(1001, "PUT", "/processes", body)
+    assert path == ["processes", 1, "id"]
 
 
 async def test_prcs_010_reports_every_problem(api: Api) -> None:

@@ -50,14 +50,14 @@ class ActionMutations:
     ) -> ActionPayload | None:
         new = accept(NewActionModel, action, "action")
         process_id, context = read_id(process, "Process", "process"), info.context
-        async with context.database.transaction() as transaction:
-            await require_process(transaction, process_id, context.viewer)
-            free = await parts.make_room(
-                transaction, "action", process_id, none_if_unset(position), ("position",)
-            )
-            (action_id,) = await parts.add_actions(
-                transaction, process_id, free, [new], context.viewer, [("action",)]
-            )
+        transaction = await context.begin()
+        await require_process(transaction, process_id, context.viewer)
+        free = await parts.make_room(
+            transaction, "action", process_id, none_if_unset(position), ("position",)
+        )
+        (action_id,) = await parts.add_actions(
+            transaction, process_id, free, [new], context.viewer, [("action",)]
+        )
         return written(action=action_id, process=process_id)
 
     @mutation(Permission.PROCESS_WRITE, "Update an action.")
@@ -66,10 +66,10 @@ class ActionMutations:
     ) -> ActionPayload | None:
         accepted = accept(ActionChangesModel, changes, "changes")
         action_id, context = read_id(id, "Action", "id"), info.context
-        async with context.database.transaction() as transaction:
-            process_id = await parts.change_action(
-                transaction, action_id, accepted, context.viewer, ("changes",)
-            )
+        transaction = await context.begin()
+        process_id = await parts.change_action(
+            transaction, action_id, accepted, context.viewer, ("changes",)
+        )
         return written(action=action_id, process=process_id)
 
     @mutation(Permission.PROCESS_WRITE, "Move an action to another position in its process.")
@@ -77,10 +77,10 @@ class ActionMutations:
         self, info: Info, id: ActionId, position: NewPosition
     ) -> ActionPayload | None:
         action_id, context = read_id(id, "Action", "id"), info.context
-        async with context.database.transaction() as transaction:
-            process_id = await parts.move_part(
-                transaction, "action", action_id, position, context.viewer, ("position",)
-            )
+        transaction = await context.begin()
+        process_id = await parts.move_part(
+            transaction, "action", action_id, position, context.viewer, ("position",)
+        )
         return written(action=action_id, process=process_id)
 
     @mutation(Permission.PROCESS_WRITE, "Remove an action from its process.")
@@ -89,8 +89,8 @@ class ActionMutations:
     ) -> RemovedPayload | None:
         action_id, context = read_id(id, "Action", "id"), info.context
         owner = read_optional_id(of_process or None, "Process", "ofProcess")
-        async with context.database.transaction() as transaction:
-            process_id = await parts.remove_part(
-                transaction, "action", action_id, context.viewer, owner
-            )
+        transaction = await context.begin()
+        process_id = await parts.remove_part(
+            transaction, "action", action_id, context.viewer, owner
+        )
         return written(removed_id=id, process=process_id)

@@ -34,10 +34,10 @@ class AuthorizationMutations:
     ) -> ProcessPayload | None:
         key = accept(ProfileKey, profile, "profile")
         process_id, context = read_id(process, "Process", "process"), info.context
-        async with context.database.transaction() as transaction:
-            await require_process(transaction, process_id, context.viewer)
-            profile_id = await find_profile_id(transaction, key, ("profile",))
-            await authorize(transaction, process_id, [profile_id])
+        transaction = await context.begin()
+        await require_process(transaction, process_id, context.viewer)
+        profile_id = await find_profile_id(transaction, key, ("profile",))
+        await authorize(transaction, process_id, [profile_id])
         return written(process=process_id)
 
     @mutation(
@@ -55,10 +55,10 @@ class AuthorizationMutations:
     ) -> ProcessPayload | None:
         key = accept(ProfileKey, profile, "profile") if profile else None
         process_id, context = read_id(process, "Process", "process"), info.context
-        async with context.database.transaction() as transaction:
-            await require_process(transaction, process_id, context.viewer)
-            profile_id = (
-                await find_profile_id(transaction, key, ("profile",)) if key is not None else None
-            )
-            await unauthorize(transaction, process_id, profile_id)
+        transaction = await context.begin()
+        await require_process(transaction, process_id, context.viewer)
+        profile_id = (
+            await find_profile_id(transaction, key, ("profile",)) if key is not None else None
+        )
+        await unauthorize(transaction, process_id, profile_id)
         return written(process=process_id)

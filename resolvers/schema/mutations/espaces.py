@@ -38,8 +38,8 @@ class EspaceMutations:
         self, info: Info, espace: Annotated[NewEspace, new_argument("espace")]
     ) -> EspacePayload | None:
         new = accept(NewEspaceModel, espace, "espace")
-        async with info.context.database.transaction() as transaction:
-            espace_id = await insert_row(transaction, "espace", columns_of(new))
+        transaction = await info.context.begin()
+        espace_id = await insert_row(transaction, "espace", columns_of(new))
         return written(espace=espace_id)
 
     @mutation(Permission.PROCESS_WRITE, "Update an espace.")
@@ -48,15 +48,15 @@ class EspaceMutations:
     ) -> EspacePayload | None:
         accepted = accept(EspaceChangesModel, changes, "changes")
         espace_id = read_id(id, "Espace", "id")
-        async with info.context.database.transaction() as transaction:
-            if not await update_row(transaction, "espace", espace_id, columns_of(accepted)):
-                raise not_found("there is no such espace")
+        transaction = await info.context.begin()
+        if not await update_row(transaction, "espace", espace_id, columns_of(accepted)):
+            raise not_found("there is no such espace")
         return written(espace=espace_id)
 
     @mutation(Permission.PROCESS_WRITE, "Delete an espace. Fails while there are processes in it.")
     async def delete_espace(self, info: Info, id: EspaceId) -> DeletedPayload | None:
         espace_id = read_id(id, "Espace", "id")
-        async with info.context.database.transaction() as transaction:
-            if not await delete_row(transaction, "espace", espace_id):
-                raise not_found("there is no such espace")
+        transaction = await info.context.begin()
+        if not await delete_row(transaction, "espace", espace_id):
+            raise not_found("there is no such espace")
         return written(deleted_id=id)

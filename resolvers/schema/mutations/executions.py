@@ -47,10 +47,10 @@ class ExecutionMutations:
         accepted_inputs = accept_all(InputValueModel, inputs or [], "inputs")
         accepted_values = accept_texts(values or [], "values")
         process_id, context = read_id(id, "Process", "id"), info.context
-        execution_id = await context.executions.execute(
+        context.executed = await context.executions.execute(
             process_id,
             [(item.reference, item.value) for item in accepted_inputs],
             context.viewer,
             values=accepted_values,
         )
-        return written(execution=execution_id, process=process_id)
+        return written(execution=context.executed, process=process_id)

@@ -55,12 +55,12 @@ class InputMutations:
     ) -> InputPayload | None:
         new = accept(NewInputModel, input, "input")
         process_id, context = read_id(process, "Process", "process"), info.context
-        async with context.database.transaction() as transaction:
-            await require_process(transaction, process_id, context.viewer)
-            free = await parts.make_room(
-                transaction, "input", process_id, none_if_unset(position), ("position",)
-            )
-            (input_id,) = await parts.add_inputs(transaction, process_id, free, [new])
+        transaction = await context.begin()
+        await require_process(transaction, process_id, context.viewer)
+        free = await parts.make_room(
+            transaction, "input", process_id, none_if_unset(position), ("position",)
+        )
+        (input_id,) = await parts.add_inputs(transaction, process_id, free, [new])
         return written(input=input_id, process=process_id)
 
     @mutation(Permission.PROCESS_WRITE, "Update an input.")
@@ -69,8 +69,8 @@ class InputMutations:
     ) -> InputPayload | None:
         accepted = accept(InputChangesModel, changes, "changes")
         input_id, context = read_id(id, "Input", "id"), info.context
-        async with context.database.transaction() as transaction:
-            process_id = await parts.change_input(transaction, input_id, accepted, context.viewer)
+        transaction = await context.begin()
+        process_id = await parts.change_input(transaction, input_id, accepted, context.viewer)
         return written(input=input_id, process=process_id)
 
     @mutation(Permission.PROCESS_WRITE, "Move an input to another position in its process.")
@@ -78,10 +78,10 @@ class InputMutations:
         self, info: Info, id: InputId, position: NewPosition
     ) -> InputPayload | None:
         input_id, context = read_id(id, "Input", "id"), info.context
-        async with context.database.transaction() as transaction:
-            process_id = await parts.move_part(
-                transaction, "input", input_id, position, context.viewer, ("position",)
-            )
+        transaction = await context.begin()
+        process_id = await parts.move_part(
+            transaction, "input", input_id, position, context.viewer, ("position",)
+        )
         return written(input=input_id, process=process_id)
 
     @mutation(
@@ -104,16 +104,14 @@ class InputMutations:
         if (input_id is None) is (not reference):
             raise bad_value(("id",), "expected either id or reference")
         accepted = accept_text(reference or "", "reference")
-        async with context.database.transaction() as transaction:
+        transaction = await context.begin()
+        if input_id is None:
+            if owner is None:
+                raise bad_value(("ofProcess",), "is required along with reference")
+            await require_process(transaction, owner, context.viewer)
+            input_id = await find_input(transaction, owner, accepted)
             if input_id is None:
-                if owner is None:
-                    raise bad_value(("ofProcess",), "is required along with reference")
-                await require_process(transaction, owner, context.viewer)
-                input_id = await find_input(transaction, owner, accepted)
-                if input_id is None:
-                    raise not_found("there is no such input")
-            process_id = await parts.remove_part(
-                transaction, "input", input_id, context.viewer, owner
-            )
+                raise not_found("there is no such input")
+        process_id = await parts.remove_part(transaction, "input", input_id, context.viewer, owner)
         removed = global_id("Input", input_id)
         return written(removed_id=removed, process=process_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
@@ -31,6 +31,17 @@ from resolvers.values.enums import Permission
 _TEXTS = items_validator(ProcessTextsModel, {name: name for name in ProcessTextsModel.model_fields})
 
 
+_ITEM = 16
+"""Bytes of an action, an argument or an input in a request at the least."""
+
+
+def _length(process: Any) -> int:
+    """Estimate the bytes of a new process in its request."""
+    actions = process.get("actions") or ()
+    arguments = sum(len(action.get("arguments") or ()) for action in actions)
+    return _ITEM * (len(actions) + arguments + len(process.get("inputs") or ()))
+
+
 @strawberry.type(description="Result of writing a process.")
 class ProcessPayload:
     process: Process = strawberry.field(description="The process after the change.")
@@ -50,12 +61,12 @@ class ProcessMutations:
     async def create_process(
         self, info: Info, process: Annotated[NewProcess, new_argument("process")]
     ) -> ProcessPayload | None:
-        new = accept(NewProcessModel, process, "process")
         context = info.context
-        async with context.database.transaction() as transaction:
-            process_id = await processes.create_process(
-                transaction, new, context.viewer, ("process",)
-            )
+        new = await context.worker.run(
+            _length(process), lambda: accept(NewProcessModel, process, "process")
+        )
+        transaction = await context.begin()
+        process_id = await processes.create_process(transaction, new, context.viewer, ("process",))
         return written(process=process_id)
 
     @mutation(Permission.PROCESS_WRITE, "Update a process.")
@@ -64,10 +75,10 @@ class ProcessMutations:
     ) -> ProcessPayload | None:
         accepted = accept(ProcessChangesModel, changes, "changes")
         process_id, context = read_id(id, "Process", "id"), info.context
-        async with context.database.transaction() as transaction:
-            await processes.change_process(
-                transaction, process_id, accepted, context.viewer, ("changes",)
-            )
+        transaction = await context.begin()
+        await processes.change_process(
+            transaction, process_id, accepted, context.viewer, ("changes",)
+        )
         return written(process=process_id)
 
     @mutation(
@@ -84,10 +95,8 @@ class ProcessMutations:
     ) -> ProcessesPayload | None:
         accepted = accept_items(_TEXTS, changes, "changes")
         context = info.context
-        async with context.database.transaction() as transaction:
-            count = await processes.change_texts(
-                transaction, accepted, context.viewer, ("changes",)
-            )
+        transaction = await context.begin()
+        count = await processes.change_texts(transaction, accepted, context.viewer, ("changes",))
         return written(updated_count=count)
 
     @mutation(
@@ -97,6 +106,6 @@ class ProcessMutations:
     )
     async def delete_process(self, info: Info, id: ProcessId) -> DeletedPayload | None:
         process_id, context = read_id(id, "Process", "id"), info.context
-        async with context.database.transaction() as transaction:
-            await processes.remove_process(transaction, process_id, context.viewer)
+        transaction = await context.begin()
+        await processes.remove_process(transaction, process_id, context.viewer)
         return written(deleted_id=id)

@@ -38,9 +38,8 @@ class ProfileMutations:
         self, info: Info, profile: Annotated[NewProfile, new_argument("profile")]
     ) -> ProfilePayload | None:
         new = accept(NewProfileModel, profile, "profile")
-        async with info.context.database.transaction() as transaction:
-            profile_id = await insert_row(transaction, "profile", columns_of(new))
-        info.context.access_changed()
+        transaction = await info.context.begin(changes_access=True)
+        profile_id = await insert_row(transaction, "profile", columns_of(new))
         return written(profile=profile_id)
 
     @mutation(Permission.ADMIN, "Update a profile. Built-in profiles cannot be changed.")
@@ -49,17 +48,15 @@ class ProfileMutations:
     ) -> ProfilePayload | None:
         accepted = accept(ProfileChangesModel, changes, "changes")
         profile_id, context = read_id(id, "Profile", "id"), info.context
-        async with context.database.transaction() as transaction:
-            await require_own(transaction, "profile", profile_id)
-            await update_row(transaction, "profile", profile_id, columns_of(accepted))
-        context.access_changed()
+        transaction = await context.begin(changes_access=True)
+        await require_own(transaction, "profile", profile_id)
+        await update_row(transaction, "profile", profile_id, columns_of(accepted))
         return written(profile=profile_id)
 
     @mutation(Permission.ADMIN, "Delete a profile. Built-in profiles cannot be deleted.")
     async def delete_profile(self, info: Info, id: ProfileId) -> DeletedPayload | None:
         profile_id = read_id(id, "Profile", "id")
-        async with info.context.database.transaction() as transaction:
-            await require_own(transaction, "profile", profile_id)
-            await delete_row(transaction, "profile", profile_id)
-        info.context.access_changed()
+        transaction = await info.context.begin(changes_access=True)
+        await require_own(transaction, "profile", profile_id)
+        await delete_row(transaction, "profile", profile_id)
         return written(deleted_id=id)

@@ -41,8 +41,8 @@ class SourceMutations:
         new = accept(NewSourceModel, source, "source")
         context = info.context
         settings = check_settings(new.kind, new.settings, context.executions.kinds, {}, ("source",))
-        async with context.database.transaction() as transaction:
-            source_id = await insert_row(transaction, "source", columns_of(new) | settings)
+        transaction = await context.begin()
+        source_id = await insert_row(transaction, "source", columns_of(new) | settings)
         return written(source=source_id)
 
     @mutation(Permission.ADMIN, "Update a source. Built-in sources cannot be changed.")
@@ -52,17 +52,17 @@ class SourceMutations:
         accepted = accept(SourceChangesModel, changes, "changes")
         source_id, context = read_id(id, "Source", "id"), info.context
         columns = columns_of(accepted)
-        async with context.database.transaction() as transaction:
-            source = await require_own(transaction, "source", source_id)
-            if accepted.settings is not None:
-                columns |= check_settings(
-                    source["kind"],
-                    accepted.settings,
-                    context.executions.kinds,
-                    orjson.loads(source["secrets"]),
-                    ("changes",),
-                )
-            await update_row(transaction, "source", source_id, columns)
+        transaction = await context.begin()
+        source = await require_own(transaction, "source", source_id)
+        if accepted.settings is not None:
+            columns |= check_settings(
+                source["kind"],
+                accepted.settings,
+                context.executions.kinds,
+                orjson.loads(source["secrets"]),
+                ("changes",),
+            )
+        await update_row(transaction, "source", source_id, columns)
         return written(source=source_id)
 
     @mutation(
@@ -71,7 +71,7 @@ class SourceMutations:
     )
     async def delete_source(self, info: Info, id: SourceId) -> DeletedPayload | None:
         source_id = read_id(id, "Source", "id")
-        async with info.context.database.transaction() as transaction:
-            await require_own(transaction, "source", source_id)
-            await delete_row(transaction, "source", source_id)
+        transaction = await info.context.begin()
+        await require_own(transaction, "source", source_id)
+        await delete_row(transaction, "source", source_id)
         return written(deleted_id=id)

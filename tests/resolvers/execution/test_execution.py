@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from resolvers.execution.inputs import fill_in
+from resolvers.execution.templates import fill_in
 from tests.resolvers.execution.executions import (
     execute,
     fails,
