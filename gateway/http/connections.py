@@ -51,6 +51,8 @@ then would otherwise keep a large answer in memory for days."""
 _LINGERING_TIME = 5.0
 """Seconds to read on when a request was answered before all of its body had arrived. If the
 connection were closed at once, the client might not see the answer."""
+_EOF_TIME = 0.2
+"""Seconds in which a request is answered whose client has closed its side of the connection."""
 _STOP_INTERVAL = 0.02
 """Seconds between two looks at the requests in flight while the server stops."""
 _CUT_TIME = 0.25
@@ -144,6 +146,18 @@ class Connection(RequestHandler):
             self._head_since = 0.0
         elif data and (self.waits or not self._request_count):
             self._continue_head(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio defines it
+        """Keep the connection open for an answer that comes at once.
+
+        The client sends nothing more. It may have left, or still read: only writing would tell.
+        """
+        transport = self.transport
+        if transport is None or self.waits:
+            return False
+        self.closing = True
+        self._loop.call_later(_EOF_TIME, self.cut, transport)
+        return True
 
     def resume_writing(self) -> None:
         """Let the answer go on: the client has taken most of what was sent."""

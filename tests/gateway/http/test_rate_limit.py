@@ -122,7 +122,7 @@ def test_no_window_has_much_more_than_the_limit(rate: str) -> None:
     most = max(sum(at <= other < at + window for other in accepted) for at in accepted)
     assert most <= 2 * limit.amount
     average = len(accepted) / (accepted[-1] - accepted[0]) * window
-    assert limit.amount * 0.7 <= average <= limit.amount * 1.1
+    assert limit.amount * 0.7 <= average <= limit.amount * 1.25
 
 
 def test_keys_and_limits_are_counted_apart() -> None:
@@ -133,21 +133,28 @@ def test_keys_and_limits_are_counted_apart() -> None:
     assert [strategy.hit(three, "a") for _ in range(4)] == [True, True, True, False]
 
 
-async def test_the_memory_of_100_000_addresses_is_bounded() -> None:
+async def test_100_000_addresses_take_little_memory_and_time() -> None:
+    def address(number: int) -> str:
+        return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
     limits = RateLimits(address=[parse("10/hour")])
+    await limits.spend_address("192.0.2.1")
+    started_at = time.process_time()
+    for number in range(100_000):
+        await limits.spend_address(address(number))
+    assert time.process_time() - started_at < 10  # a walk over all keys each time takes an hour
+    assert len(limits._memory._counters) == 50_000
+
+    memory = BoundedMemory(most=1000)
+    strategy = SlidingWindowCounterRateLimiter(memory)
     tracemalloc.start()
     try:
-        started_at = time.process_time()
-        for number in range(100_000):
-            await limits.spend_address(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-        seconds = time.process_time() - started_at
+        for number in range(5000):
+            strategy.hit(parse("10/hour"), "address", address(number))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 40 * 2**20
-    assert (
-        seconds < 30
-    )  # tracemalloc makes it slow; a walk over all keys each time would take hours
+    assert peak / 1000 < 800  # bytes for each key: 40 MB for 50,000
 
 
 async def test_the_key_that_was_not_used_longest_is_forgotten() -> None:

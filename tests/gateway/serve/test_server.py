@@ -262,16 +262,16 @@ def _runs(process: int) -> bool:
 
 
 async def test_workers_finish_their_requests(home: Path, admin: str) -> None:
-    with serving("--data-dir", home, "--workers", "2") as server:
+    with serving("--data-dir", home, "--workers", "2") as server, ThreadPoolExecutor(8) as clients:
         await asyncio.to_thread(server.ready)
         (worker,) = _workers(server)
+        loop = asyncio.get_running_loop()
         async with locked_processes(home):
             # Enough requests that each process gets some.
             waiting = [
-                asyncio.create_task(asyncio.to_thread(server.get, "/processes", admin))
-                for _ in range(8)
+                loop.run_in_executor(clients, server.get, "/processes", admin) for _ in range(8)
             ]
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
             server.process.terminate()
             await asyncio.sleep(0.5)
             assert not any(task.done() for task in waiting)
