@@ -97,7 +97,7 @@ async def test_the_time_of_an_execution_is_limited(home_with: HomeWith) -> None:
         assert await state(home, inner) == "ENABLED"
 
 
-async def test_a_disconnected_caller_leaves_a_failed_execution(home: Home) -> None:
+async def test_an_execution_that_the_end_of_the_gateway_interrupts_has_failed(home: Home) -> None:
     await with_trouble(home)
     process = await home.process("hall", actions=[trouble("sleep")], mode="SWITCH", state="ENABLED")
     running = asyncio.create_task(execute(home, process))
@@ -105,6 +105,8 @@ async def test_a_disconnected_caller_leaves_a_failed_execution(home: Home) -> No
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    assert (await home.graph.run("SELECT status FROM execution")) == [{"status": "running"}]
+    await home.graph.services.operations.finish(0)
     for table in ("execution", "execution_step"):
         rows = await home.graph.run(
             f"SELECT status, error, finished_at IS NOT NULL AS ended FROM {table}"
