@@ -156,11 +156,11 @@ DOCUMENTS: dict[str, str] = {
     "2^16 fields": "{ processes { nodes { ...f0 } } } " + doubling(16),
     "2^60 fields": "{ processes { nodes { ...f0 } } } " + doubling(60),
     "10,000 aliases": "{" + " ".join(f"a{n}: __typename" for n in range(10_000)) + "}",
-    "500 aliases": "{" + " ".join(f"a{n}: viewer {{ seesAll }}" for n in range(500)) + "}",
+    "300 aliases": "{" + " ".join(f"a{n}: viewer {{ seesAll }}" for n in range(300)) + "}",
     "20,000 times a field": "{" + "viewer { seesAll } " * 20_000 + "}",
     "5,000 words": "{" + "a " * 5000 + "}",
-    "900 times a field": "{" + "viewer { seesAll } " * 900 + "}",
-    "900 times a field below": "{ viewer {" + "profile { name } " * 900 + "} }",
+    "300 times a field": "{" + "viewer { seesAll } " * 300 + "}",
+    "400 times a field below": "{ viewer {" + "profile { name } " * 300 + "seesAll " * 100 + "} }",
     "3,900 times a word": "{" + "__typename " * 3900 + "}",
     "fragments beside fragments": "{ viewer {"
     + " ".join(f"...f{n}" for n in range(200))
