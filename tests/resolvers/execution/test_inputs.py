@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.resolvers.execution.executions import (
@@ -117,7 +119,8 @@ async def test_an_unknown_process_is_not_executed(home: Home) -> None:
 
 async def test_more_values_than_a_process_can_have_inputs_are_rejected(home: Home) -> None:
     process = await home.process("hall", inputs=[{"name": "a"}])
-    for argument, item in {"inputs": {"reference": "a", "value": ""}, "values": ""}.items():
-        many = {argument: [item] * 1001}
+    items = {"inputs": {"reference": "a", "value": ""}, "values": ""}
+    for argument, item in items.items():
+        many: dict[str, Any] = {argument: [item] * 1001}
         error = await home.error("executeProcess", "BAD_USER_INPUT", id=process, **many)
         assert problems(error) == {(argument,): "expected at most 1,000 items"}
