@@ -144,7 +144,7 @@ class Graph:
         if profile is not None:
             return await operations.answer(request, await self.viewer(profile))
         try:
-            return await operations.run(operations.prepare_public(request), None)
+            return await operations.run(await operations.prepare_public(request), None)
         except GatewayError as error:
             return error_answer(error)
 

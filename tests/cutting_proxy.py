@@ -35,14 +35,20 @@ class CuttingProxy:
     def __init__(self, port: int) -> None:
         self._server_port = port
         self._decide: Decide | None = None
+        self._again = False
         self.messages = 0
         """The number of messages since it was armed."""
         self.cuts = 0
         """The number of connections that it has cut since it was armed."""
 
-    def arm(self, decide: Decide) -> None:
-        """Count messages from now on, and cut where ``decide`` says, once."""
+    def arm(self, decide: Decide, *, again: bool = False) -> None:
+        """Count messages from now on, and cut where ``decide`` says.
+
+        Args:
+            again: Whether to go on after the first cut, on the connections that follow.
+        """
         self._decide = decide
+        self._again = again
         self.messages = self.cuts = 0
 
     def disarm(self) -> None:
@@ -77,7 +83,7 @@ class CuttingProxy:
                 self.messages += 1
                 cut = self._decide(self.messages, message) if self._decide else None
             if cut is not None:
-                self._decide = None
+                self._decide = self._decide if self._again else None
                 self.cuts += 1
             if cut is Cut.UNSENT:
                 return

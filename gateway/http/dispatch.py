@@ -167,7 +167,7 @@ class _Endpoint:
         if not operations.is_public:
             raise missing_token()
         try:
-            return operations.prepare_public(
+            return await operations.prepare_public(
                 await graphql.read_request(request, MAX_PUBLIC_BODY, operations)
             )
         except GatewayError as error:

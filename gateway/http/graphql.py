@@ -40,7 +40,7 @@ async def read_request(
         body = await read_body(request, largest_body)
         content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
         parse = partial(strict_json.loads, body, content_type, operations.max_items)
-        return _from_members(await operations.worker.run(len(body), parse))
+        return _from_members(await operations.worker.run(len(body), parse), len(body))
     for name in request.query:
         if len(request.query.getall(name)) > 1:
             raise bad_value((name,), "is given more than once")
@@ -52,10 +52,10 @@ async def read_request(
             except UnicodeEncodeError:
                 raise bad_value((name,), "is not valid UTF-8") from None
             members[name] = strict_json.loads(text)
-    return _from_members(members)
+    return _from_members(members, 0)
 
 
-def _from_members(members: object) -> GraphQLRequest:
+def _from_members(members: object, size: int) -> GraphQLRequest:
     if not isinstance(members, dict):
         raise bad_value((), f"expected an object with a query, got {describe(members)}")
     query, name = members.get("query"), members.get("operationName")
@@ -70,7 +70,7 @@ def _from_members(members: object) -> GraphQLRequest:
     if extensions is not None and not isinstance(extensions, dict):
         raise bad_value(("extensions",), f"expected an object, got {describe(extensions)}")
     # Some clients send "" for no operation name.
-    return GraphQLRequest(query, name or None, variables or {}, extensions or {})
+    return GraphQLRequest(query, name or None, variables or {}, extensions or {}, size)
 
 
 def respond(request: web.BaseRequest | None, answer: Answer) -> web.Response:

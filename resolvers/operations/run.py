@@ -68,6 +68,8 @@ class GraphQLRequest(NamedTuple):
     variables: Mapping[str, Any] = _NONE
     extensions: Mapping[str, Any] = _NONE
     """``{"cost": true}`` asks for the cost of the operation."""
+    size: int = 0
+    """Bytes of the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class PreparedOperation:
     """The variables as the client sent them."""
     shows_cost: bool = False
     """Whether the answer shows the cost of the operation."""
+    size: int = 0
+    """Bytes of the request."""
 
     @property
     def writes(self) -> bool:
@@ -143,9 +147,9 @@ class Operations:
 
     async def prepare(self, request: GraphQLRequest) -> Prepared:
         """Prepare a request to be run. Errors of the client are part of the result."""
-        return self._prepare(await self.compiler.document(request.query), request)
+        return await self._prepare(await self.compiler.document(request.query), request)
 
-    def prepare_public(self, request: GraphQLRequest) -> Prepared:
+    async def prepare_public(self, request: GraphQLRequest) -> Prepared:
         """Prepare a request without a token, which may only introspect.
 
         Only if the schema ``is_public``.
@@ -153,26 +157,30 @@ class Operations:
         Raises:
             GatewayError: ``UNAUTHENTICATED`` or ``RATE_LIMITED``.
         """
-        prepared = self._prepare(self._public.read(request.query), request)
+        prepared = await self._prepare(self._public.read(request.query), request)
         if isinstance(prepared, RejectedOperation):
             raise missing_token()
         return prepared
 
-    def _prepare(self, document: Document, request: GraphQLRequest) -> Prepared:
+    async def _prepare(self, document: Document, request: GraphQLRequest) -> Prepared:
         if document.errors:
             return RejectedOperation(validation_answer(document.errors))
         try:
             operation = document.operation(request.operation_name)
         except GatewayError as error:
             return RejectedOperation(error_answer(error))
-        variables = coerce(
-            self.compiler.schema,
-            operation.definition,
-            operation.plain_variables,
-            request.variables,
+        variables = await self.worker.run(
+            request.size,
+            partial(
+                coerce,
+                self.compiler.schema,
+                operation.definition,
+                operation.plain_variables,
+                request.variables,
+            ),
         )
         shows_cost = request.extensions.get("cost") is True
-        return PreparedOperation(operation, variables, request.variables, shows_cost)
+        return PreparedOperation(operation, variables, request.variables, shows_cost, request.size)
 
     # Run ---------------------------------------------------------------------------------------
 
@@ -191,7 +199,9 @@ class Operations:
             variables = prepared.variables
             if variables is None:
                 self._require_permissions(operation, viewer)
-                return self._variables_answer(prepared)
+                return await self.worker.run(
+                    prepared.size, partial(self._variables_answer, prepared)
+                )
             if operation.is_query:
                 return await self._query(prepared, variables, viewer)
             assert viewer is not None

@@ -156,7 +156,7 @@ DOCUMENTS: dict[str, str] = {
     "2^16 fields": "{ processes { nodes { ...f0 } } } " + doubling(16),
     "2^60 fields": "{ processes { nodes { ...f0 } } } " + doubling(60),
     "10,000 aliases": "{" + " ".join(f"a{n}: __typename" for n in range(10_000)) + "}",
-    "300 aliases": "{" + " ".join(f"a{n}: viewer {{ seesAll }}" for n in range(300)) + "}",
+    "200 aliases": "{" + " ".join(f"a{n}: viewer {{ seesAll }}" for n in range(200)) + "}",
     "20,000 times a field": "{" + "viewer { seesAll } " * 20_000 + "}",
     "5,000 words": "{" + "a " * 5000 + "}",
     "300 times a field": "{" + "viewer { seesAll } " * 300 + "}",
@@ -166,13 +166,13 @@ DOCUMENTS: dict[str, str] = {
     + " ".join(f"...f{n}" for n in range(200))
     + "} }"
     + "".join(f"fragment f{n} on Viewer {{ seesAll permissions }}" for n in range(200)),
-    "the schema 300 times": "{"
-    + " ".join(f"a{n}: __schema {{ ...s }}" for n in range(300))
+    "the schema 100 times": "{"
+    + " ".join(f"a{n}: __schema {{ ...s }}" for n in range(100))
     + "} fragment s on __Schema { types { "
     + _ALL
     + " } }",
-    "all types 300 times": "{ __schema {"
-    + " ".join(f"a{n}: types {{ ...t }}" for n in range(300))
+    "all types 201 times": "{ __schema {"
+    + " ".join(f"a{n}: types {{ ...t }}" for n in range(201))
     + "} } fragment t on __Type { "
     + _ALL
     + " }",

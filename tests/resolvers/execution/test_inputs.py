@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.resolvers.execution.executions import (
@@ -113,3 +115,12 @@ async def test_an_unknown_process_is_not_executed(home: Home) -> None:
     assert error["message"] == "there is no such process"
     error = await home.error("executeProcess", "BAD_USER_INPUT", id=nothing("Action"))
     assert set(problems(error)) == {("id",)}
+
+
+async def test_more_values_than_a_process_can_have_inputs_are_rejected(home: Home) -> None:
+    process = await home.process("hall", inputs=[{"name": "a"}])
+    items = {"inputs": {"reference": "a", "value": ""}, "values": ""}
+    for argument, item in items.items():
+        many: dict[str, Any] = {argument: [item] * 1001}
+        error = await home.error("executeProcess", "BAD_USER_INPUT", id=process, **many)
+        assert problems(error) == {(argument,): "expected at most 1,000 items"}
