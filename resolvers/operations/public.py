@@ -71,7 +71,7 @@ class ProcessorBudget:
         self._left = min(self._burst, self._left + (now - self._since) * self._share)
         self._since = now
         if self._left <= 0:
-            wait = math.ceil(-self._left / self._share) or 1
+            wait = math.floor(-self._left / self._share) + 1
             raise GatewayError(
                 ErrorKind.RATE_LIMITED,
                 f"too many requests without a token; send one, or try again in {wait} s",

@@ -137,7 +137,7 @@ async def test_prcs_009_rejects_a_malformed_id(api: Api) -> None:
         assert details == [(["processes", 0, "id"], "is required")]
 
 
-async def test_an_id_can_be_written_with_a_fraction_of_zero(api: Api) -> None:
+async def test_an_id_may_be_written_with_a_fraction_of_zero(api: Api) -> None:
     first, second = await two_processes(api)
     changes = [{"id": float(first), "name": "x"}, {"id": second, "name": "y"}]
     await api.put("/processes", {"processes": changes})
@@ -311,7 +311,7 @@ async def test_prcs_021_reports_a_database_failure(gateway: Gateway) -> None:
 
 
 async def test_prcs_022_limits_the_rate(start_gateway: StartGateway) -> None:
-    async with start_gateway(rate_limit=0.01, rate_burst=1) as gateway:
+    async with start_gateway(rate_limit_address="1/hour") as gateway:
         api = Api(gateway)
         assert await listed(api) == []
         reply = await api.call("PUT", "/processes", b"{", profile=None)
