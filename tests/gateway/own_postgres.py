@@ -1,4 +1,4 @@
-"""Run a PostgreSQL server that tests can stop and freeze: a child process that listens on TCP."""
+"""Run PostgreSQL servers that tests can kill, stop and freeze: children that listen on TCP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.postgres.embedded import EmbeddedPostgres, binaries
@@ -14,38 +14,72 @@ from tests.gateway.programs import children, free_port, until
 
 
 class Postgres:
-    """A server with its own cluster."""
+    """A server of a cluster.
 
-    def __init__(self, folder: Path) -> None:
-        # This creates the cluster, with the right owner.
-        EmbeddedPostgres.start(folder).stop()
+    Args:
+        folder: The folder of the cluster, ``postgres`` in it. It is created if it does not exist.
+        settings: Settings of the server that differ from the defaults.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
         self._pgdata = folder / "postgres"
-        self._port = free_port()
-        self.url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+        if not self._pgdata.exists():
+            EmbeddedPostgres.start(folder).stop()  # this gives it the right owner
+        self._settings = settings
+        self.port = free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
         self.start()
 
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
-        owner = self._pgdata.stat()
-        root = os.geteuid() == 0
+        settings = {"listen_addresses": "127.0.0.1"} | self._settings
+        options = ["-k", str(self._pgdata), "-p", str(self.port)]
+        options += [f"--{name}={value}" for name, value in settings.items()]
         self._process = subprocess.Popen(
-            [
-                *(binaries() / "postgres", "-D", self._pgdata, "-k", self._pgdata),
-                *("-p", str(self._port), "-c", "listen_addresses=127.0.0.1"),
-            ],
-            user=owner.st_uid if root else None,
-            group=owner.st_gid if root else None,
+            [binaries() / "postgres", "-D", self._pgdata, *options],
+            user=self._user(),
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        pid_file = self._pgdata / "postmaster.pid"
-        until(lambda: pid_file.exists() and "ready" in pid_file.read_text(), "PostgreSQL")
+        until(lambda: self._accepts() or not self.runs, "PostgreSQL")
+        assert self.runs, "PostgreSQL does not start"
 
-    def stop(self) -> None:
-        """Stop the server at once, and close its connections."""
-        self._process.send_signal(signal.SIGQUIT)
+    @property
+    def runs(self) -> bool:
+        """Whether the server has not ended."""
+        return self._process.poll() is None
+
+    def _accepts(self) -> bool:
+        # A server that was killed leaves its file behind: the first line tells whose it is.
+        with suppress(OSError, IndexError):
+            lines = (self._pgdata / "postmaster.pid").read_text().splitlines()
+            return lines[0] == str(self._process.pid) and lines[7].strip() in ("ready", "standby")
+        return False
+
+    def _user(self) -> int | None:
+        """Return the user to run programs as: PostgreSQL does not run as root."""
+        return self._pgdata.stat().st_uid if os.geteuid() == 0 else None
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop the server, by default at once, and close its connections."""
+        self._process.send_signal(how)
         self._process.wait(30)
+
+    def kill(self) -> None:
+        """Kill the server and all its processes."""
+        processes = children(self._process.pid)
+        self._process.kill()
+        self._process.wait(30)
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    def kill_backend(self) -> None:
+        """Kill the process of one connection, after which the server restarts itself."""
+        commands = children(self._process.pid).items()
+        backends = [process for process, command in commands if "127.0.0.1(" in command]
+        os.kill(backends[-1], signal.SIGKILL)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -59,11 +93,27 @@ class Postgres:
             for process in processes:
                 os.kill(process, signal.SIGCONT)
 
+    def standby(self, folder: Path) -> Postgres:
+        """Return a hot standby of this server, in a new folder beside the one of this server."""
+        folder.mkdir()
+        user = self._user()
+        if user is not None:
+            os.chown(folder, user, -1)
+        program = binaries() / "pg_basebackup"
+        options = ["--write-recovery-conf", "--checkpoint=fast"]
+        subprocess.run(
+            [program, "-D", folder / "postgres", "-d", self.url, *options],
+            user=user,
+            cwd="/",
+            check=True,
+        )
+        return Postgres(folder, **self._settings)
+
 
 @contextmanager
-def own_postgres(folder: Path) -> Iterator[Postgres]:
+def own_postgres(folder: Path, **settings: str) -> Iterator[Postgres]:
     """Run a server until the test ends."""
-    server = Postgres(folder)
+    server = Postgres(folder, **settings)
     try:
         yield server
     finally:

@@ -1,0 +1,63 @@
+"""Fixtures of the fault tests: a server of their own, and gateways in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+
+from tests.faults.proxies import haproxy, link
+from tests.faults.world import CHAOS, SETTINGS, Fault, World, world_of
+from tests.gateway.own_postgres import Postgres, own_postgres
+from tests.gateway.programs import serving
+
+Endure = Callable[[World, Fault], Awaitable[None]]
+
+POSTGRES_SETTINGS = {
+    # A killed process loses nothing that it has handed to the kernel.
+    "fsync": "off",
+    "max_connections": "32",
+}
+
+
+@pytest.fixture
+def endure(pytestconfig: pytest.Config) -> Endure:
+    """Return a function that causes a fault in a world, and checks all answers.
+
+    In the long form it also prints how many requests were sent, and what came of them.
+    """
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None
+
+    async def run(world: World, fault: Fault) -> None:
+        summary = await world.endure(fault)
+        if CHAOS:
+            reporter.write_line(f"\n{summary}")
+
+    return run
+
+
+@pytest.fixture(scope="package")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL that only the tests of this package use."""
+    with own_postgres(tmp_path_factory.mktemp("postgres"), **POSTGRES_SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def direct(fragile: Postgres) -> AsyncIterator[World]:
+    """A gateway that connects to PostgreSQL directly."""
+    with serving("--demo", "--database-url", fragile.url, **SETTINGS) as server:
+        yield await world_of(server, fragile.url, fragile)
+
+
+@pytest.fixture(scope="module")
+async def behind(
+    fragile: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """A gateway that connects to PostgreSQL through HAProxy and a proxy that can be slow."""
+    async with link(fragile.port) as slow:
+        with haproxy(tmp_path_factory.mktemp("haproxy"), slow.port) as proxy:
+            url = fragile.url.replace(str(fragile.port), str(proxy.port))
+            with serving("--demo", "--database-url", url, **SETTINGS) as server:
+                yield await world_of(server, fragile.url, fragile, proxy, slow)

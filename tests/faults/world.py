@@ -1,0 +1,155 @@
+"""A gateway whose database fails while it is under load, and the report of what it answered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tests.conftest import SECRET
+from tests.faults.answers import Outcome
+from tests.faults.history import contradictions, record_history
+from tests.faults.load import Fixed, Load, Sent, fixed_reads
+from tests.faults.proxies import HAProxy, Link
+from tests.gateway.own_postgres import Postgres
+from tests.gateway.programs import Server, run
+
+CHAOS = bool(os.environ.get("CHAOS"))
+"""Whether the long form of each test is to be run."""
+CHAOS_SECONDS = float(os.environ.get("CHAOS_SECONDS", "10"))
+"""Seconds that a fault lasts in the long form."""
+
+STATEMENT_TIMEOUT = 1
+"""Seconds that a statement may take in these tests."""
+SETTINGS = {
+    "GATEWAY_TOKEN_SECRET": SECRET,
+    "GATEWAY_STATEMENT_TIMEOUT": str(STATEMENT_TIMEOUT),
+}
+_BOUND = 8.0
+"""Seconds within which each request must be answered: waiting for a connection, opening one, a
+statement and its cancellation all have their limits, which follow from the setting."""
+_RECOVERY = 1.0
+"""Seconds after the end of a fault, from which all answers must be right."""
+_MAX_LOG_LINES = 12
+"""Lines that the gateway may log because of one fault, whatever the number of requests."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault, and what it may make fail."""
+
+    name: str
+    cause: Callable[[World], Awaitable[None]]
+    """Causes the fault, and returns when it is over."""
+    reads_fail: bool = True
+    writes_fail: bool = True
+    unready: bool = True
+    """Whether /health/ready must report it."""
+
+
+@dataclass
+class World:
+    """A gateway with its database and what is between them."""
+
+    server: Server
+    url: str
+    """The URL of the database, without anything in between."""
+    token: str
+    revoked: str
+    reads: list[Fixed]
+    own: Postgres | None = None
+    haproxy: HAProxy | None = None
+    link: Link | None = None
+
+    @property
+    def postgres(self) -> Postgres:
+        """The server of the database, if it is a child of the test."""
+        assert self.own
+        return self.own
+
+    async def endure(self, fault: Fault) -> str:
+        """Cause a fault under load, and check every answer. Returns a line of figures."""
+        word = re.sub(r"\W+", "_", fault.name)
+        load = Load(self.server.url, self.token, self.revoked, self.reads, _BOUND, word)
+        logged = len(self.server.log)
+        async with load.running():
+            await asyncio.sleep(0.3)
+            began = time.monotonic()
+            await fault.cause(self)
+            ended = time.monotonic()
+            await asyncio.sleep(_RECOVERY + 0.4)
+        lines = self.server.log[logged:].splitlines()
+        problems = [
+            *_wrong_answers(fault, load, began, ended),
+            *_wrong_readiness(fault, load, began, ended),
+            *await contradictions(self.url, load.sent),
+            *(f"in the log: {line}" for line in lines if "Traceback" in line),
+        ]
+        if len(lines) > _MAX_LOG_LINES:
+            problems.append("\n".join([f"the log has {len(lines)} new lines:", *lines[:20]]))
+        summary = f"{fault.name}: {_summary(load.sent)}; {len(lines)} lines logged"
+        assert not problems, "\n".join([summary, f"{len(problems)} problems:", *problems[:20]])
+        return summary
+
+
+def _wrong_answers(fault: Fault, load: Load, began: float, ended: float) -> list[str]:
+    """Return the answers that are wrong, late, or failures where none may fail."""
+    found = []
+    for one in load.sent:
+        disturbed = one.started + one.seconds > began and one.started < ended + _RECOVERY
+        may_fail = disturbed and (fault.writes_fail if one.write else fault.reads_fail)
+        if one.outcome in (Outcome.WRONG, Outcome.STUCK):
+            found.append(str(one))
+        elif one.outcome is not Outcome.RIGHT and not may_fail:
+            found.append(f"{one.started - ended:+.2f} s from the end, {one}")
+    names = {one.name for one in load.sent}
+    late = {one.name for one in load.sent if one.started >= ended + _RECOVERY}
+    # All kinds of requests were sent again. Creations end when there are enough processes.
+    missing = names - late - {"createProcess", "POST /process"}
+    return found + [f"not sent after the fault: {name}" for name in missing]
+
+
+def _wrong_readiness(fault: Fault, load: Load, began: float, ended: float) -> list[str]:
+    found = [
+        f"ready was {status} at {started - ended:+.2f} s from the end"
+        for started, status in load.ready
+        if status != 200 and not began - 0.1 <= started < ended + _RECOVERY
+    ]
+    if fault.unready and all(status == 200 for _, status in load.ready):
+        found.append("/health/ready did not report the fault")
+    return found
+
+
+def _summary(sent: list[Sent]) -> str:
+    writes = Counter(one.outcome.value for one in sent if one.write)
+    reads = Counter(one.outcome.value for one in sent if not one.write)
+    slowest = max(one.seconds for one in sent)
+
+    def figures(counts: Counter[str]) -> str:
+        return ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
+
+    return f"reads: {figures(reads)}; writes: {figures(writes)}; slowest {slowest:.2f} s"
+
+
+async def world_of(
+    server: Server,
+    url: str,
+    own: Postgres | None = None,
+    haproxy: HAProxy | None = None,
+    link: Link | None = None,
+) -> World:
+    """Return the world of a gateway that has just been started with the demo home."""
+    await asyncio.to_thread(server.ready)
+    there = ("--database-url", url)
+    token, revoked = (
+        run("token", "--profile", "admin", *there, variables=SETTINGS).stdout.strip()
+        for _ in range(2)
+    )
+    assert run("revoke", revoked, *there, variables=SETTINGS).returncode == 0
+    await record_history(url)
+    reads = await fixed_reads(server.url, token)
+    return World(server, url, token, revoked, reads, own, haproxy, link)

@@ -1,0 +1,196 @@
+"""Test that a gateway starts its embedded PostgreSQL again when that has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from gateway.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from gateway.postgres.processes import left_processes, server_process
+from tests.gateway.programs import Server, postmaster, serving, until
+
+ENDED = "the embedded PostgreSQL has ended; starting it again"
+AGAIN = "the embedded PostgreSQL runs again after "
+RESTARTING = {"status": "unavailable", "database": "restarting"}
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    """A new data folder. Its server is stopped even if the test fails."""
+    folder = tmp_path / "data"
+    yield folder
+    if process := postmaster(folder):
+        os.kill(process, signal.SIGQUIT)
+
+
+def kill(data_dir: Path) -> int:
+    """Kill the server, but not its children, and return its process ID."""
+    process = postmaster(data_dir)
+    os.kill(process, signal.SIGKILL)
+    return process
+
+
+def ready(server: Server) -> bool:
+    status, _ = server.get("/health/ready")
+    return status == 200
+
+
+async def query(url: str, statement: str) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+# A gateway ---------------------------------------------------------------------------------------
+
+
+def test_the_first_process_starts_it_again_for_all_workers(data_dir: Path) -> None:
+    with serving("--demo", "--data-dir", data_dir, "--workers", 3) as server:
+        server.ready()
+        killed = kill(data_dir)
+        until(lambda: postmaster(data_dir) not in (0, killed), "the next server", 10)
+        until(lambda: all(ready(server) for _ in range(10)), "readiness of all workers", 10)
+        until(lambda: AGAIN in server.log, "the end of the restart", 10)
+        assert (server.log.count(ENDED), server.log.count(AGAIN)) == (1, 1)
+        server.stop()
+    assert not postmaster(data_dir)
+
+
+def test_a_server_that_does_not_start_again_is_tried_again(data_dir: Path) -> None:
+    with serving("--demo", "--data-dir", data_dir) as server:
+        server.ready()
+        version = data_dir / "postgres" / "PG_VERSION"
+        version.write_text("9.6\n")
+        kill(data_dir)
+        until(lambda: "; trying again" in server.log, "a failure", 20)
+        for _ in range(3):
+            assert server.get("/health/ready") == (503, RESTARTING)
+            time.sleep(0.5)
+        version.write_text("18\n")
+        until(lambda: ready(server), "readiness", 15)
+        until(lambda: AGAIN in server.log, "the end of the restart", 10)
+        lines = [
+            line for line in server.log.splitlines() if " gateway.postgres.supervise: " in line
+        ]
+        assert [ENDED in lines[0], "; trying again" in lines[1], AGAIN in lines[2]] == [True] * 3
+        assert len(lines) == 3
+        server.stop()
+
+
+def test_a_gateway_stops_while_its_server_cannot_start(data_dir: Path) -> None:
+    with serving("--demo", "--data-dir", data_dir) as server:
+        server.ready()
+        (data_dir / "postgres" / "PG_VERSION").write_text("9.6\n")
+        kill(data_dir)
+        until(lambda: ENDED in server.log, "the restart", 10)
+        stopped_at = time.monotonic()
+        server.stop()
+        assert time.monotonic() - stopped_at < 10
+        assert "Traceback" not in server.log
+    assert not postmaster(data_dir)
+
+
+def test_gateways_of_one_folder_start_it_once(data_dir: Path) -> None:
+    with (
+        serving("--demo", "--data-dir", data_dir) as first,
+        serving("--data-dir", data_dir) as second,
+    ):
+        first.ready()
+        second.ready()
+        killed = kill(data_dir)
+        until(lambda: postmaster(data_dir) not in (0, killed), "the next server", 10)
+        until(lambda: ready(first) and ready(second), "readiness", 10)
+        following = postmaster(data_dir)
+        time.sleep(1)
+        assert postmaster(data_dir) == following
+        first.stop()
+        assert ready(second)
+        second.stop()
+    assert not postmaster(data_dir)
+
+
+# Restarting --------------------------------------------------------------------------------------
+
+
+async def test_statements_of_a_killed_server_are_ended(data_dir: Path) -> None:
+    server = EmbeddedPostgres.start(data_dir)
+    connection = await asyncpg.connect(server.url)
+    endless = asyncio.ensure_future(
+        connection.fetchval("SELECT count(*) FROM generate_series(1, 1000000000)")
+    )
+    await asyncio.sleep(0.3)
+    kill(data_dir)
+    until(lambda: not server.runs(), "the end")
+    # The statement goes on, and keeps its memory in use, which prevents a start.
+    assert left_processes(data_dir / "postgres")
+    url = server.url
+    await asyncio.to_thread(server.restart)
+    assert await query(url, "SELECT 7") == 7
+    with pytest.raises((asyncpg.PostgresError, OSError)):
+        await endless
+    server.stop()
+
+
+@pytest.mark.parametrize("folder", ["plain", "my, own 'home' ünd more"])
+async def test_the_address_stays_the_same(folder: str, tmp_path: Path) -> None:
+    data_dir = tmp_path / folder
+    server, other = EmbeddedPostgres.start(data_dir), EmbeddedPostgres.start(data_dir)
+    kill(data_dir)
+    with ThreadPoolExecutor() as threads:
+        for restart in [threads.submit(one.restart) for one in (server, other)]:
+            restart.result()
+    assert EmbeddedPostgres.is_ready(data_dir)
+    assert await query(server.url, "SELECT 7") == 7
+    sockets = Path(parse_qs(urlsplit(server.url).query)["host"][0])
+    other.stop()
+    # The last user may leave while the server does not run.
+    kill(data_dir)
+    until(lambda: not server.runs(), "the end")
+    server.stop()
+    assert sockets == data_dir / "postgres" or not sockets.exists()
+
+
+@pytest.mark.parametrize("program", ["sleep 0", "sleep 60"], ids=["a zombie", "another program"])
+def test_a_process_with_the_id_of_a_killed_server_is_not_taken_for_it(
+    program: str, data_dir: Path
+) -> None:
+    server = EmbeddedPostgres.start(data_dir)
+    killed = kill(data_dir)
+    until(lambda: not server.runs(), "the end")
+    with subprocess.Popen(program.split()) as process:
+        until(lambda: program == "sleep 60" or _is_zombie(process.pid), "the end of the program")
+        for file in (".s.PGSQL.5432.lock", "postmaster.pid"):
+            path = data_dir / "postgres" / file
+            path.write_text(path.read_text().replace(str(killed), str(process.pid), 1))
+        assert not EmbeddedPostgres.is_ready(data_dir)
+        server.restart()
+        assert server_process(data_dir / "postgres") not in (None, process.pid)
+        process.kill()
+    server.stop()
+    assert not postmaster(data_dir)
+
+
+def _is_zombie(process: int) -> bool:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].startswith("Z")
+
+
+def test_a_restart_ends_when_the_server_is_to_be_stopped(data_dir: Path) -> None:
+    server = EmbeddedPostgres.start(data_dir)
+    kill(data_dir)
+    until(lambda: not server.runs(), "the end")
+    server.stop()
+    with pytest.raises(EmbeddedPostgresError, match="the gateway stops"):
+        server.restart()
+    assert not server.runs()
