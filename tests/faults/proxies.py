@@ -80,6 +80,7 @@ class Link:
         self._open = asyncio.Event()
         self._open.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def silent(self) -> Iterator[None]:
@@ -97,6 +98,10 @@ class Link:
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         await self._open.wait()
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
@@ -108,6 +113,11 @@ class Link:
             await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
         finally:
             self._writers -= {writer, far_writer}
+
+    async def close(self) -> None:
+        """Close all connections, and wait for their end."""
+        self.cut()
+        await asyncio.gather(*self._tasks)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -129,4 +139,4 @@ async def link(target: int) -> AsyncIterator[Link]:
         yield opened
     finally:
         server.close()
-        opened.cut()
+        await opened.close()

@@ -25,6 +25,10 @@ class Postgres:
         self._pgdata = folder / "postgres"
         if not self._pgdata.exists():
             EmbeddedPostgres.start(folder).stop()  # this gives it the right owner
+        # PostgreSQL does not run as root.
+        owner = self._pgdata.stat() if os.geteuid() == 0 else None
+        self._user = owner and owner.st_uid
+        self._group = owner and owner.st_gid
         self._settings = settings
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
@@ -37,7 +41,8 @@ class Postgres:
         options += [f"--{name}={value}" for name, value in settings.items()]
         self._process = subprocess.Popen(
             [binaries() / "postgres", "-D", self._pgdata, *options],
-            user=self._user(),
+            user=self._user,
+            group=self._group,
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -56,10 +61,6 @@ class Postgres:
             lines = (self._pgdata / "postmaster.pid").read_text().splitlines()
             return lines[0] == str(self._process.pid) and lines[7].strip() in ("ready", "standby")
         return False
-
-    def _user(self) -> int | None:
-        """Return the user to run programs as: PostgreSQL does not run as root."""
-        return self._pgdata.stat().st_uid if os.geteuid() == 0 else None
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """Stop the server, by default at once, and close its connections."""
@@ -96,14 +97,14 @@ class Postgres:
     def standby(self, folder: Path) -> Postgres:
         """Return a hot standby of this server, in a new folder beside the one of this server."""
         folder.mkdir()
-        user = self._user()
-        if user is not None:
-            os.chown(folder, user, -1)
+        if self._user is not None:
+            os.chown(folder, self._user, -1)
         program = binaries() / "pg_basebackup"
         options = ["--write-recovery-conf", "--checkpoint=fast"]
         subprocess.run(
             [program, "-D", folder / "postgres", "-d", self.url, *options],
-            user=user,
+            user=self._user,
+            group=self._group,
             cwd="/",
             check=True,
         )
