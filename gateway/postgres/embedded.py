@@ -24,6 +24,7 @@ import socket
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -238,9 +239,10 @@ def _status(lines: list[str]) -> str:
 def _start_server(pgdata: Path) -> str | None:
     """Start the server. Returns an error message, or None if it is ready or takes over a second."""
     # There is no password: the file mode of the socket admits the server's user and root.
-    options = "-c listen_addresses= -c unix_socket_permissions=0700 -k " + str(
-        _socket_folder(pgdata)
-    )
+    options = f"-c listen_addresses= -c unix_socket_permissions=0700 -k {_socket_folder(pgdata)}"
+    if sys.platform == "linux":
+        # After a crash the server syncs all of its files, which takes seconds one by one.
+        options += " -c recovery_init_sync_method=syncfs"
     log = pgdata / "server.log"
     # pg_ctl starts the server in a new session: Ctrl-C in our terminal does not reach it.
     failure = _run("pg_ctl", pgdata, "-w", "-t", "1", "-l", str(log), "-o", options, "start")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
@@ -10,6 +11,9 @@ from tests.faults.proxies import haproxy, link
 from tests.faults.world import CHAOS, SETTINGS, Fault, World, world_of
 from tests.gateway.own_postgres import Postgres, own_postgres
 from tests.gateway.programs import serving
+
+# The database package tests a standby more quickly.
+collect_ignore = [] if CHAOS else ["test_standby.py"]
 
 Endure = Callable[[World, Fault], Awaitable[None]]
 
@@ -49,6 +53,7 @@ async def direct(fragile: Postgres) -> AsyncIterator[World]:
     """A gateway that connects to PostgreSQL directly."""
     with serving("--demo", "--database-url", fragile.url, **SETTINGS) as server:
         yield await world_of(server, fragile.url, fragile)
+        await asyncio.to_thread(server.stop)
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +66,5 @@ async def behind(
             url = fragile.url.replace(str(fragile.port), str(proxy.port))
             with serving("--demo", "--database-url", url, **SETTINGS) as server:
                 yield await world_of(server, fragile.url, fragile, proxy, slow)
+                # In a thread: its connections end through the proxy of this process.
+                await asyncio.to_thread(server.stop)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 
@@ -100,12 +101,11 @@ async def restart(world: World) -> None:
 
 
 async def take_all_connections(world: World) -> None:
-    """Take all connections that the server allows."""
+    """Take all connections that the server allows, so that the gateway has none."""
     taken: list[asyncpg.Connection[asyncpg.Record]] = []
     async with administrator(world.postgres) as connection:
         try:
-            end = time.monotonic() + _seconds(1.5)
-            while time.monotonic() < end:
+            with _stopped(world.server.process.pid):  # otherwise it would take some of them
                 await _terminate(connection)
                 with contextlib.suppress(asyncpg.TooManyConnectionsError):
                     while True:
@@ -114,10 +114,19 @@ async def take_all_connections(world: World) -> None:
                                 world.postgres.url, server_settings={"application_name": _OWN_NAME}
                             )
                         )
-                await asyncio.sleep(0.1)
+            await asyncio.sleep(_seconds(1))
         finally:
             for one in taken:
                 await one.close()
+
+
+@contextlib.contextmanager
+def _stopped(process: int) -> Iterator[None]:
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 async def make_read_only(world: World) -> None:
@@ -157,7 +166,7 @@ async def refuse(world: World) -> None:
     await world.haproxy.command("disable server postgres/only")
     try:
         await world.haproxy.cut()
-        await asyncio.sleep(_seconds(0.7))
+        await asyncio.sleep(_seconds(1.5))
     finally:
         await world.haproxy.command("enable server postgres/only")
 

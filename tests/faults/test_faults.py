@@ -21,7 +21,13 @@ OF_POSTGRESQL = [
     Fault("PostgreSQL is stopped", faults.freeze),
     Fault("PostgreSQL is restarted", faults.restart),
     Fault("all connections are taken", faults.take_all_connections),
-    Fault("PostgreSQL is read-only", faults.make_read_only, reads_fail=False, unready=False),
+    Fault(
+        "PostgreSQL is read-only",
+        faults.make_read_only,
+        reads_fail=False,
+        unready=False,
+        reason="read-only",
+    ),
     Fault("backends are terminated", faults.terminate_backends, reads_fail=False, unready=False),
 ]
 OF_THE_NETWORK = [

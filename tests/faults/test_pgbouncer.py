@@ -1,8 +1,9 @@
-"""Test the gateway behind PgBouncer in transaction mode, with the settings that README.md gives."""
+"""Test the gateway behind PgBouncer in transaction mode, as docs/settings.md sets it up."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings.model import Settings
 from tests.faults.answers import Outcome
 from tests.faults.faults import administrator
 from tests.faults.history import contradictions
@@ -24,43 +24,37 @@ REQUESTS = 10_000 if CHAOS else 1_000
 _POOL = 4
 """Connections of PgBouncer to PostgreSQL, fewer than the gateway has to PgBouncer."""
 
-_README = Path(__file__).parents[2] / "README.md"
+_PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 _CONFIG = """
 [databases]
-postgres = host=127.0.0.1 port={target} user=postgres
+postgres = host=127.0.0.1 port={target} user=gateway
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
 default_pool_size = {pool}
-ignore_startup_parameters = {ignored}
+{documented}
 """
 
 
-def _words_of_readme() -> list[str]:
-    """Return the names in the item of README.md about PgBouncer."""
-    text = _README.read_text(encoding="utf-8")
-    match = re.search(r"^- Behind PgBouncer.*?(?=^- |^$)", text, re.MULTILINE | re.DOTALL)
-    assert match
-    return re.findall(r"`(\w+)`", match[0])
+def _section() -> str:
+    """Return the section of docs/settings.md about PgBouncer."""
+    text = _PAGE.read_text(encoding="utf-8")
+    return text.partition("\n## Behind PgBouncer\n")[2].partition("\n## ")[0]
+
+
+def _block(language: str) -> str:
+    """Return the code in a language that the section shows."""
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", _section(), re.MULTILINE | re.DOTALL)
+    return str(block)
 
 
 def _settings() -> dict[str, str]:
-    """Return the settings of the gateway that README.md sets to 0."""
-    names = [word for word in _words_of_readme() if word in ADJUSTED]
+    """Return the settings of the gateway that the section sets to 0."""
+    names = re.findall(r"set `(\w+)` to 0", _section())
     assert names
     return {f"GATEWAY_{name.upper()}": "0" for name in names}
-
-
-ADJUSTED = {name for name in Settings.model_fields if name.startswith("statement_cache")}
-
-
-def _ignored() -> str:
-    """Return the startup parameters that README.md lets PgBouncer ignore."""
-    words = [word for word in _words_of_readme() if word not in ADJUSTED]
-    return ", ".join(word for word in words if word != "ignore_startup_parameters")
 
 
 @contextmanager
@@ -69,15 +63,17 @@ def _pgbouncer(folder: Path, target: int) -> Iterator[str]:
     program = require_program("pgbouncer")
     port = free_port()
     config = folder / "pgbouncer.ini"
-    config.write_text(_CONFIG.format(target=target, port=port, pool=_POOL, ignored=_ignored()))
-    # PgBouncer does not run as root. Nobody must be able to read its settings.
-    root = os.geteuid() == 0
-    for path in (folder, *folder.parents) if root else ():
+    documented = _block("ini")
+    config.write_text(_CONFIG.format(target=target, port=port, pool=_POOL, documented=documented))
+    # PgBouncer does not run as root. Another user must be able to read its settings.
+    nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    for path in (folder, *folder.parents) if nobody else ():
         path.chmod(path.stat().st_mode | 0o001)
     config.chmod(0o644)
     process = subprocess.Popen(
         [program, "--quiet", config],
-        user="nobody" if root else None,
+        user=nobody and nobody.pw_uid,
+        group=nobody and nobody.pw_gid,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -99,6 +95,9 @@ def _listens(port: int) -> bool:
 async def test_no_request_fails_behind_pgbouncer(
     fragile: Postgres, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
+    async with administrator(fragile) as connection:
+        await connection.execute("CREATE ROLE gateway SUPERUSER LOGIN")
+        await connection.execute(_block("sql"))
     with (
         _pgbouncer(tmp_path, fragile.port) as url,
         serving("--demo", "--database-url", url, **SETTINGS, **_settings()) as server,

@@ -19,12 +19,9 @@ async def test_a_standby_is_read_until_it_is_promoted(tmp_path: Path, endure: En
             url = primary.url.replace(str(primary.port), str(network.port))
             with serving("--demo", "--database-url", url, **SETTINGS) as server:
                 world = await world_of(server, primary.url, primary, link=network)
-                standby = await asyncio.to_thread(primary.standby, tmp_path / "standby")
-                try:
+                with own_postgres(tmp_path / "standby", primary, **POSTGRES_SETTINGS) as standby:
                     await _replicate_synchronously(primary)
                     await endure(world, _failover(standby))
-                finally:
-                    standby.stop()
 
 
 async def _replicate_synchronously(primary: Postgres) -> None:

@@ -16,7 +16,7 @@ from tests.faults.history import contradictions, record_history
 from tests.faults.load import Fixed, Load, Sent, fixed_reads
 from tests.faults.proxies import HAProxy, Link
 from tests.gateway.own_postgres import Postgres
-from tests.gateway.programs import Server, run
+from tests.gateway.programs import Server, run, until
 
 CHAOS = bool(os.environ.get("CHAOS"))
 """Whether the long form of each test is to be run."""
@@ -48,7 +48,9 @@ class Fault:
     reads_fail: bool = True
     writes_fail: bool = True
     unready: bool = True
-    """Whether /health/ready must report it."""
+    """Whether /health/ready and the log must report that the database cannot be used."""
+    reason: str = ""
+    """What the message of each failure must contain."""
 
 
 @dataclass
@@ -76,22 +78,29 @@ class World:
         word = re.sub(r"\W+", "_", fault.name)
         load = Load(self.server.url, self.token, self.revoked, self.reads, _BOUND, word)
         logged = len(self.server.log)
-        async with load.running():
-            await asyncio.sleep(0.3)
-            began = time.monotonic()
-            await fault.cause(self)
-            ended = time.monotonic()
-            await asyncio.sleep(_RECOVERY + 0.4)
-        lines = self.server.log[logged:].splitlines()
+
+        def log() -> str:
+            return self.server.log[logged:]
+
+        try:
+            async with load.running():
+                await asyncio.sleep(0.2)
+                began = time.monotonic()
+                await fault.cause(self)
+                ended = time.monotonic()
+                await asyncio.sleep(_RECOVERY + 0.3)
+                # The end of an outage is logged when nothing has failed for a second.
+                await asyncio.to_thread(until, lambda: not _outages(log()), "its end in the log", 5)
+        finally:
+            if self.own and not self.own.runs:
+                await asyncio.to_thread(self.own.start)
         problems = [
             *_wrong_answers(fault, load, began, ended),
             *_wrong_readiness(fault, load, began, ended),
             *await contradictions(self.url, load.sent),
-            *(f"in the log: {line}" for line in lines if "Traceback" in line),
+            *_wrong_log(fault, log()),
         ]
-        if len(lines) > _MAX_LOG_LINES:
-            problems.append("\n".join([f"the log has {len(lines)} new lines:", *lines[:20]]))
-        summary = f"{fault.name}: {_summary(load.sent)}; {len(lines)} lines logged"
+        summary = f"{fault.name}: {_summary(load.sent)}; {log().count(chr(10))} lines logged"
         assert not problems, "\n".join([summary, f"{len(problems)} problems:", *problems[:20]])
         return summary
 
@@ -106,6 +115,8 @@ def _wrong_answers(fault: Fault, load: Load, began: float, ended: float) -> list
             found.append(str(one))
         elif one.outcome is not Outcome.RIGHT and not may_fail:
             found.append(f"{one.started - ended:+.2f} s from the end, {one}")
+        elif one.outcome is Outcome.UNAVAILABLE and fault.reason not in one.answer:
+            found.append(f"without the reason: {one}")
     names = {one.name for one in load.sent}
     late = {one.name for one in load.sent if one.started >= ended + _RECOVERY}
     # All kinds of requests were sent again. Creations end when there are enough processes.
@@ -121,6 +132,22 @@ def _wrong_readiness(fault: Fault, load: Load, began: float, ended: float) -> li
     ]
     if fault.unready and all(status == 200 for _, status in load.ready):
         found.append("/health/ready did not report the fault")
+    return found
+
+
+def _outages(log: str) -> int:
+    """Return the number of outages that have begun and not ended, according to the log."""
+    ends = re.findall(r"database (?:answers|writes) again after .*; [\d,]+ statements failed", log)
+    return len(re.findall("database (?:cannot be used|refuses statements): ", log)) - len(ends)
+
+
+def _wrong_log(fault: Fault, log: str) -> list[str]:
+    lines = log.splitlines()
+    found = [f"in the log: {line}" for line in lines if "Traceback" in line]
+    if fault.unready and "database cannot be used" not in log:
+        found.append("the log does not have the outage")
+    if len(lines) > _MAX_LOG_LINES:
+        found.append("\n".join([f"the log has {len(lines)} new lines:", *lines[:20]]))
     return found
 
 
@@ -150,6 +177,9 @@ async def world_of(
         for _ in range(2)
     )
     assert run("revoke", revoked, *there, variables=SETTINGS).returncode == 0
+    await asyncio.to_thread(
+        until, lambda: server.get("/process/1", revoked)[0] == 401, "the rejection of a token", 5
+    )
     await record_history(url)
     reads = await fixed_reads(server.url, token)
     return World(server, url, token, revoked, reads, own, haproxy, link)

@@ -14,21 +14,23 @@ from tests.gateway.programs import children, free_port, until
 
 
 class Postgres:
-    """A server of a cluster.
+    """A server with its own cluster.
 
     Args:
-        folder: The folder of the cluster, ``postgres`` in it. It is created if it does not exist.
+        folder: Where the cluster is created.
+        standby_of: The server that this one follows, if it is to be a standby.
         settings: Settings of the server that differ from the defaults.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, standby_of: Postgres | None = None, /, **settings: str
+    ) -> None:
         self._pgdata = folder / "postgres"
-        if not self._pgdata.exists():
-            EmbeddedPostgres.start(folder).stop()  # this gives it the right owner
-        # PostgreSQL does not run as root.
-        owner = self._pgdata.stat() if os.geteuid() == 0 else None
-        self._user = owner and owner.st_uid
-        self._group = owner and owner.st_gid
+        if standby_of is None:
+            # This creates the cluster, with the right owner.
+            EmbeddedPostgres.start(folder).stop()
+        else:
+            standby_of.copy_to(self._pgdata)
         self._settings = settings
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
@@ -37,18 +39,34 @@ class Postgres:
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
         settings = {"listen_addresses": "127.0.0.1"} | self._settings
+        owner = self._pgdata.stat()
+        root = os.geteuid() == 0
         options = ["-k", str(self._pgdata), "-p", str(self.port)]
         options += [f"--{name}={value}" for name, value in settings.items()]
         self._process = subprocess.Popen(
             [binaries() / "postgres", "-D", self._pgdata, *options],
-            user=self._user,
-            group=self._group,
+            user=owner.st_uid if root else None,
+            group=owner.st_gid if root else None,
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         until(lambda: self._accepts() or not self.runs, "PostgreSQL")
         assert self.runs, "PostgreSQL does not start"
+
+    def copy_to(self, pgdata: Path) -> None:
+        """Copy the cluster while the server runs, for a standby of it."""
+        owner = self._pgdata.stat()
+        pgdata.mkdir(mode=0o700, parents=True)
+        os.chown(pgdata, owner.st_uid, owner.st_gid)
+        root = os.geteuid() == 0
+        subprocess.run(
+            [binaries() / "pg_basebackup", "-d", self.url, "-D", pgdata, "-R", "-c", "fast"],
+            user=owner.st_uid if root else None,
+            group=owner.st_gid if root else None,
+            cwd="/",
+            check=True,
+        )
 
     @property
     def runs(self) -> bool:
@@ -94,27 +112,13 @@ class Postgres:
             for process in processes:
                 os.kill(process, signal.SIGCONT)
 
-    def standby(self, folder: Path) -> Postgres:
-        """Return a hot standby of this server, in a new folder beside the one of this server."""
-        folder.mkdir()
-        if self._user is not None:
-            os.chown(folder, self._user, -1)
-        program = binaries() / "pg_basebackup"
-        options = ["--write-recovery-conf", "--checkpoint=fast"]
-        subprocess.run(
-            [program, "-D", folder / "postgres", "-d", self.url, *options],
-            user=self._user,
-            group=self._group,
-            cwd="/",
-            check=True,
-        )
-        return Postgres(folder, **self._settings)
-
 
 @contextmanager
-def own_postgres(folder: Path, **settings: str) -> Iterator[Postgres]:
-    """Run a server until the test ends."""
-    server = Postgres(folder, **settings)
+def own_postgres(
+    folder: Path, standby_of: Postgres | None = None, /, **settings: str
+) -> Iterator[Postgres]:
+    """Run a server until the test ends, perhaps as a standby of another one."""
+    server = Postgres(folder, standby_of, **settings)
     try:
         yield server
     finally:
