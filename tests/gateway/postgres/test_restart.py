@@ -162,7 +162,9 @@ def test_a_process_with_the_id_of_a_killed_server_is_not_taken_for_it(
     server = EmbeddedPostgres.start(data_dir)
     killed = kill(data_dir)
     until(lambda: not server.runs(), "the end")
-    with subprocess.Popen(program.split()) as process:
+    # PostgreSQL takes only processes of its own user for another server.
+    user = (data_dir / "postgres").stat().st_uid if os.geteuid() == 0 else None
+    with subprocess.Popen(program.split(), user=user) as process:
         until(lambda: program == "sleep 60" or _is_zombie(process.pid), "the end of the program")
         for file in (".s.PGSQL.5432.lock", "postmaster.pid"):
             path = data_dir / "postgres" / file
