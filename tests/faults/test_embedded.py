@@ -36,7 +36,7 @@ async def test_the_embedded_postgresql_is_killed(tmp_path: Path, endure: Endure)
 
     with serving("--demo", "--data-dir", data_dir, **SETTINGS) as server:
         world = await world_of(server, f"postgresql://postgres@/postgres?host={data_dir}/postgres")
-        await endure(world, Fault("the embedded PostgreSQL is killed", kill))
+        await endure(world, Fault("the embedded PostgreSQL is killed", kill, outages=_TIMES))
 
 
 def _busy() -> float:
