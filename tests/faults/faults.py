@@ -54,7 +54,7 @@ async def accepts_connections(postgres: Postgres) -> None:
             async with administrator(postgres):
                 return
         except (asyncpg.PostgresError, OSError):
-            assert time.monotonic() < deadline, "PostgreSQL does not accept connections again"
+            assert time.monotonic() < deadline, postgres.log
         await asyncio.sleep(0.02)
 
 

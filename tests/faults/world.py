@@ -139,7 +139,7 @@ def _wrong_readiness(fault: Fault, load: Load, began: float, ended: float) -> li
 
 def _outages(log: str) -> int:
     """Return the number of outages that have begun and not ended, according to the log."""
-    ends = re.findall(r"database (?:answers|writes) again after .*; [\d,]+ statements failed", log)
+    ends = re.findall(r"database (?:answers|writes) again after .*; [\d,]+ statements? failed", log)
     return len(re.findall("database (?:cannot be used|refuses statements): ", log)) - len(ends)
 
 

@@ -31,6 +31,7 @@ class Postgres:
             EmbeddedPostgres.start(folder).stop()
         else:
             standby_of.copy_to(self._pgdata)
+        self._log = folder / "server.log"
         self._settings = settings
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
@@ -43,16 +44,22 @@ class Postgres:
         root = os.geteuid() == 0
         options = ["-k", str(self._pgdata), "-p", str(self.port)]
         options += [f"--{name}={value}" for name, value in settings.items()]
-        self._process = subprocess.Popen(
-            [binaries() / "postgres", "-D", self._pgdata, *options],
-            user=owner.st_uid if root else None,
-            group=owner.st_gid if root else None,
-            cwd="/",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [binaries() / "postgres", "-D", self._pgdata, *options],
+                user=owner.st_uid if root else None,
+                group=owner.st_gid if root else None,
+                cwd="/",
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
         until(lambda: self._accepts() or not self.runs, "PostgreSQL")
-        assert self.runs, "PostgreSQL does not start"
+        assert self.runs, self.log
+
+    @property
+    def log(self) -> str:
+        """The end of what the server has logged."""
+        return self._log.read_text()[-5000:]
 
     def copy_to(self, pgdata: Path) -> None:
         """Copy the cluster while the server runs, for a standby of it."""
