@@ -152,10 +152,12 @@ class MixedLoad:
         actions = [{"source": "echo", "action": "say", "arguments": [number]}] * (number % 5)
         body = {"reference": f"soak_{number}", "name": "Soak", "sources": actions}
         created = json.loads(await self._send("create", "/process", body))
-        path = f"/process/{created['data']['id']}"
+        if created["error"]:
+            return
+        process = created["data"]["id"]
         text = {"comment": f"changed {number}"}
-        await self._send("change", path.replace("process", "processes"), text, method="PUT")
-        await self._send("delete", path, method="DELETE")
+        await self._send("change", f"/processes/{process}", text, method="PUT")
+        await self._send("delete", f"/process/{process}", method="DELETE")
 
     async def _bad_requests(self) -> None:
         number = next(self._numbers)
