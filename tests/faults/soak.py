@@ -89,7 +89,7 @@ class MixedLoad:
             (4, self._unique_document),
             (2, self._cached_document),
             (2, self._page),
-            (2, self._lists),
+            (1, self._lists),
             (2, self._writes),
             (2, self._bad_requests),
             (1, self._leave),
@@ -118,8 +118,9 @@ class MixedLoad:
         ) as response:
             answer = await response.read()
         self.answers[kind, response.status] += 1
-        failed = expected == 200 and answer.startswith((b'{"errors"', b'{"data":null'))
-        if response.status != expected or failed:
+        failed = response.status == 200 and answer.startswith((b'{"errors"', b'{"data":null'))
+        # A small machine may be busy.
+        if response.status not in (expected, 429) or failed:
             self.wrong.append(f"{kind}: {response.status} {answer[:300].decode()}")
         return answer
 
@@ -176,6 +177,7 @@ class MixedLoad:
         await writer.drain()
         await asyncio.sleep(0.02)
         writer.transport.abort()
+        await asyncio.sleep(0.3)
         self.answers["left", 0] += 1
 
 
