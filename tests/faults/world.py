@@ -49,6 +49,8 @@ class Fault:
     writes_fail: bool = True
     unready: bool = True
     """Whether /health/ready and the log must report that the database cannot be used."""
+    long: bool = False
+    """Whether it is left to the long form, because another fault is much like it."""
     outages: int = 1
     """The number of outages, with more than a second between them."""
     reason: str = ""
@@ -90,7 +92,7 @@ class World:
                 began = time.monotonic()
                 await fault.cause(self)
                 ended = time.monotonic()
-                await asyncio.sleep(_RECOVERY + 0.3)
+                await asyncio.sleep(_RECOVERY + 0.2)
                 # The end of an outage is logged when nothing has failed for a second.
                 await asyncio.to_thread(until, lambda: not _outages(log()), "an end in the log", 5)
         finally:
