@@ -71,10 +71,10 @@ async def _terminate(connection: asyncpg.Connection[asyncpg.Record]) -> None:
 
 
 async def kill(world: World) -> None:
-    """Kill all processes of the server, and start it again, several times."""
-    for number in range(_times(2)):
+    """Kill all processes of the server, and start it again, in the long form several times."""
+    for number in range(_times(1)):
         if number:
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(0.5)
         await asyncio.to_thread(world.postgres.kill)
         await asyncio.sleep(0.3)
         await asyncio.to_thread(world.postgres.start)
@@ -90,7 +90,7 @@ async def kill_backend(world: World) -> None:
 async def freeze(world: World) -> None:
     """Stop all processes of the server, so that it keeps its connections and says nothing."""
     with world.postgres.frozen():
-        await asyncio.sleep(_seconds(2.5))
+        await asyncio.sleep(_seconds(2.3))
 
 
 async def restart(world: World) -> None:

@@ -12,7 +12,7 @@ from tests.faults.conftest import Endure
 from tests.faults.world import CHAOS, SETTINGS, Fault, World, world_of
 from tests.gateway.programs import children, postmaster, serving
 
-_TIMES = 10 if CHAOS else 2
+_TIMES = 10 if CHAOS else 1
 _RESTARTING = (503, {"status": "unavailable", "database": "restarting"})
 _READY = (200, {"status": "ok", "database": "ok"})
 

@@ -11,13 +11,13 @@ import pytest
 
 from tests.faults import faults
 from tests.faults.conftest import Endure
-from tests.faults.world import Fault, World
+from tests.faults.world import CHAOS, Fault, World
 
 pytestmark = pytest.mark.timeout(300)
 
 OF_POSTGRESQL = [
     Fault("PostgreSQL is killed", faults.kill),
-    Fault("a backend is killed", faults.kill_backend, unready=False),
+    Fault("a backend is killed", faults.kill_backend, unready=False, long=True),
     Fault("PostgreSQL is stopped", faults.freeze),
     Fault("PostgreSQL is restarted", faults.restart),
     Fault("all connections are taken", faults.take_all_connections),
@@ -33,16 +33,28 @@ OF_POSTGRESQL = [
 OF_THE_NETWORK = [
     Fault("connections are cut", faults.cut, reads_fail=False, unready=False),
     Fault("connections are refused", faults.refuse),
-    Fault("the network is slow", faults.delay, reads_fail=False, writes_fail=False, unready=False),
-    Fault("the network is silent", faults.silence),
+    Fault(
+        "the network is slow",
+        faults.delay,
+        reads_fail=False,
+        writes_fail=False,
+        unready=False,
+        long=True,
+    ),
+    Fault("the network is silent", faults.silence, long=True),
 ]
 
 
-@pytest.mark.parametrize("fault", OF_POSTGRESQL, ids=lambda fault: fault.name)
+def _each(of: list[Fault]) -> pytest.MarkDecorator:
+    chosen = [fault for fault in of if CHAOS or not fault.long]
+    return pytest.mark.parametrize("fault", chosen, ids=lambda fault: fault.name)
+
+
+@_each(OF_POSTGRESQL)
 async def test_postgresql_fails(fault: Fault, direct: World, endure: Endure) -> None:
     await endure(direct, fault)
 
 
-@pytest.mark.parametrize("fault", OF_THE_NETWORK, ids=lambda fault: fault.name)
+@_each(OF_THE_NETWORK)
 async def test_the_network_fails(fault: Fault, behind: World, endure: Endure) -> None:
     await endure(behind, fault)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_script_prints_what_it_sent_and_measured() -> None:
-    command = [sys.executable, "-m", "tests.faults.soak", "--seconds", "3", "--processes", "100"]
+    command = [sys.executable, "-m", "tests.faults.soak", "--seconds", "2", "--processes", "100"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode in (LEVEL, NOT_LEVEL), ran.stdout + ran.stderr
     for line in ("unique document", "list", "create", "bad JSON", "left", "gateway, MiB"):

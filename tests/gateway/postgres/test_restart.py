@@ -112,7 +112,7 @@ def test_a_server_that_does_not_start_again_is_tried_again(data_dir: Path) -> No
         server.stop()
         assert time.monotonic() - stopped_at < 10
         assert "Traceback" not in server.log
-    assert not postmaster(data_dir)
+    assert not server_process(data_dir / "postgres")
 
 
 # Restarting --------------------------------------------------------------------------------------
