@@ -104,8 +104,8 @@ class Load:
     """The number of requests after which ``reached`` is set."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     sent: list[Sent] = field(default_factory=list)
-    ready: list[tuple[float, int]] = field(default_factory=list)
-    """The statuses of /health/ready, with the time of each request."""
+    ready: list[tuple[float, float, int]] = field(default_factory=list)
+    """When each request for /health/ready was sent and answered, and the status."""
     _stopping: bool = False
     _created: set[int] = field(default_factory=set)
     """The ``databaseId`` of every process that was acknowledged."""
@@ -216,7 +216,7 @@ class Load:
     async def _ask_ready(self) -> None:
         started = time.monotonic()
         async with self._http.get(f"{self.url}/health/ready") as response:
-            self.ready.append((started, response.status))
+            self.ready.append((started, time.monotonic(), response.status))
 
     # Writers -------------------------------------------------------------------------------------
 

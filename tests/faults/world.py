@@ -94,7 +94,7 @@ class World:
                 ended = time.monotonic()
                 await asyncio.sleep(_RECOVERY + 0.2)
                 # The end of an outage is logged when nothing has failed for a second.
-                await asyncio.to_thread(until, lambda: not _outages(log()), "an end in the log", 5)
+                await asyncio.to_thread(until, lambda: _outages(log()) <= 0, "an end in the log", 5)
         finally:
             if self.own and not self.own.runs:
                 await asyncio.to_thread(self.own.start)
@@ -131,10 +131,10 @@ def _wrong_answers(fault: Fault, load: Load, began: float, ended: float) -> list
 def _wrong_readiness(fault: Fault, load: Load, began: float, ended: float) -> list[str]:
     found = [
         f"ready was {status} at {started - ended:+.2f} s from the end"
-        for started, status in load.ready
-        if status != 200 and not began - 0.1 <= started < ended + _RECOVERY
+        for started, finished, status in load.ready
+        if status != 200 and not (finished > began and started < ended + _RECOVERY)
     ]
-    if fault.unready and all(status == 200 for _, status in load.ready):
+    if fault.unready and all(status == 200 for *_, status in load.ready):
         found.append("/health/ready did not report the fault")
     return found
 
