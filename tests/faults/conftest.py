@@ -16,6 +16,7 @@ from tests.gateway.programs import serving
 collect_ignore = [] if CHAOS else ["test_standby.py"]
 
 Endure = Callable[[World, Fault], Awaitable[None]]
+Report = Callable[[str], None]
 
 POSTGRES_SETTINGS = {
     # A killed process loses nothing that it has handed to the kernel.
@@ -24,19 +25,31 @@ POSTGRES_SETTINGS = {
 }
 
 
-@pytest.fixture
-def endure(pytestconfig: pytest.Config) -> Endure:
-    """Return a function that causes a fault in a world, and checks all answers.
+_SUMMARIES = pytest.StashKey[list[str]]()
 
-    In the long form it also prints how many requests were sent, and what came of them.
-    """
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    assert reporter is not None
+
+@pytest.fixture
+def report(pytestconfig: pytest.Config) -> Report:
+    """Return a function that takes a line about what was sent, and what came of it."""
+    return pytestconfig.stash.setdefault(_SUMMARIES, []).append
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the reports of the long form."""
+    if CHAOS:
+        terminalreporter.section("requests under faults")
+        for summary in config.stash.get(_SUMMARIES, []):
+            terminalreporter.write_line(summary)
+
+
+@pytest.fixture
+def endure(report: Report) -> Endure:
+    """Return a function that causes a fault in a world, and checks all answers."""
 
     async def run(world: World, fault: Fault) -> None:
-        summary = await world.endure(fault)
-        if CHAOS:
-            reporter.write_line(f"\n{summary}")
+        report(await world.endure(fault))
 
     return run
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.answers import Outcome
+from tests.faults.conftest import Report
 from tests.faults.faults import administrator
 from tests.faults.history import contradictions
 from tests.faults.load import Load
-from tests.faults.world import CHAOS, SETTINGS, world_of
+from tests.faults.world import CHAOS, SETTINGS, figures, world_of
 from tests.gateway.own_postgres import Postgres
 from tests.gateway.programs import free_port, require_program, serving, until
 
@@ -93,7 +94,7 @@ def _listens(port: int) -> bool:
 
 @pytest.mark.timeout(300)
 async def test_no_request_fails_behind_pgbouncer(
-    fragile: Postgres, tmp_path: Path, pytestconfig: pytest.Config
+    fragile: Postgres, tmp_path: Path, report: Report
 ) -> None:
     async with administrator(fragile) as connection:
         await connection.execute("CREATE ROLE gateway SUPERUSER LOGIN")
@@ -116,6 +117,7 @@ async def test_no_request_fails_behind_pgbouncer(
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
             )
+        report(f"behind PgBouncer: {figures(load.sent)}")
         failed = [str(one) for one in load.sent if one.outcome is not Outcome.RIGHT]
         assert failed == []
         assert {status for *_, status in load.ready} == {200}

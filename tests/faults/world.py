@@ -104,7 +104,7 @@ class World:
             *await contradictions(self.url, load.sent),
             *_wrong_log(fault, log()),
         ]
-        summary = f"{fault.name}: {_summary(load.sent)}; {log().count(chr(10))} lines logged"
+        summary = f"{fault.name}: {figures(load.sent)}; {log().count(chr(10))} lines logged"
         assert not problems, "\n".join([summary, f"{len(problems)} problems:", *problems[:20]])
         return summary
 
@@ -155,15 +155,15 @@ def _wrong_log(fault: Fault, log: str) -> list[str]:
     return found
 
 
-def _summary(sent: list[Sent]) -> str:
-    writes = Counter(one.outcome.value for one in sent if one.write)
+def figures(sent: list[Sent]) -> str:
+    """Return how many reads and writes had which outcome."""
     reads = Counter(one.outcome.value for one in sent if not one.write)
-    slowest = max(one.seconds for one in sent)
-
-    def figures(counts: Counter[str]) -> str:
-        return ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
-
-    return f"reads: {figures(reads)}; writes: {figures(writes)}; slowest {slowest:.2f} s"
+    writes = Counter(one.outcome.value for one in sent if one.write)
+    counts = (
+        f"{kind}: " + ", ".join(f"{count:,} {name}" for name, count in outcomes.most_common())
+        for kind, outcomes in (("reads", reads), ("writes", writes))
+    )
+    return "; ".join([*counts, f"slowest {max(one.seconds for one in sent):.2f} s"])
 
 
 async def world_of(
