@@ -146,7 +146,7 @@ async def terminate_backends(world: World) -> None:
     async with administrator(world.postgres) as connection:
         for _ in range(_times(3)):
             await _terminate(connection)
-            await asyncio.sleep(1 if CHAOS else 0.5)
+            await asyncio.sleep(0.8 if CHAOS else 0.5)
 
 
 # The network -------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ async def cut(world: World) -> None:
     assert world.haproxy
     for _ in range(_times(3)):
         await world.haproxy.cut()
-        await asyncio.sleep(1 if CHAOS else 0.5)
+        await asyncio.sleep(0.8 if CHAOS else 0.5)
 
 
 async def refuse(world: World) -> None:
