@@ -18,7 +18,7 @@ NPM := PATH="$(CURDIR)/$(OPENAPI)/bin:$$PATH" npm --no-audit --no-fund --no-upda
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test prove check bench format lock upgrade schema clean
+.PHONY: help serve test prove chaos soak check bench format lock upgrade schema clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,12 @@ test: $(VENV)/dev $(OPENAPI)/ready ## Run all tests; ARGS="-k tokens" selects so
 
 prove: $(VENV)/dev ## Run each proof with EXAMPLES=20000 random examples; SEED=... repeats a run
 	EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest $(shell find tests -name test_proof.py)
+
+chaos: $(VENV)/dev ## Run the long form of the fault and attack tests (about 10 minutes), and print what was sent
+	CHAOS=1 $(BIN)/pytest -v $(wildcard tests/faults tests/hostile) $(ARGS)
+
+soak: $(VENV)/dev ## Serve a mixed load for SECONDS=600, and check that memory and descriptors stay level
+	$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),600)
 
 check: $(VENV)/dev $(OPENAPI)/ready ## Check everything that a change must pass: format, lint, types, imports, tests
 	$(BIN)/ruff format --check

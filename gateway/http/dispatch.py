@@ -22,6 +22,7 @@ from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of, collected
+from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import Services
 from gateway.telemetry.metrics import Metrics
 from resolvers.access.viewer import Viewer
@@ -33,7 +34,7 @@ from resolvers.values.enums import Permission
 from rest_compat.handler import CompiledDialect
 from rest_compat.http import Request, Response
 from rest_compat.openapi.document import openapi_document
-from storage.database.errors import DatabaseUnavailableError
+from storage.database.errors import StorageError
 
 _SERVER = "process-gateway"
 _JSON = "application/json; charset=utf-8"
@@ -228,11 +229,17 @@ class _Endpoint:
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT):
                 await self._services.database.ping()
-        except (DatabaseUnavailableError, TimeoutError):
-            body = b'{"status":"unavailable","database":"out of reach"}'
+        except (StorageError, TimeoutError):
+            state = b"restarting" if self._database_restarts() else b"out of reach"
+            body = b'{"status":"unavailable","database":"%s"}' % state
             return web.Response(status=503, body=body, headers={hdrs.CONTENT_TYPE: _JSON})
         body = b'{"status":"ok","database":"ok"}'
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: _JSON})
+
+    def _database_restarts(self) -> bool:
+        """Whether the gateway's own PostgreSQL has ended. It is started again until it runs."""
+        settings = self._settings
+        return settings.database_url is None and not EmbeddedPostgres.is_ready(settings.data_dir)
 
 
 def _from_dialect(response: Response) -> web.Response:

@@ -7,7 +7,8 @@ one as long as its process ID exists.
 
 Here a user of the server is a process that holds a shared lock on a file in the data folder. The
 kernel releases the lock however the process ends. The last user stops the server. If the last user
-was killed, the server keeps running, and the next process joins it.
+was killed, the server keeps running, and the next process joins it. If the server was killed, the
+first of its users that notices starts it again.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,8 +35,12 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from gateway.postgres.processes import left_processes, pid_file, server_process
+
 START_TIMEOUT = 60
 """Seconds that a server may take to start, including recovery after a crash."""
+_END_TIMEOUT = 2
+"""Seconds that the processes of a killed server may take to end."""
 
 _SYSTEM_USER = "embedded_postgres"
 # A path for the folder of the socket that needs no quoting in a shell, a setting or a URL, and
@@ -60,6 +68,7 @@ class EmbeddedPostgres:
         self._data_dir = data_dir
         self._pgdata = data_dir / "postgres"
         self._users = users
+        self._stopping = threading.Event()
 
     @staticmethod
     def exists(data_dir: Path) -> bool:
@@ -69,6 +78,12 @@ class EmbeddedPostgres:
             OSError: The folder cannot be read.
         """
         return (data_dir / "postgres").exists()
+
+    @staticmethod
+    def is_ready(data_dir: Path) -> bool:
+        """Whether the server of a folder runs and has finished its start. This does not ask it."""
+        pgdata = data_dir / "postgres"
+        return server_process(pgdata) is not None and _status(pid_file(pgdata)) == "ready"
 
     @classmethod
     def start(cls, data_dir: Path) -> EmbeddedPostgres:
@@ -87,14 +102,34 @@ class EmbeddedPostgres:
             server = cls(data_dir, (data_dir / "postgres.users").open("wb"))
             fcntl.flock(server._users, fcntl.LOCK_SH)
             try:
-                server.url = _run_server(server._pgdata)
+                if not server._pgdata.exists():
+                    _create_cluster(server._pgdata)
+                server.url = _run_server(server._pgdata, server._stopping)
             except BaseException:
                 server._leave()
                 raise
         return server
 
+    def runs(self) -> bool:
+        """Whether the process of the server exists. This takes about 50 µs."""
+        return server_process(self._pgdata) is not None
+
+    def restart(self) -> None:
+        """Start the server if it has ended, and wait until it is ready. The URL stays the same.
+
+        All users of the server may call this at the same time: one of them starts it. A call that
+        is under way when ``stop`` is called ends soon.
+
+        Raises:
+            EmbeddedPostgresError: PostgreSQL does not start, or ``stop`` was called.
+            OSError: The folder cannot be written.
+        """
+        with _exclusive(self._data_dir):
+            _run_server(self._pgdata, self._stopping)
+
     def stop(self) -> None:
         """Stop using the server, and stop it if no other process uses it. May be called twice."""
+        self._stopping.set()
         with _exclusive(self._data_dir):
             self._leave()
 
@@ -126,21 +161,42 @@ def _exclusive(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _run_server(pgdata: Path) -> str:
+def _run_server(pgdata: Path, stopping: threading.Event) -> str:
     """Return the URL of the server of ``pgdata``, which is running then."""
-    if not pgdata.exists():
-        _create_cluster(pgdata)
     deadline = time.monotonic() + START_TIMEOUT
+    # Memory that a killed server left in use prevents the start, and is released soon.
+    start_deadline = time.monotonic() + (_END_TIMEOUT if pid_file(pgdata) else 0)
     while not (running := _find_server(pgdata)):
-        # The process of a killed server exists for a while, and a server that recovers from a crash
-        # exists before it is ready. pg_ctl fails in both cases, and both are temporary.
-        retry = _has_process(pgdata) and time.monotonic() < deadline
-        if failure := _start_server(pgdata):
-            if not retry:
+        if stopping.is_set():
+            raise EmbeddedPostgresError("PostgreSQL is not started: the gateway stops")
+        if server_process(pgdata):  # it starts, recovers from a crash, or stops
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(f"PostgreSQL is not ready after {START_TIMEOUT} s")
+        else:
+            _clear_after_crash(pgdata)
+            failure = _start_server(pgdata)
+            if failure and not server_process(pgdata) and time.monotonic() > start_deadline:
                 raise EmbeddedPostgresError(f"PostgreSQL does not start: {failure}")
-            time.sleep(0.2)
+        time.sleep(0.05)
     sockets, port = running
     return f"postgresql://postgres@/postgres?host={quote(str(sockets))}&port={port}"
+
+
+def _clear_after_crash(pgdata: Path) -> None:
+    """Remove what a killed server left behind: its processes, and lock files that mislead."""
+    deadline = time.monotonic() + _END_TIMEOUT
+    while (left := left_processes(pgdata)) and time.monotonic() < deadline:
+        for process in left:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.02)
+    lines = pid_file(pgdata)
+    with suppress(OSError, ValueError, IndexError):
+        # A server does not start while a process has the ID of the last one, whatever it is now.
+        os.kill(int(lines[0]), 0)
+        if len(lines) > 4:
+            (Path(lines[4]) / f".s.PGSQL.{lines[3]}.lock").unlink(missing_ok=True)
+        (pgdata / "postmaster.pid").unlink()
 
 
 def _create_cluster(pgdata: Path) -> None:
@@ -162,8 +218,8 @@ def _create_cluster(pgdata: Path) -> None:
 def _find_server(pgdata: Path) -> tuple[Path, int] | None:
     """Return the socket's folder and the port of a server that accepts connections, or None."""
     try:
-        lines = (pgdata / "postmaster.pid").read_text().splitlines()
-        port, sockets, status = int(lines[3]), Path(lines[4]), lines[7].strip()
+        lines = pid_file(pgdata)
+        port, sockets = int(lines[3]), Path(lines[4])
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_PROBE_TIMEOUT)
             probe.connect(str(sockets / f".s.PGSQL.{port}"))
@@ -172,48 +228,58 @@ def _find_server(pgdata: Path) -> tuple[Path, int] | None:
             answer = probe.recv(1)
     except (OSError, ValueError, IndexError):  # no file, an incomplete file, or no server
         return None
-    return (sockets, port) if answer and status == "ready" else None
+    return (sockets, port) if answer and _status(lines) == "ready" else None
 
 
-def _has_process(pgdata: Path) -> bool:
-    try:
-        os.kill(int((pgdata / "postmaster.pid").read_text().split()[0]), 0)
-    except (OSError, ValueError, IndexError):
-        return False
-    return True
+def _status(lines: list[str]) -> str:
+    """Return the status that the server wrote to its file: "starting", "ready", "stopping"."""
+    return lines[7].strip() if len(lines) > 7 else ""
 
 
 def _start_server(pgdata: Path) -> str | None:
-    """Start the server and wait until it is ready. Returns an error message, or None."""
-    sockets = pgdata
-    if not _PLAIN_PATH.fullmatch(str(pgdata)):
-        sockets = Path(tempfile.mkdtemp(prefix="process-gateway-"))
-        _give_to_server(sockets)
+    """Start the server. Returns an error message, or None if it is ready or takes over a second."""
     # There is no password: the file mode of the socket admits the server's user and root.
-    options = f"-c listen_addresses= -c unix_socket_permissions=0700 -k {sockets}"
+    options = f"-c listen_addresses= -c unix_socket_permissions=0700 -k {_socket_folder(pgdata)}"
+    if sys.platform == "linux":
+        # After a crash the server syncs all of its files, which takes seconds one by one.
+        options += " -c recovery_init_sync_method=syncfs"
     log = pgdata / "server.log"
     # pg_ctl starts the server in a new session: Ctrl-C in our terminal does not reach it.
-    failure = _run(
-        "pg_ctl", pgdata, "-w", "-t", str(START_TIMEOUT), "-l", str(log), "-o", options, "start"
-    )
-    if failure and sockets != pgdata:
-        _remove_if_empty(sockets)
-    return failure and f"{failure} (its log is {log})"
+    failure = _run("pg_ctl", pgdata, "-w", "-t", "1", "-l", str(log), "-o", options, "start")
+    if not failure or "did not start in time" in failure:
+        return None
+    return f"{failure} (its log is {log})"
+
+
+def _socket_folder(pgdata: Path) -> Path:
+    """Return the folder of the server's socket: the same until the last user has stopped it."""
+    if _PLAIN_PATH.fullmatch(str(pgdata)):
+        return pgdata
+    link = _socket_link(pgdata)
+    with suppress(OSError):
+        folder = link.readlink()
+        # The folder is in a directory that others can write. It may have been replaced.
+        if stat.S_ISDIR(folder.lstat().st_mode) and folder.stat().st_uid == pgdata.stat().st_uid:
+            return folder
+    folder = Path(tempfile.mkdtemp(prefix="process-gateway-"))
+    _give_to_server(folder)
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder)
+    return folder
+
+
+def _socket_link(pgdata: Path) -> Path:
+    return pgdata.with_suffix(".socket")
 
 
 def _stop_server(pgdata: Path) -> None:
-    if not _has_process(pgdata):
-        return
-    running = _find_server(pgdata)
-    if failure := _run("pg_ctl", pgdata, "-w", "-m", "fast", "stop"):
+    if server_process(pgdata) and (failure := _run("pg_ctl", pgdata, "-w", "-m", "fast", "stop")):
         _logger.warning("PostgreSQL was not stopped: %s", failure)
-    elif running and running[0] != pgdata:
-        _remove_if_empty(running[0])
-
-
-def _remove_if_empty(folder: Path) -> None:
+        return
+    link = _socket_link(pgdata)
     with suppress(OSError):
-        folder.rmdir()
+        shutil.rmtree(link.readlink())
+        link.unlink()
 
 
 def _run(program: str, pgdata: Path, *arguments: str) -> str | None:

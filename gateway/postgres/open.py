@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from gateway.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from gateway.postgres.supervise import supervised
 from gateway.settings.model import Settings, SettingsError, no_gateway_in
 from storage.database.database import Database
 from storage.database.errors import DatabaseUnavailableError
@@ -22,7 +23,7 @@ async def open_database(settings: Settings, *, create: bool = False) -> AsyncIte
     """Connect to the database.
 
     Without the setting ``database_url`` this is the embedded PostgreSQL, which is started unless it
-    runs, and stopped at the end unless another process uses it.
+    runs, started again if it ends, and stopped at the end unless another process uses it.
 
     Args:
         settings: The settings in force.
@@ -37,6 +38,7 @@ async def open_database(settings: Settings, *, create: bool = False) -> AsyncIte
         if settings.database_url is None:
             name, embedded = "data_dir", _start_embedded(settings.data_dir, create=create)
             stack.push_async_callback(asyncio.to_thread, embedded.stop)
+            await stack.enter_async_context(supervised(embedded))
             url = embedded.url
         else:
             name, url = "database_url", settings.database_url.get_secret_value()

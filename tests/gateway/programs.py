@@ -58,7 +58,8 @@ def require_program(name: str) -> str:
     ``make test`` needs nothing that is installed by hand, so the test is skipped if the program is
     missing. CI installs it with a script, so there the test fails instead.
     """
-    path = shutil.which(name)
+    # Debian keeps servers where only root looks for programs.
+    path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
     if path is None and not os.environ.get("CI"):
         pytest.skip(f"there is no {name} on the PATH")
     assert path, f"there is no {name} on the PATH"
