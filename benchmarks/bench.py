@@ -198,6 +198,11 @@ class _Run:
         connection = await asyncpg.connect(self._server_url)
         try:
             await connection.execute(f"DROP DATABASE IF EXISTS {name}_written")
+            # A database that somebody uses cannot be copied, and the gateways of the parts before
+            # this one may still be closing their connections.
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
+            )
             await connection.execute(f"CREATE DATABASE {name}_written TEMPLATE {name}")
             await connection.execute(f"ALTER DATABASE {name}_written SET jit = off")
             async with gateway(copy_url, self._folder / "gateway") as server:
