@@ -38,7 +38,7 @@ _LARGE_COUNT = 1_000_000
 # ones.
 _ROUNDS = 7
 _SECONDS = 3
-_PARTS = ("rates", "whole", "bulk", "memory", "workers", "growth")
+_PARTS = ("rates", "whole", "bulk", "memory", "workers", "growth", "worst")
 
 
 def main() -> None:
@@ -131,6 +131,7 @@ class _Run:
             "workers": self._workers,
             "bulk": self._bulk,
             "growth": self._growth,
+            "worst": self._worst,
         }
         for part, measure in measures.items():
             if part not in parts:
@@ -226,6 +227,9 @@ class _Run:
             self._results.seconds,
             self._results.rounds,
         )
+
+    async def _worst(self, url: str) -> None:
+        self._results.worst = await figures.worst_read(url, 10 * self._results.seconds)
 
     async def _growth(self, url: str) -> None:
         large = await self._database(self._results.large_count)

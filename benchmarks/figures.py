@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from gateway.settings.model import Settings
 from load import LoadTool, Target
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.parameters import RunValues
-from servers import Server
+from servers import Server, ServerError
 from storage.database.database import Transaction
 from storage.writes import processes as stored
 from work import ADMIN, FRAGMENT, compiled, reference
@@ -53,6 +54,40 @@ async def timed(
     start = time.perf_counter()
     await run(*args, **kwargs)
     return time.perf_counter() - start
+
+
+# The most expensive query ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WorstRead:
+    """What the most expensive queries took that the default limits allow."""
+
+    tried: int
+    """The number of queries that were tried."""
+    seconds: float
+    """Processor time of PostgreSQL."""
+    backend: int
+    """Bytes by which the memory of a backend grew."""
+    gateway: int
+    """Bytes by which the memory of the gateway grew."""
+    answer: int
+    """Bytes of the largest answer."""
+    query: str
+    """The one that took the most time."""
+
+
+async def worst_read(url: str, seconds: float) -> WorstRead:
+    """Search for the most expensive queries (``tests/hostile/worst_read.py``)."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.hostile.worst_read", url, str(seconds)),
+        cwd=Path(__file__).parent.parent,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise ServerError("the search for the most expensive query failed")
+    return WorstRead(**orjson.loads(output))
 
 
 # Whole tables ----------------------------------------------------------------------------------

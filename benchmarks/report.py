@@ -145,6 +145,17 @@ def _figures(results: Results) -> str:
                 f"{memory.peak / memory.size:.2f}",
             )
         )
+    if results.worst:
+        worst = results.worst
+        rows.append(
+            (
+                f"most expensive query of {worst.tried:,} that were tried",
+                f"{worst.seconds:.2f} s of a processor, {worst.backend / _MEGABYTE:.0f} MB in a"
+                f" backend, {worst.gateway / _MEGABYTE:.0f} MB in the gateway",
+                f"{worst.answer / _MEGABYTE:.1f} MB largest answer",
+                "",
+            )
+        )
     rows += [
         (
             f"two workers, {name}",

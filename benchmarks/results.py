@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from contestants import TITLES
-from figures import Comparison, Growth, Memory, WholeTable
+from figures import Comparison, Growth, Memory, WholeTable, WorstRead
 
 _PYTHON_PACKAGES = ("aiohttp", "asyncpg", "orjson", "strawberry-graphql", "uvloop")
 
@@ -36,6 +36,7 @@ class Results:
     bulk: Comparison | None = None
     memory: Memory | None = None
     growth: list[Growth] = field(default_factory=list)
+    worst: WorstRead | None = None
     workers: dict[str, Comparison] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     """The parts and contestants that were not measured, with the reasons."""
@@ -117,8 +118,22 @@ def goals(results: Results) -> list[Goal]:
             at_least=False,
         ),
         Goal("two workers / one, PostgreSQL idle", 1.6, busy.ratio if busy else None),
+        *_worst_goals(results.worst),
     ]
     return result
+
+
+def _worst_goals(worst: WorstRead | None) -> list[Goal]:
+    """Return the goals of the most expensive query that is allowed (docs/limits.md)."""
+    measures = (
+        ("processor time of PostgreSQL, s", 1.0, worst.seconds if worst else None),
+        ("memory of a backend, MB", 150.0, worst.backend / 1e6 if worst else None),
+        ("memory of the gateway, MB", 100.0, worst.gateway / 1e6 if worst else None),
+    )
+    return [
+        Goal(f"most expensive query, {title}", bound, measured, at_least=False)
+        for title, bound, measured in measures
+    ]
 
 
 def machine() -> dict[str, str]:

@@ -2,14 +2,18 @@
 
 The search starts from random queries and changes the worst ones again and again, as long as their
 cost stays allowed: it is a hill climb over what the schema offers, not a list of known attacks.
+
+Run as a program, it searches in a database and prints what the worst queries took as JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +26,14 @@ from graphql import (
     get_named_type,
     is_leaf_type,
 )
+from pydantic import SecretStr
 
-from gateway.services import Services
+from gateway.services import Services, open_services
+from gateway.settings.model import Settings
 from resolvers.access.viewer import Viewer
 from resolvers.operations.run import GraphQLRequest
-from tests.conftest import body_of
+from storage.database.database import Database
+from tests.hostile.known_reads import KNOWN
 
 _PAGES = (1, 5, 20, 100, 100)
 _FILTERS = {
@@ -60,57 +67,6 @@ _ORDERS = {
         "{field: DATABASE_ID}",
     ),
 }
-_DEEP = "processes(first: PAGE) { nodes { espace { processes(first: 100) { %s } } } }"
-_WIDE = "%s(first: PAGE) { nodes { %s } }"
-_TREE = (
-    "id reference name displayName description icon actions { id sourceName action arguments {"
-    " reference value } } inputs { id reference name } profiles { id name }"
-)
-
-
-def _times(count: int, text: str) -> str:
-    return " ".join(text.replace("#", f"a{number}") for number in range(count))
-
-
-KNOWN = (
-    _DEEP % "nodes { name }",
-    _DEEP % "nodes { a: description b: description c: description d: description }",
-    _DEEP % f"nodes {{ {_times(60, '#: displayName')} }}",
-    _DEEP % f"nodes {{ {_times(60, '#: id')} }}",
-    _DEEP % f"edges {{ {_times(60, '#: cursor')} }}",
-    _DEEP % f"nodes {{ {_times(40, '#: espace { name }')} }}",
-    _DEEP % f"nodes {{ {_times(20, '#: actions { sourceName }')} }}",
-    _DEEP % f"nodes {{ {_times(20, '#: profiles { name }')} }}",
-    _DEEP % f"nodes {{ {_times(20, '#: usedBy { name }')} }}",
-    _DEEP % "nodes { actions { arguments { value } } }",
-    _WIDE % ("processes", f"{_TREE} subprocesses {{ {_TREE} subprocesses {{ {_TREE} }} }}"),
-    _WIDE % ("processes", _times(90, "#: espace { processes(first: 1) { nodes { id } } }")),
-    _WIDE
-    % ("processes", _times(90, "#: espace { processes(first: 1) { pageInfo { endCursor } } }")),
-    _WIDE
-    % ("processes", f"profiles {{ {_times(60, '#: processes(first: 1) { nodes { id } }')} }}"),
-    _WIDE % ("profiles", _times(90, "#: processes(first: 100) { nodes { id } }")),
-    _WIDE % ("profiles", _times(90, "#: processes(orderBy: {field: NAME}) { nodes { id } }")),
-    _WIDE % ("profiles", _times(90, "#: processes { totalCount }")),
-    _WIDE % ("sources", _times(90, "#: processes { totalCount }")),
-    _times(20, "#: processes { totalCount }"),
-    _times(20, '#: processes(where: {description: {contains: "zzz"}}) { nodes { id } }'),
-    "processes(where: {or: [%s]}) { nodes { id } }" % _times(60, '{description: {contains: "#"}}'),
-    "processes(where: {or: [%s]}) { nodes { id } }"
-    % _times(20, '{actions: {action: {contains: "#"}}}'),
-    "profiles(where: {or: [%s]}) { nodes { id } }"
-    % _times(16, '{processes: {name: {contains: "#"}}}'),
-    "sources(where: {or: [%s]}) { nodes { id } }"
-    % _times(16, '{processes: {name: {contains: "#"}}}'),
-    "espaces(where: {or: [%s]}) { nodes { id } }"
-    % _times(40, '{processes: {actions: {action: {contains: "#"}}}}'),
-    "processes(where: {or: [%s]}) { nodes { id } }"
-    % _times(20, '{profiles: {processes: {name: {contains: "#"}}}}'),
-    "processes(where: {not: {or: [%s]}}) { nodes { id } }"
-    % _times(20, '{espace: {processes: {name: {contains: "#"}}}}'),
-)
-"""Queries that took much before their costs were limited; PAGE is as large as they may be."""
-
 _REFERENCE = (
     "SELECT convert_to(sum(length(md5(i::text)))::text, 'UTF8')"
     " FROM generate_series(1, 800000) AS i"
@@ -366,7 +322,7 @@ class Search:
         seconds = sum(map(_processor_seconds, self._backends)) - used
         self.tried += 1
         grown = {pid: _memory(pid, "VmHWM") - before.get(pid, 0) for pid in self._backends}
-        body = body_of(answer)
+        body = b"".join(answer.parts)
         assert b'"errors"' not in body, (query, body[:2000])
         cost = int(body.rpartition(b'"requested":')[2].partition(b",")[0])
         return Measured(
@@ -416,3 +372,46 @@ def _memory(pid: int | str, name: str) -> int:
         return 0
     (line,) = (line for line in status.splitlines() if line.startswith(name + ":"))
     return int(line.split()[1]) * 1024
+
+
+# Program ---------------------------------------------------------------------------------------
+
+
+async def worst(services: Services, seconds: float) -> tuple[int, list[Measured]]:
+    """Return how many queries were tried, and the worst ones: all known ones, and those found.
+
+    Args:
+        seconds: How long to search for each of processor time, and both kinds of memory.
+    """
+    search = await open_search(services, seed=0)
+    measured = await search.known()
+    for worse in (lambda m: m.seconds, lambda m: m.backend, lambda m: m.gateway):
+        measured.append(await search.run(seconds, worse))
+    return search.tried + len(measured), measured
+
+
+async def _main(url: str, seconds: float) -> None:
+    settings = Settings(token_secret=SecretStr("a secret of this program alone, which needs none"))
+    database = await Database.connect(url, pool_max=4)
+    try:
+        async with open_services(settings, database) as services:
+            tried, measured = await worst(services, seconds)
+    finally:
+        await database.close()
+    slowest = max(measured, key=lambda each: each.seconds)
+    print(
+        json.dumps(
+            {
+                "tried": tried,
+                "seconds": slowest.seconds,
+                "backend": max(each.backend for each in measured),
+                "gateway": max(each.gateway for each in measured),
+                "answer": max(each.answer for each in measured),
+                "query": slowest.query,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], float(sys.argv[2])))
