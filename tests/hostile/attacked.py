@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from gateway.auth.tokens import TokenKeys
-from tests.conftest import SECRET
+from storage.database.database import Database
+from storage.demo.load import generate
+from tests.conftest import SECRET, database_copy
 from tests.gateway.programs import Server, serving
 
 COUNT = {"query": "{ processes { totalCount } }"}
@@ -108,6 +110,19 @@ async def attacked(database_url: str, **settings: object) -> AsyncIterator[Attac
     ) as server:
         await asyncio.to_thread(server.ready)
         yield Attacked(server, database_url, token)
+
+
+@contextlib.asynccontextmanager
+async def attacked_on_copy(
+    postgres: str, template: str, **settings: object
+) -> AsyncIterator[Attacked]:
+    """Run a gateway with these settings on a database of 3,000 processes."""
+    async with database_copy(postgres, template) as url:
+        database = await Database.connect(url)
+        await generate(database, 3000)
+        await database.close()
+        async with attacked(url, **settings) as started:
+            yield started
 
 
 async def talk(target: HasUrl, *parts: bytes, seconds: float = 15) -> bytes:

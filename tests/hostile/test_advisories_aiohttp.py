@@ -12,30 +12,16 @@ import contextlib
 import gzip
 import re
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from storage.database.database import Database
-from storage.demo.load import generate
-from tests.conftest import database_copy
-from tests.hostile.attacked import COUNT, Attacked, attacked, eventually, talk
+from tests.hostile.attacked import COUNT, Attacked, eventually, talk
 
 MIB = 2**20
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-async def target(postgres: str, template: str) -> AsyncIterator[Attacked]:
-    """A gateway with a list of several megabytes."""
-    async with database_copy(postgres, template) as url:
-        database = await Database.connect(url)
-        await generate(database, 3000)
-        await database.close()
-        async with attacked(url) as started:
-            yield started
 
 
 def statuses(received: bytes) -> list[int]:

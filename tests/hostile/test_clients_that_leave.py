@@ -11,26 +11,12 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from storage.database.database import Database
-from storage.demo.load import generate
-from tests.conftest import database_copy
-from tests.hostile.attacked import Attacked, attacked, eventually, exchange
+from tests.hostile.attacked import Attacked, eventually, exchange
 
 PROMISE = 1.0
 """Seconds in which a read ends whose client has left."""
 SLACK = 1.0
 """Seconds more on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-async def target(postgres: str, template: str) -> AsyncIterator[Attacked]:
-    """A gateway with a list of several megabytes."""
-    async with database_copy(postgres, template) as url:
-        database = await Database.connect(url)
-        await generate(database, 3000)
-        await database.close()
-        async with attacked(url) as started:
-            yield started
 
 
 @contextlib.asynccontextmanager

@@ -25,18 +25,19 @@ from tests.conftest import (
     settings_for_tests,
 )
 from tests.gateway.http.wire import COUNT, code, first, head
-from tests.hostile.attacked import Attacked, attacked, check_others_are_served, eventually
+from tests.hostile.attacked import (
+    Attacked,
+    attacked_on_copy,
+    check_others_are_served,
+    eventually,
+)
 
 
 @pytest.fixture(scope="module")
 async def target(postgres: str, template: str) -> AsyncIterator[Attacked]:
-    """A gateway in a process of its own, with a list of several megabytes."""
-    async with database_copy(postgres, template) as url:
-        database = await Database.connect(url)
-        await generate(database, 3000)
-        await database.close()
-        async with attacked(url, head_timeout=2) as started:
-            yield started
+    """A gateway with a list of several megabytes, which waits only 2 s for a head."""
+    async with attacked_on_copy(postgres, template, head_timeout=2) as started:
+        yield started
 
 
 @pytest.fixture

@@ -14,10 +14,8 @@ import pytest
 
 from gateway.services import compiler_of
 from resolvers.operations.compile import OperationCompiler
-from storage.database.database import Database
-from storage.demo.load import generate
-from tests.conftest import database_copy, settings_for_tests
-from tests.hostile.attacked import Attacked, attacked, check_others_are_served
+from tests.conftest import settings_for_tests
+from tests.hostile.attacked import Attacked, check_others_are_served
 from tests.hostile.documents import INTROSPECTION, REJECTED
 
 
@@ -46,16 +44,6 @@ def test_a_document_is_rejected_in_little_time(compiler: OperationCompiler, text
 
 
 # Other clients -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-async def target(postgres: str, template: str) -> AsyncIterator[Attacked]:
-    async with database_copy(postgres, template) as url:
-        database = await Database.connect(url)
-        await generate(database, 100)
-        await database.close()
-        async with attacked(url) as started:
-            yield started
 
 
 @contextlib.asynccontextmanager

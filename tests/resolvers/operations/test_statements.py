@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import asyncpg
 import pytest
 
 from gateway.services import open_services
@@ -88,6 +90,30 @@ async def test_depth_needs_no_more_statements(home: Graph) -> None:
     for _ in range(12):
         query = "id subprocesses { %s } usedBy { id } actions { source { name } }" % query
     assert await Counted(home).of("{ processes(first: 2) { nodes { %s } } }" % query, viewer) == 1
+
+
+async def test_an_operation_uses_four_connections_at_a_time(graph: Graph) -> None:
+    fields = " ".join(f"a{number}: processes {{ totalCount }}" for number in range(20))
+    connection = await asyncpg.connect(graph.database.url)
+    database = await Database.connect(graph.database.url, pool_max=10)
+    try:
+        async with open_services(settings_for_tests(), database) as services:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE process IN ACCESS EXCLUSIVE MODE")
+                running = asyncio.create_task(Graph(services).data(f"{{ {fields} }}"))
+                most = 0
+                for _ in range(40):
+                    await asyncio.sleep(0.01)
+                    waiting = await connection.fetchval(
+                        "SELECT count(*) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                    )
+                    most = max(most, waiting)
+            assert most == 4
+            assert len(await running) == 20
+    finally:
+        await database.close()
+        await connection.close()
 
 
 async def test_rejected_operations_need_no_statement(home: Graph) -> None:
