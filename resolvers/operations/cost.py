@@ -48,8 +48,8 @@ from storage.reads.plan import (
 )
 from storage.reads.tables import ColumnKind, Relation, Table
 
-# The weights are measured with ``tests/hostile/worst_read.py``: for a unit, PostgreSQL takes at most
-# 1 µs of processor time and 110 bytes of memory.
+# The weights are measured with ``tests/hostile/worst_read.py``. For a unit, PostgreSQL takes at
+# most 1 µs of processor time and 110 bytes of memory.
 
 _VALUE = 1
 _TEXT = 3

@@ -104,6 +104,7 @@ async def test_an_operation_uses_four_connections_at_a_time(graph: Graph) -> Non
                 most = 0
                 for _ in range(40):
                     await asyncio.sleep(0.01)
+                    await connection.execute("SELECT pg_stat_clear_snapshot()")
                     waiting = await connection.fetchval(
                         "SELECT count(*) FROM pg_stat_activity"
                         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
