@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from gateway.services import compiler_of
 from resolvers.operations.compile import OperationCompiler
 from tests.conftest import settings_for_tests
 from tests.hostile.attacked import Attacked, check_others_are_served
-from tests.hostile.documents import INTROSPECTION, REJECTED
+from tests.hostile.documents import INTROSPECTION, REJECTED, processor_time
 
 
 @pytest.fixture(scope="module")
@@ -24,23 +23,13 @@ def compiler() -> OperationCompiler:
     return compiler_of(settings_for_tests())
 
 
-def processor_time(compiler: OperationCompiler, text: str) -> float:
-    """Return the seconds that reading a document takes: the least of three."""
-    times = []
-    for _ in range(3):
-        started = time.thread_time()
-        compiler.read(text)
-        times.append(time.thread_time() - started)
-    return min(times)
-
-
 @pytest.mark.parametrize("text", REJECTED.values(), ids=REJECTED)
 def test_a_document_is_rejected_in_little_time(compiler: OperationCompiler, text: str) -> None:
-    """The introspection query of every tool takes 10 ms; 50 ms is the bound."""
+    """The bound is 50 ms where the introspection query of every tool takes 6 ms."""
     errors = compiler.read(text).errors
     assert 1 <= len(errors) <= 5
     assert all(len(error.message) < 1100 for error in errors)
-    assert processor_time(compiler, text) < 5 * processor_time(compiler, INTROSPECTION)
+    assert processor_time(compiler, text) < 8 * processor_time(compiler, INTROSPECTION)
 
 
 # Other clients -----------------------------------------------------------------------------------
