@@ -226,6 +226,7 @@ def test_the_value_of_every_option_reaches_its_setting(
         "redis_url": "redis://redis:6379/1",
         "trusted_proxies": "10.0.0.0/8",
         "forwarded_header": "Forwarded",
+        "cost_mode": "measure",
         "log_level": "debug",
         "data_dir": Path("/elsewhere"),
         "host": "::1",

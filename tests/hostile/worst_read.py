@@ -15,7 +15,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -134,15 +135,8 @@ class Measured:
 async def open_search(services: Services, seed: int) -> Search:
     """Return a search with the permissions of an admin, and fill the pool before."""
     await asyncio.gather(*(services.database.ping() for _ in range(8)))
-    async with services.database.transaction() as transaction:
-        admin = await transaction.fetch_value("SELECT id FROM profile WHERE name = 'admin'")
-        backends = await transaction.fetch(
-            "SELECT pid FROM pg_stat_activity"
-            " WHERE datname = current_database() AND application_name = 'process-gateway'"
-        )
-    assert isinstance(admin, int)
-    viewer = await services.directory.viewer(admin, "none")
-    return Search(services, viewer, [row["pid"] for row in backends], seed)
+    (admin,) = await services.database.fetch("SELECT id FROM profile WHERE name = 'admin'")
+    return Search(services, await services.directory.viewer(admin["id"], "none"), seed)
 
 
 class Search:
@@ -151,18 +145,14 @@ class Search:
     Args:
         services: Of a gateway with the default limits.
         viewer: Who sends the queries.
-        backends: The process IDs of the gateway's backends.
         seed: Repeats a search.
     """
 
-    def __init__(
-        self, services: Services, viewer: Viewer, backends: Sequence[int], seed: int
-    ) -> None:
+    def __init__(self, services: Services, viewer: Viewer, seed: int) -> None:
         self._database = services.database
         self._operations = services.operations
         self._schema = services.operations.compiler.schema
         self._viewer = viewer
-        self._backends = backends
         self._random = random.Random(seed)
         self.tried = 0
         """The number of queries that were allowed."""
@@ -171,10 +161,19 @@ class Search:
         """Return the processor time of a statement that takes 0.25 s on a machine of 2024."""
         times = []
         for _ in range(3):
-            used = sum(map(_processor_seconds, self._backends))
+            backends = await self._backends()
+            used = sum(map(_processor_seconds, backends))
             await self._database.fetch_json(_REFERENCE, [])
-            times.append(sum(map(_processor_seconds, self._backends)) - used)
+            times.append(sum(map(_processor_seconds, backends)) - used)
         return min(times)
+
+    async def _backends(self) -> list[int]:
+        """Return the process IDs of the gateway's backends."""
+        rows = await self._database.fetch(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'process-gateway'"
+        )
+        return [row["pid"] for row in rows]
 
     async def run(self, seconds: float, worse: Callable[[Measured], float]) -> Measured:
         """Search for a time, and return the worst query of the greatest cost that is allowed.
@@ -227,10 +226,13 @@ class Search:
         """Run the queries that are known, with the largest page that is allowed."""
         results = []
         for query in KNOWN:
-            texts_ = (f"{{ {query.replace('PAGE', str(size))} }}" for size in range(100, 0, -1))
-            text = next((text for text in texts_ if self._is_allowed(text)), None)
-            if text is not None:  # the limits may reject it at any size
-                results.append(await self._run(text))
+
+            def sized(size: int, query: str = query) -> str:
+                return f"{{ {query.replace('PAGE', str(size))} }}"
+
+            size = bisect_left(range(1, 101), True, key=lambda n: not self._is_allowed(sized(n)))
+            if size > 0:  # the limits may reject it at any size
+                results.append(await self._run(sized(size)))
         return results
 
     def _is_allowed(self, query: str) -> bool:
@@ -312,16 +314,17 @@ class Search:
     async def _run(self, query: str) -> Measured:
         """Run a query that is allowed."""
         request = GraphQLRequest(query, extensions={"cost": True})
-        for pid in self._backends:
+        backends = await self._backends()
+        for pid in backends:
             _reset_peak(pid)
         _reset_peak("self")
-        before = {pid: _memory(pid, "VmRSS") for pid in self._backends}
+        before = {pid: _memory(pid, "VmRSS") for pid in backends}
         own = _memory("self", "VmRSS")
-        used = sum(map(_processor_seconds, self._backends))
+        used = sum(map(_processor_seconds, backends))
         answer = await self._operations.answer(request, self._viewer)
-        seconds = sum(map(_processor_seconds, self._backends)) - used
+        seconds = sum(map(_processor_seconds, backends)) - used
         self.tried += 1
-        grown = {pid: _memory(pid, "VmHWM") - before.get(pid, 0) for pid in self._backends}
+        grown = {pid: _memory(pid, "VmHWM") - before[pid] for pid in backends}
         body = b"".join(answer.parts)
         assert b'"errors"' not in body, (query, body[:2000])
         cost = int(body.rpartition(b'"requested":')[2].partition(b",")[0])
