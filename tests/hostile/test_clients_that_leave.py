@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import asyncpg
 import pytest
@@ -47,6 +47,23 @@ async def waiting(target: Attacked) -> int:
 READ = {"query": "{ processes { nodes { name } } espaces { nodes { name } } }"}
 
 
+async def waiting_clients(
+    target: Attacked, requests: Collection[bytes]
+) -> list[asyncio.StreamWriter]:
+    """Send requests from a client each, and wait until all of them wait for the lock."""
+    clients = []
+    for request in requests:
+        _, writer = await asyncio.open_connection(*target.address)
+        writer.write(request)
+        clients.append(writer)
+
+    async def all_wait() -> bool:
+        return await waiting(target) >= len(requests)
+
+    assert await eventually(all_wait, 10)
+    return clients
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
 async def test_reads_end_when_their_client_leaves(target: Attacked, how: str) -> None:
     requests = [
@@ -58,16 +75,7 @@ async def test_reads_end_when_their_client_leaves(target: Attacked, how: str) ->
         target.post({"query": "{ viewer { seesAll } a: processes { totalCount } }"}),
     ]
     async with locked(target, "process"):
-        clients = []
-        for request in requests:
-            _, writer = await asyncio.open_connection(*target.address)
-            writer.write(request)
-            clients.append(writer)
-
-        async def all_wait() -> bool:
-            return await waiting(target) >= len(requests)
-
-        assert await eventually(all_wait, 10)
+        clients = await waiting_clients(target, requests)
         for writer in clients:
             if how == "reset":
                 writer.transport.abort()
@@ -100,7 +108,8 @@ async def test_a_client_that_closes_only_its_side_gets_a_quick_answer(target: At
         assert quick
         for answer in quick:
             assert answer.startswith(b"HTTP/1.1 200 ")
-            assert b"Connection: close" in answer
+            # The health check needs no database, so its answer can precede the end of the client.
+            assert b"Connection: close" in answer or b"/health" in request
 
 
 async def test_no_connection_is_lost_with_the_clients(target: Attacked) -> None:
@@ -136,16 +145,7 @@ async def test_a_write_under_way_is_finished(target: Attacked) -> None:
     body = json.dumps({"processes": [{"id": 1, "name": "left_bulk"}]}).encode()
     sent["bulk"] = target.head("PUT", "/processes", f"Content-Length: {len(body)}") + body
     async with locked(target, "process"):
-        clients = []
-        for request in sent.values():
-            _, writer = await asyncio.open_connection(*target.address)
-            writer.write(request)
-            clients.append(writer)
-
-        async def all_wait() -> bool:
-            return await waiting(target) >= len(sent)
-
-        assert await eventually(all_wait, 10)
+        clients = await waiting_clients(target, sent.values())
         for writer in clients:
             writer.transport.abort()
         await asyncio.sleep(PROMISE + 0.5)

@@ -252,6 +252,17 @@ _WRITES: dict[tuple[str, str], Any] = {
 }
 
 
+async def _cut_write(cuttable: Cuttable, token: str, method: str, path: str) -> Reply:
+    """Send a write whose connection is cut once, and return its answer."""
+    headers = {"Authorization": token}
+    reply = await cuttable.gateway.call(
+        method, path, _WRITES[method, path], profile=None, headers=headers
+    )
+    assert cuttable.proxy.cuts == 1
+    assert reply.status == 503
+    return reply
+
+
 @pytest.mark.parametrize(("method", "path"), _WRITES)
 async def test_a_dialect_says_in_words_that_the_outcome_is_unknown(
     cuttable: Cuttable, method: str, path: str
@@ -260,15 +271,7 @@ async def test_a_dialect_says_in_words_that_the_outcome_is_unknown(
     token = await cuttable.gateway.token()
     for cut in Cut:
         cuttable.proxy.arm(lambda _, message: cut if b"COMMIT" in message else None)  # noqa: B023
-        reply = await cuttable.gateway.call(
-            method,
-            path,
-            _WRITES[method, path],
-            profile=None,
-            headers={"Authorization": token},
-        )
-        assert cuttable.proxy.cuts == 1
-        assert reply.status == 503
+        reply = await _cut_write(cuttable, token, method, path)
         if path.startswith("/processes"):
             assert reply.json == {
                 "code": 1006,
@@ -297,15 +300,7 @@ async def test_a_dialect_says_nothing_of_an_outcome_if_nothing_was_written(
             return cut if before_this else None
 
         cuttable.proxy.arm(decide)
-        reply = await cuttable.gateway.call(
-            method,
-            path,
-            _WRITES[method, path],
-            profile=None,
-            headers={"Authorization": token},
-        )
-        assert cuttable.proxy.cuts == 1
-        assert reply.status == 503
+        reply = await _cut_write(cuttable, token, method, path)
         assert _WORDS not in reply.body.decode()
         assert b"try again later" in reply.body
         assert await cuttable.rows.read() == before
