@@ -131,16 +131,12 @@ def estimate(key: str, read: Read) -> Estimate:
             table = TABLES[name]
             return _page(page, table, None, (key,))
         case ReadOne(name, fields):
-            return _fixed(_RELATED_ROW) + _fields(fields, TABLES[name], (key,))
+            return Estimate(_RELATED_ROW) + _fields(fields, TABLES[name], (key,))
         case ReadNodes():
             # Each ID leads to one row of one type. The most expensive type counts.
             choices = [_fields(fields, TABLES[name], (key,)) for _, name, fields in read.choices]
-            row = _fixed(_RELATED_ROW) + max(choices, key=_with_full_pages)
+            row = Estimate(_RELATED_ROW) + max(choices, key=_with_full_pages)
             return row if read.single else Estimate(0, (Repeated((key, "ids"), read.ids, row),))
-
-
-def _fixed(cost: int) -> Estimate:
-    return Estimate(cost)
 
 
 def _with_full_pages(estimate_: Estimate) -> int:
@@ -153,7 +149,7 @@ def _with_full_pages(estimate_: Estimate) -> int:
 def _fields(fields: Iterable[Field], table: Table, path: tuple[str, ...]) -> Estimate:
     total = Estimate()
     for field in fields:
-        total += _fixed(_key(field.key)) + _field(field, table, (*path, field.key))
+        total += Estimate(_key(field.key)) + _field(field, table, (*path, field.key))
     return total
 
 
@@ -165,24 +161,24 @@ def _field(field: Field, table: Table, path: tuple[str, ...]) -> Estimate:
     match field:
         case One(_, name, fields):
             target = TABLES[table.relations[name].target]
-            return _fixed(_RELATED_ROW) + _fields(fields, target, path)
+            return Estimate(_RELATED_ROW) + _fields(fields, target, path)
         case Many(_, name, fields) if name in table.embedded:
             # The list is one value of the row. Its items are cut out of it.
             items = table.embedded[name].typical_rows
             item = _ROW + sum(_TEXT + _key(field.key) for field in fields)
-            return _fixed(_EMBEDDED_LIST + items * item)
+            return Estimate(_EMBEDDED_LIST + items * item)
         case Many(_, name, fields):
             relation = table.relations[name]
-            row = _fixed(_ROW) + _fields(fields, TABLES[relation.target], path)
-            return _fixed(_LIST) + row * relation.typical_rows
+            row = Estimate(_ROW) + _fields(fields, TABLES[relation.target], path)
+            return Estimate(_LIST) + row * relation.typical_rows
         case PageOf(_, name, page):
             relation = table.relations[name]
             target = TABLES[relation.target]
-            return _fixed(_PAGE) + _page(page, target, relation, path)
+            return Estimate(_PAGE) + _page(page, target, relation, path)
         case Scalar(_, column):
-            return _fixed(_column(column, table))
+            return Estimate(_column(column, table))
         case _:
-            return _fixed(_VALUE)
+            return Estimate(_VALUE)
 
 
 def _column(name: str, table: Table) -> int:
@@ -202,24 +198,24 @@ def _page(page: Page, table: Table, relation: Relation | None, path: tuple[str, 
     readings = 0
     for part in page.parts:
         below = (*path, part.key)
-        total += _fixed(_key(part.key))
+        total += Estimate(_key(part.key))
         match part:
             case PageNodes(_, fields):
-                per_row += _fixed(_ROW) + _fields(fields, table, below)
+                per_row += Estimate(_ROW) + _fields(fields, table, below)
                 lists = 1
             case PageEdges(_, edge):
-                per_row += _fixed(_ROW) + _edge(edge, table, below)
+                per_row += Estimate(_ROW) + _edge(edge, table, below)
                 lists = 1
             case PageInfo(_, facts):
-                total += _fixed(sum(_PAGE_FACT + _key(fact.key) for fact in facts))
+                total += Estimate(sum(_PAGE_FACT + _key(fact.key) for fact in facts))
                 readings += len(facts)
             case TotalCount():
-                total += _fixed(_reading(page, table, relation, sorts=False))
+                total += Estimate(_reading(page, table, relation, sorts=False))
             case _:
-                total += _fixed(_VALUE)
+                total += Estimate(_VALUE)
     sorts = not _in_index_order(page, table, relation)
     if page.condition != AllOf() or sorts:
-        total += _fixed((lists + readings) * _reading(page, table, relation, sorts=sorts))
+        total += Estimate((lists + readings) * _reading(page, table, relation, sorts=sorts))
     if page.limit is None:
         return total + per_row * (relation or table).typical_rows
     argument = "last" if page.backward else "first"
@@ -231,14 +227,14 @@ def _edge(
 ) -> Estimate:
     total = Estimate()
     for field in fields:
-        total += _fixed(_key(field.key))
+        total += Estimate(_key(field.key))
         match field:
             case EdgeNode(key, node):
                 total += _fields(node, table, (*path, key))
             case EdgeCursor():
-                total += _fixed(_CURSOR)
+                total += Estimate(_CURSOR)
             case _:
-                total += _fixed(_VALUE)
+                total += Estimate(_VALUE)
     return total
 
 

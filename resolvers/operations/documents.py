@@ -74,11 +74,6 @@ class Operation:
         """Whether it selects the schema."""
         return not self.root_names.isdisjoint(SCHEMA_FIELDS)
 
-    @property
-    def only_introspects(self) -> bool:
-        """Whether it selects only the schema."""
-        return self.root_names <= INTROSPECTION_FIELDS
-
 
 @dataclass(frozen=True, slots=True)
 class Document:

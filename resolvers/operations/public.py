@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 from graphql import (
     FieldNode,
@@ -32,6 +33,8 @@ from resolvers.operations.documents import (
 )
 from resolvers.operations.limits import Limits
 from resolvers.operations.selection import fragments_of, operations_of, walk_selections
+
+Result = TypeVar("Result")
 
 MAX_PUBLIC_BODY = 16 * 1024
 """Bytes of the body of a request without a token."""
@@ -82,13 +85,12 @@ class ProcessorBudget:
         """Use processor time, which may be more than is left."""
         self._left -= seconds
 
-    @contextmanager
-    def spending(self) -> Iterator[None]:
-        """Use the processor time of the block, if any is left (``require``)."""
+    def run(self, compute: Callable[[], Result]) -> Result:
+        """Return what ``compute`` returns, and use its processor time. Raises like ``require``."""
         self.require()
         started = time.thread_time()
         try:
-            yield
+            return compute()
         finally:
             self.spend(time.thread_time() - started)
 
@@ -110,8 +112,7 @@ class PublicDocuments:
         """
         document = self.cache.get(text)
         if document is None:
-            with self.budget.spending():
-                document = self._read(text)
+            document = self.budget.run(partial(self._read, text))
         return document
 
     def _read(self, text: str) -> Document:

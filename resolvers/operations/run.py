@@ -298,24 +298,16 @@ class Operations:
         kept: Mapping[str, bytes] | None = operation.compiled.get(_INTROSPECTED)
         if kept is not None:
             return kept
+        compute = partial(
+            introspect, self.compiler.schema, query.introspection, operation.fragments, variables
+        )
         if viewer is None:
-            self._public.budget.require()
+            # In the worker, so that requests that wait there find what the ones before have left.
+            compute = partial(self._public.budget.run, compute)
         try:
-            data, seconds = await self.worker.compute(
-                partial(
-                    introspect,
-                    self.compiler.schema,
-                    query.introspection,
-                    operation.fragments,
-                    variables,
-                )
-            )
-        except IntrospectionTooLongError as error:
-            if viewer is None:
-                self._public.budget.spend(error.seconds)
+            data = await self.worker.compute(compute)
+        except IntrospectionTooLongError:
             raise bad_value((), "the operation selects too much of the schema") from None
-        if viewer is None:
-            self._public.budget.spend(seconds)
         answers = {key: orjson.dumps(value) for key, value in data.items()}
         if not operation.definition.variable_definitions:
             operation.compiled[_INTROSPECTED] = answers
