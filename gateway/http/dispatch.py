@@ -19,6 +19,7 @@ from gateway.auth.header import bearer
 from gateway.http import graphql
 from gateway.http.client_address import ClientAddresses
 from gateway.http.connections import ConnectionLimits, Connections
+from gateway.http.cors import CrossOrigin
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of, collected
@@ -39,6 +40,7 @@ from storage.database.errors import StorageError
 _SERVER = "process-gateway"
 _JSON = "application/json; charset=utf-8"
 _GRAPHQL = ("/graphql", "/graphql/")
+_OPENAPI = "/openapi/"
 _READ_METHODS = ("GET", "HEAD")
 _HEALTH_TIMEOUT = 2.0
 """Seconds without an answer from the database after which the gateway counts as not ready."""
@@ -74,6 +76,7 @@ class _Endpoint:
         self._metrics = Metrics(services)
         self._rates = services.rates
         self._addresses = ClientAddresses.from_settings(self._settings)
+        self._cross_origin = CrossOrigin.from_settings(self._settings)
         self._graphiql = graphiql_page(self._settings) if self._settings.graphiql else None
         self._read_handlers: Mapping[str, Handler] = {
             **pages(self._settings, _openapi(services)),
@@ -87,11 +90,15 @@ class _Endpoint:
         """Apply the rate limit, dispatch, and render errors in the format of the called API."""
         path = request.rel_url.raw_path
         dialect, below = (None, path) if path in _GRAPHQL else self._dialect(path)
+        is_api = dialect is not None or path in _GRAPHQL or path.startswith(_OPENAPI)
         response: web.StreamResponse
         try:
             if self._rates.limits_addresses:
                 await self._rates.spend_address(self._addresses.of(request))
-            if path in _GRAPHQL:
+            self._cross_origin.check(request)
+            if is_api and (preflight := self._cross_origin.preflight(request)) is not None:
+                response = preflight
+            elif path in _GRAPHQL:
                 response = await self._graphql(request)
             elif dialect is not None:
                 response = _from_dialect(await self._legacy(request, dialect, below))
@@ -103,6 +110,8 @@ class _Endpoint:
                 response = graphql.error_response(request, gateway_error)
             else:
                 response = _from_dialect(dialect.error_response(gateway_error))
+        if is_api:
+            self._cross_origin.share(request, response)
         # By default, aiohttp sends version numbers, which help only attackers.
         response.headers[hdrs.SERVER] = _SERVER
         return response
