@@ -300,6 +300,9 @@ class Connections(web.Server):
             self,
             loop=self._loop,
             access_log=None,
+            # Decoding would start before anyone looks at the request, and go on when it is over. A
+            # body in zstd can ask for 128 MB of memory, which it takes from any client.
+            auto_decompress=False,
             keepalive_timeout=self.limits.keepalive_timeout,
             lingering_time=_LINGERING_TIME,
             max_line_size=_MAX_LINE,

@@ -18,11 +18,13 @@ from aiohttp import hdrs, web
 from gateway.auth.header import bearer
 from gateway.http import graphql
 from gateway.http.client_address import ClientAddresses
+from gateway.http.compression import Compression
 from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.cors import CrossOrigin
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of, collected
+from gateway.http.vary import add_vary
 from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import Services
 from gateway.telemetry.metrics import Metrics
@@ -76,10 +78,13 @@ class _Endpoint:
         self._metrics = Metrics(services)
         self._rates = services.rates
         self._addresses = ClientAddresses.from_settings(self._settings)
+        self._compression = Compression(enabled=self._settings.compression)
         self._cross_origin = CrossOrigin.from_settings(self._settings)
-        self._graphiql = graphiql_page(self._settings) if self._settings.graphiql else None
+        self._graphiql = (
+            graphiql_page(self._settings, self._compression) if self._settings.graphiql else None
+        )
         self._read_handlers: Mapping[str, Handler] = {
-            **pages(self._settings, _openapi(services)),
+            **pages(self._settings, _openapi(services), self._compression),
             "/health": self.health,
             "/health/ready": self.ready,
             "/metrics": self.metrics,
@@ -110,6 +115,7 @@ class _Endpoint:
                 response = graphql.error_response(request, gateway_error)
             else:
                 response = _from_dialect(dialect.error_response(gateway_error))
+        await self._compression.apply(request, response)
         if is_api:
             self._cross_origin.share(request, response)
         # By default, aiohttp sends version numbers, which help only attackers.
@@ -152,7 +158,9 @@ class _Endpoint:
             if request.method not in _READ_METHODS:
                 return graphql.method_not_allowed(request, (*_READ_METHODS, hdrs.METH_POST))
             if self._graphiql is not None and wants_page(request):
-                return await self._graphiql(request)
+                page = await self._graphiql(request)
+                add_vary(page, hdrs.ACCEPT)
+                return page
         operations = self._services.operations
         if hdrs.AUTHORIZATION in request.headers:
             viewer: Viewer | None = await self._viewer(request)
@@ -214,7 +222,7 @@ class _Endpoint:
             self._services.operations,
             lambda: self._viewer(request),
         )
-        if request.method == hdrs.METH_HEAD:
+        if request.method == hdrs.METH_HEAD and self._compression.coding_for(request) is None:
             # The length of the body is part of the answer.
             return replace(response, parts=await collected(response.parts))
         return response
