@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from gateway.http.body_intake import BodyIntake
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value
@@ -33,11 +34,11 @@ _GRAPHQL_JSON_HEADERS = _headers(_GRAPHQL_JSON)
 
 
 async def read_request(
-    request: web.BaseRequest, largest_body: int, operations: Operations
+    request: web.BaseRequest, largest_body: int, intake: BodyIntake, operations: Operations
 ) -> GraphQLRequest:
-    """Return the operation in a GET or POST request. Raises ``BAD_USER_INPUT``."""
+    """Return the operation in a GET or POST request. Raises like ``read_body``."""
     if request.method == hdrs.METH_POST:
-        body = await read_body(request, largest_body)
+        body = await read_body(request, largest_body, intake)
         content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
         parse = partial(strict_json.loads, body, content_type, operations.max_items)
         return _from_members(await operations.worker.run(len(body), parse), len(body))

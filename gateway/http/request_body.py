@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.http.body_intake import LARGE, BodyIntake
 from resolvers.errors.catalogue import GatewayError, bad_value
 
 _BODY_TIMEOUT = 10.0
@@ -14,16 +15,17 @@ _BODY_TIMEOUT = 10.0
 _BYTES_PER_SECOND = 64 * 1024
 
 
-async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
+async def read_body(request: web.BaseRequest, max_bytes: int, intake: BodyIntake) -> bytes:
     """Return the body of a request.
 
     Args:
         request: The request.
         max_bytes: The maximum size, in bytes.
+        intake: Bounds what the worker takes in of large bodies.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``: the body is larger, ends early, does not arrive in time,
-            or is not encoded as the headers say.
+            or is not encoded as the headers say. ``RATE_LIMITED``: there are too many large bodies.
     """
     try:
         if request.content.is_eof():
@@ -44,6 +46,8 @@ async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
                 if len(body) > max_bytes:
                     raise _too_long(max_bytes)
                 timeout.reschedule(deadline + len(body) / _BYTES_PER_SECOND)
+                if len(body) > LARGE:
+                    await intake.take(request, len(chunk))
     except TimeoutError as error:
         raise bad_value(
             (),
