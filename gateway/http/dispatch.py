@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 
 from gateway.auth.header import bearer
 from gateway.http import graphql
+from gateway.http.body_intake import BodyIntake
 from gateway.http.client_address import ClientAddresses
 from gateway.http.compression import Compression
 from gateway.http.connections import ConnectionLimits, Connections
@@ -50,9 +51,10 @@ _HEALTH_TIMEOUT = 2.0
 
 def create_server(services: Services) -> web.Server:
     """Return the server of GraphQL, both dialects and the pages, ready to listen."""
-    endpoint = _Endpoint(services)
+    intake = BodyIntake()
+    endpoint = _Endpoint(services, intake)
     limits = ConnectionLimits.from_settings(services.settings)
-    return Connections(endpoint.answer, endpoint.refuse, limits)
+    return Connections(endpoint.answer, endpoint.refuse, limits, intake)
 
 
 def _openapi(services: Services) -> dict[str, bytes]:
@@ -72,8 +74,9 @@ def _openapi(services: Services) -> dict[str, bytes]:
 class _Endpoint:
     """The handlers and the services that they use."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, intake: BodyIntake) -> None:
         self._services = services
+        self._intake = intake
         self._settings = services.settings
         self._metrics = Metrics(services)
         self._rates = services.rates
@@ -115,6 +118,8 @@ class _Endpoint:
                 response = graphql.error_response(request, gateway_error)
             else:
                 response = _from_dialect(dialect.error_response(gateway_error))
+        finally:
+            self._intake.release(request)
         await self._compression.apply(request, response)
         if is_api:
             self._cross_origin.share(request, response)
@@ -166,7 +171,7 @@ class _Endpoint:
             viewer: Viewer | None = await self._viewer(request)
             largest = self._settings.max_body_bytes
             prepared = await operations.prepare(
-                await graphql.read_request(request, largest, operations)
+                await graphql.read_request(request, largest, self._intake, operations)
             )
         else:
             viewer = None
@@ -186,7 +191,7 @@ class _Endpoint:
             raise missing_token()
         try:
             return await operations.prepare_public(
-                await graphql.read_request(request, MAX_PUBLIC_BODY, operations)
+                await graphql.read_request(request, MAX_PUBLIC_BODY, self._intake, operations)
             )
         except GatewayError as error:
             raise (error if error.kind is ErrorKind.RATE_LIMITED else missing_token()) from None
@@ -207,9 +212,8 @@ class _Endpoint:
 
         def read(*, bulk: bool) -> Awaitable[bytes]:
             settings = self._settings
-            return read_body(
-                request, settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
-            )
+            largest = settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
+            return read_body(request, largest, self._intake)
 
         response = await dialect.respond(
             Request(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.http.body_intake import LARGE, BodyIntake
 from resolvers.errors.catalogue import GatewayError, bad_value
 from resolvers.values.text import shorten
 
@@ -28,25 +29,29 @@ _FORMATS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (zlib.MAX_WBITS, _R
 that it should have (RFC 9110 §8.4.1.2)."""
 
 
-async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
+async def read_body(request: web.BaseRequest, max_bytes: int, intake: BodyIntake) -> bytes:
     """Return the body of a request.
 
     Args:
         request: The request.
         max_bytes: The maximum size, in bytes.
+        intake: Bounds what the worker takes in of large bodies.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``: the body is larger, ends early, does not arrive in time,
-            or is not encoded as the headers say.
+            or is not encoded as the headers say. ``RATE_LIMITED``: there are too many large bodies.
     """
     coding = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
     if coding in ("", "identity"):
-        return await _received(request, max_bytes)
+        return await _received(request, max_bytes, intake)
     if coding not in _FORMATS:
         expected = "expected a Content-Encoding of gzip or deflate"
         raise bad_value((), f"{expected}, got {shorten(coding)}")
-    body = await _received(request, max_bytes)
-    return await asyncio.to_thread(_decoded, body, _FORMATS[coding], max_bytes)
+    body = await _received(request, max_bytes, intake)
+    decoded = await asyncio.to_thread(_decoded, body, _FORMATS[coding], max_bytes)
+    if len(decoded) > LARGE:
+        await intake.take(request, len(decoded))
+    return decoded
 
 
 def _decoded(body: bytes, formats: Sequence[int], max_bytes: int) -> bytes:
@@ -63,7 +68,7 @@ def _decoded(body: bytes, formats: Sequence[int], max_bytes: int) -> bytes:
     raise bad_value((), "the body is not encoded as its headers say")
 
 
-async def _received(request: web.BaseRequest, max_bytes: int) -> bytes:
+async def _received(request: web.BaseRequest, max_bytes: int, intake: BodyIntake) -> bytes:
     """Return a body as it was sent."""
     try:
         if request.content.is_eof():
@@ -84,6 +89,8 @@ async def _received(request: web.BaseRequest, max_bytes: int) -> bytes:
                 if len(body) > max_bytes:
                     raise _too_long(max_bytes)
                 timeout.reschedule(deadline + len(body) / _BYTES_PER_SECOND)
+                if len(body) > LARGE:
+                    await intake.take(request, len(chunk))
     except TimeoutError as error:
         raise bad_value(
             (),
