@@ -242,7 +242,8 @@ def _in_index_order(page: Page, table: Table, relation: Relation | None) -> bool
     """Whether the page can be read from an index without sorting its rows."""
     one_direction = len({key.descending for key in page.order}) == 1
     any_column = relation is None and len(page.order) <= 2
-    return page.order == table.default_order or (any_column and one_direction)
+    indexed = any_column and one_direction and table.columns[page.order[0].column].indexed
+    return page.order == table.default_order or indexed
 
 
 def _reading(page: Page, table: Table, relation: Relation | None, *, sorts: bool) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.database.database import Transaction
+from storage.writes.rows import TOUCHED
 
 _BULK_LOCK = 0x62756C6B
 """The key of the advisory lock for changing many processes in one statement."""
@@ -62,7 +63,8 @@ async def update_texts(transaction: Transaction, changes: bytes, only_profile: i
                 name_enable = coalesce(change.name_enable, process.name_enable),
                 name_disable = coalesce(change.name_disable, process.name_disable),
                 description = coalesce(change.description, process.description),
-                icon = coalesce(change.icon, process.icon)
+                icon = coalesce(change.icon, process.icon),
+                {TOUCHED}
             FROM alone, json_to_recordset($1::json) AS change (
                 database_id integer,
                 name text,

@@ -41,6 +41,13 @@ async def insert(database: Database, rows: Rows) -> None:
                     f" SELECT {names} FROM json_populate_recordset(NULL::{table}, $1)",
                     json.dumps(group).encode(),
                 )
+        # Inserting the parts of a process sets its updated_at.
+        await transaction.fetch(
+            "UPDATE process SET updated_at = new.updated_at"
+            " FROM json_populate_recordset(NULL::process, $1) AS new"
+            " WHERE new.id = process.id AND new.updated_at <> process.updated_at",
+            json.dumps(rows.get("process", [])).encode(),
+        )
         await transaction.fetch(
             "UPDATE execution SET parent_step_id = new.parent_step_id"
             " FROM json_populate_recordset(NULL::execution, $1) AS new"
