@@ -76,7 +76,8 @@ _DIRECT_ROWS = 2
 _TEXTS = frozenset({ColumnKind.TEXT, ColumnKind.TEXTS, ColumnKind.PLAIN})
 _LINKS = 2
 """Rows of a table from which the same related row is reached."""
-_LONG_COLUMNS = frozenset({"description", "result", "error", "settings"})
+_LONG_COLUMNS = frozenset({"description", "result", "error", "settings", "version"})
+"""Columns that cost as much as a long text. A version is the hash of such a text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from storage.reads.plan import OrderKey
 from storage.reads.tables import Column, ColumnKind, EmbeddedList, Relation, Table
+from storage.reads.versions import PROCESS_VERSION
 
 
 def _global_id(type_name: str) -> Column:
@@ -83,6 +84,7 @@ PROCESS = Table(
         icon=_ICON,
         mode=Column("{t}.mode", ColumnKind.WORD),
         state=_STATE,
+        version=Column(PROCESS_VERSION, ColumnKind.PLAIN),
         created_at=Column("{t}.created_at", ColumnKind.TIME, indexed=True),
         updated_at=Column("{t}.updated_at", ColumnKind.TIME),
     ),

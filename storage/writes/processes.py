@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.database.database import Transaction
+from storage.reads.versions import PROCESS_VERSION
 from storage.writes.rows import TOUCHED
 
 _BULK_LOCK = 0x62756C6B
@@ -81,6 +82,26 @@ async def update_texts(transaction: Transaction, changes: bytes, only_profile: i
     )
     assert isinstance(count, int)
     return count
+
+
+async def lock_processes(transaction: Transaction, process_ids: Sequence[int]) -> None:
+    """Lock many processes against other writers until the transaction ends."""
+    # Under the lock of bulk updates, so that two of them do not wait for each other's rows.
+    await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _BULK_LOCK)
+    await transaction.fetch(
+        "SELECT FROM process WHERE id = ANY ($1::integer[]) ORDER BY id FOR NO KEY UPDATE",
+        process_ids,
+    )
+
+
+async def read_versions(transaction: Transaction, process_ids: Sequence[int]) -> dict[int, str]:
+    """Return the versions of the processes that exist, by ID."""
+    rows = await transaction.fetch(
+        f"""SELECT id, {PROCESS_VERSION.format(t="process")} AS version
+        FROM process WHERE id = ANY ($1::integer[])""",
+        process_ids,
+    )
+    return {row["id"]: row["version"] for row in rows}
 
 
 async def existing_ids(

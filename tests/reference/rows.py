@@ -57,15 +57,25 @@ async def insert(database: Database, rows: Rows) -> None:
 
 
 async def select(database: Database) -> Rows:
-    """Return all rows of all tables, in a deterministic order."""
+    """Return all rows of all tables, in a deterministic order.
+
+    The arguments of an action are also returned as the text that is stored (``arguments_text``).
+    """
     async with database.transaction() as transaction:
         return {
             table: [
-                {
-                    column: json.loads(value) if isinstance(value, bytes) else value
-                    for column, value in row.items()
-                }
+                _row(table, row)
                 for row in await transaction.fetch(f"SELECT * FROM {table} AS t ORDER BY t::text")
             ]
             for table in TABLES
         }
+
+
+def _row(table: str, stored: Mapping[str, Any]) -> Row:
+    row = {
+        column: json.loads(value) if isinstance(value, bytes) else value
+        for column, value in stored.items()
+    }
+    if table == "action":
+        row["arguments_text"] = stored["arguments"].decode()
+    return row

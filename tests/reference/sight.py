@@ -23,6 +23,7 @@ from tests.reference.model import (
     word,
 )
 from tests.reference.pages import compare, cursor_of, order_of, read_cursor, sort_key
+from tests.reference.versions import version_of
 
 Where = Mapping[str, Any]
 
@@ -111,6 +112,7 @@ class Sight:
                         "displayName": display_name(row),
                         "mode": word(row["mode"]),
                         "state": state(row["enabled"]),
+                        "version": version_of(row, self.rows),
                         "createdAt": time(row["created_at"]),
                         "updatedAt": time(row["updated_at"]),
                     }

@@ -315,7 +315,8 @@ async def test_a_single_tree_uses_indexes(loaded: Graph) -> None:
         for query in (
             '{ process(reference: "load-0001000") { %s usedBy { id } } }' % TREE,
             '{ nodes(ids: ["UHJvY2Vzczox"]) { ... on Process { %s } } }' % TREE,
-            '{ process(reference: "load-0001000") { updatedAt } }',
+            '{ process(reference: "load-0001000") { version updatedAt } }',
+            "{ processes(first: 50) { nodes { version } } }",
             "{ executions(first: 50, orderBy: {field: STARTED_AT, direction: DESC}) {"
             " nodes { id } } }",
             "{ execution(databaseId: 1) { steps { subprocess { id } subexecution { id } } } }",

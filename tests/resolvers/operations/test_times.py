@@ -210,3 +210,7 @@ async def test_an_order_without_an_index_costs_a_sort(home: Graph) -> None:
     assert await cost(home, query % ("executions", "STARTED_AT")) == 10 * 3
     assert await cost(home, query % ("processes", "UPDATED_AT")) == 3 * 10_000 // 2 + 10 * 3
     assert await cost(home, query % ("executions", "FINISHED_AT")) == 3 * 10_000 // 2 + 10 * 3
+
+
+async def test_a_version_costs_as_much_as_a_long_text(home: Graph) -> None:
+    assert await cost(home, "{ processes(first: 10) { nodes { version } } }") == 10 * (2 + 32)
