@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -28,7 +28,8 @@ from resolvers.values.text import shorten
 from resolvers.values.validation import validate
 from rest_compat.body_model import Body, client_path, required_members
 from rest_compat.dialect import BodyRule, Dialect, Route, database_id
-from rest_compat.http import Authenticate, Parts, Request, Response, retry_after
+from rest_compat.http import Authenticate, Request, Response, retry_after
+from rest_compat.operation import RouteAnswer
 from rest_compat.routing import CompiledRoute, Match, NoMatch, match
 
 
@@ -65,10 +66,13 @@ class CompiledDialect:
             viewer = await authenticate()
             viewer.require(compiled.operation.permission, str(compiled.route))
             body = await _read_body(compiled.route.body, request, operations)
-            data = await _run(matched, body, operations, viewer)
+            answer = await _run(matched, body, request.known, operations, viewer)
         except Exception as error:
             return self.error_response(as_gateway_error(error))
-        return Response(200, self.dialect.envelope.success(data))
+        if answer.not_modified:
+            return Response(304, tag=answer.tag)
+        body_parts = self.dialect.envelope.success(answer.parts)
+        return Response(200, body_parts, tag=answer.tag, kept=answer.kept)
 
     def error_response(self, error: GatewayError) -> Response:
         """Return the response to a request that failed."""
@@ -139,8 +143,12 @@ def _validated(text: bytes, rule: BodyRule, request: Request, max_items: int) ->
 
 
 async def _run(
-    matched: Match, body: _RequestBody, operations: Operations, viewer: Viewer
-) -> Parts | None:
+    matched: Match,
+    body: _RequestBody,
+    known: Collection[str],
+    operations: Operations,
+    viewer: Viewer,
+) -> RouteAnswer:
     """Return the operation's answer.
 
     Raises:
@@ -152,16 +160,16 @@ async def _run(
     missing: GatewayError | None = None
     for from_path in _path_variables(route, matched.parameters):
         try:
-            data = await matched.compiled.operation.run(
-                {**body.variables, **from_path}, operations, viewer
+            answer = await matched.compiled.operation.run(
+                {**body.variables, **from_path}, operations, viewer, known
             )
         except GatewayError as error:
             missing = _locate_in_request(error, route, body)
             if missing.kind is not ErrorKind.NOT_FOUND:
                 raise missing from error
         else:
-            if data is not None or not route.has_data:
-                return data
+            if answer.parts is not None or answer.not_modified or not route.has_data:
+                return answer
     raise missing or _nothing_there(matched.parameters)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from graphql import GraphQLObjectType
@@ -14,15 +14,29 @@ from resolvers.errors.translate import as_gateway_error, from_graphql
 from resolvers.graphql_adapter import permission_of
 from resolvers.operations.compile import CompiledRead, OperationCompiler, compile_planned
 from resolvers.operations.documents import Operation, read_document
+from resolvers.operations.kept import Kept
 from resolvers.operations.parameters import RunValues
 from resolvers.operations.run import Operations
 from resolvers.operations.variables import shape_of, with_references
 from resolvers.values.enums import Permission
-from rest_compat.http import Parts
+from storage.database.stream import Parts
 from storage.reads.plan import PageNodes, ReadPage, Scope, ValueFormat, Visibility
 from storage.reads.statement import compile_read, compile_rows
 
 _SCOPES = tuple(Scope(visibility, admin) for visibility in Visibility for admin in (True, False))
+
+
+class RouteAnswer(NamedTuple):
+    """The answer of a route."""
+
+    parts: Parts | None
+    """The JSON, in parts; None for null, or if the route has no answer."""
+    tag: str | None = None
+    """Identifies the answer to a read among all versions of it."""
+    not_modified: bool = False
+    """Whether the client has the answer with this tag, so that there are no parts."""
+    kept: Kept | None = None
+    """Where the answer is kept. Other forms of the body can be kept there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +57,25 @@ class LegacyOperation:
     """Whether the answer is a list whose elements are read as separate rows."""
 
     async def run(
-        self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
-    ) -> Parts | None:
-        """Return the JSON of the route's answer, in parts; None for null, or if it has no answer.
+        self,
+        variables: Mapping[str, Any],
+        operations: Operations,
+        viewer: Viewer,
+        known: Collection[str] = (),
+    ) -> RouteAnswer:
+        """Return the route's answer.
 
         Args:
             variables: coerced to their types. The route was checked to supply values that fit.
             viewer: the authenticated caller, whose permission was checked.
+            known: the tags of the answers that the client has.
 
         Raises:
             GatewayError: the operation failed.
         """
         try:
             if self.reads:
-                return await self._read(variables, operations, viewer)
+                return await self._read(variables, operations, viewer, known)
             result = await operations.mutate(
                 self.operation, variables, viewer, ValueFormat.LEGACY, permitted=True
             )
@@ -67,22 +86,30 @@ class LegacyOperation:
         value: Any = result.data
         for key in self.path:
             value = value[key]
-        return None if value is None or len(self.path) == 1 else (orjson.dumps(value),)
+        has_answer = value is not None and len(self.path) > 1
+        return RouteAnswer((orjson.dumps(value),) if has_answer else None)
 
     async def _read(
-        self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
-    ) -> Parts | None:
-        operations.compiled += 1
-        read = self.reads[viewer.reading]
-        arguments = read.arguments(RunValues(variables, viewer.profile_id))
+        self,
+        variables: Mapping[str, Any],
+        operations: Operations,
+        viewer: Viewer,
+        known: Collection[str],
+    ) -> RouteAnswer:
+        operations.queries.compiled += 1
+        read, reads = self.reads[viewer.reading], operations.reads
+        asked = reads.ask(read, read.arguments(RunValues(variables, viewer.profile_id)))
+        if known:
+            await reads.validate([asked])
+            if asked.current_tag in known and reads.spared([asked]):
+                return RouteAnswer(None, asked.current_tag, not_modified=True)
         if self.as_rows:
-            statement = read.statement
-            items = await operations.database.fetch_list(
-                statement.sql, arguments, statement.copy_sql
-            )
-            return b"[", items, b"]"
-        value = await operations.database.fetch_json(read.statement.sql, arguments)
-        return None if value is None else (value,)
+            answer = await reads.answer_list(asked)
+            parts: Parts | None = (b"[", *(answer.parts or ()), b"]")
+        else:
+            answer = await reads.answer(asked)
+            parts = answer.parts
+        return RouteAnswer(parts, None if parts is None else answer.tag, kept=answer.kept)
 
 
 def compile_operation(

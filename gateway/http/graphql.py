@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from gateway.http.etags import NO_STORE, is_known, tag_headers
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value
@@ -24,7 +25,7 @@ _GRAPHQL_JSON = "application/graphql-response+json"
 
 def _headers(media_type: str) -> CIMultiDict[str]:
     content_type = f"{media_type}; charset=utf-8"
-    return CIMultiDict({hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "private, no-store"})
+    return CIMultiDict({hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: NO_STORE})
 
 
 # Headers of every response. Copying a multidict takes a tenth of the time of building it.
@@ -83,6 +84,12 @@ def respond(request: web.BaseRequest | None, answer: Answer) -> web.Response:
         hdrs.ACCEPT, ""
     )
     headers = _GRAPHQL_JSON_HEADERS if wants_graphql_json else _JSON_HEADERS
+    if answer.tag is not None and request is not None:
+        tag = tag_headers(request, answer.tag)
+        if answer.not_modified or is_known(request, answer.tag):
+            return web.Response(status=304, headers=tag)
+        headers = headers.copy()
+        headers.update(tag)
     status = 200 if answer.rejected is None else http_status(answer.rejected)
     response = web.Response(status=status, body=body_of(answer.parts), headers=headers)
     if status == 401:

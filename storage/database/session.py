@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from storage.database.server import Identity, identity_of
 from storage.database.statements import Statements
 
 Receive: TypeAlias = "Callable[[bytes], Coroutine[Any, Any, None]]"
@@ -68,9 +69,15 @@ class Session:
     Its methods raise whatever the driver raises.
     """
 
-    __slots__ = ("_connection", "_statements", "is_closed")
+    __slots__ = ("_connection", "_statements", "is_closed", "server")
 
-    def __init__(self, connection: asyncpg.Connection[asyncpg.Record], cache_bytes: int) -> None:
+    def __init__(
+        self,
+        connection: asyncpg.Connection[asyncpg.Record],
+        cache_bytes: int,
+        server: Identity = (),
+    ) -> None:
+        self.server = server
         self._connection = connection
         self._statements = Statements(connection, cache_bytes)
         self.is_closed: Callable[[], bool] = connection.is_closed
@@ -84,6 +91,14 @@ class Session:
             await self._statements.forget_unkept()
         return value
 
+    async def fetch_row(self, sql: str, args: Sequence[object]) -> asyncpg.Record | None:
+        """Return the first row, or None."""
+        statement = self._statements.get(sql) or await self._statements.prepare(sql)
+        row = await statement.fetchrow(*args)
+        if self._statements.unkept:
+            await self._statements.forget_unkept()
+        return row
+
     async def fetch(self, sql: str, args: Sequence[object]) -> list[asyncpg.Record]:
         """Return all rows."""
         statement = self._statements.get(sql) or await self._statements.prepare(sql)
@@ -96,9 +111,21 @@ class Session:
         """Run one or more statements without parameters, and return the tag of the last one."""
         return await self._connection.execute(sql)
 
-    async def copy(self, sql: str, output: Receive) -> str:
-        """Copy the rows of a statement without parameters as text, and return the tag."""
-        return await self._connection.copy_from_query(sql, output=output)
+    async def copy(
+        self, sql: str, output: Receive, first_sql: str, first: Callable[[object], None]
+    ) -> str:
+        """Copy the rows of a statement without parameters as text, and return the tag.
+
+        Args:
+            first_sql: Returns one value, of the same snapshot, before the rows.
+            first: Takes this value.
+        """
+        # A failure leaves the transaction open, and so ends the use of the connection.
+        await self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        first(await self.fetch_value(first_sql, []))
+        tag = await self._connection.copy_from_query(sql, output=output)
+        await self.execute("COMMIT")
+        return tag
 
     async def listen(self, channel: str, on_notification: Callable[[], None]) -> None:
         """Call a function for every notification of a channel."""
@@ -182,4 +209,4 @@ async def _open(options: SessionOptions) -> Session:
         server_settings=session_settings(timeout, options.name),
     )
     await use_json_bytes(connection)
-    return Session(connection, options.statement_cache_bytes)
+    return Session(connection, options.statement_cache_bytes, await identity_of(connection))

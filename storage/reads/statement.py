@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from storage.reads import objects
 from storage.reads.dependencies import (
@@ -46,6 +47,8 @@ class Statement:
     """The same with a second column, the version of its dependencies. A list has at least one row:
     that of an empty list has no value."""
     depends: Dependencies
+    fingerprint: bytes
+    """Identifies the SQL."""
     copy_sql: str = ""
     """The rows of a list as texts instead of bytes, which COPY sends as they are."""
     version_sql: str = ""
@@ -81,6 +84,7 @@ def compile_read(
         tuple(compilation.slots),
         f"SELECT {answer}, {version}",
         depends,
+        _fingerprint(sql),
     )
 
 
@@ -102,9 +106,14 @@ def compile_rows(
         f"SELECT convert_to({alias}.o, 'UTF8'), log.version FROM (SELECT {version} AS version)"
         f" AS log LEFT JOIN ({rows}) AS {alias} ON true",
         depends,
+        _fingerprint(rows),
         copy_sql=rows,
         version_sql=f"SELECT {version}",
     )
+
+
+def _fingerprint(sql: str) -> bytes:
+    return blake2b(sql.encode(), digest_size=16).digest()
 
 
 def _version(depends: Dependencies, compilation: Compilation) -> str:
