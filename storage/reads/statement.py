@@ -60,7 +60,7 @@ class Statement:
         Args:
             arguments: The values of the parameters.
         """
-        return self.depends.of(dict(zip(self.slots, arguments, strict=True)).__getitem__)
+        return self.depends.of(lambda slot: arguments[self.slots.index(slot)])
 
 
 def compile_read(
