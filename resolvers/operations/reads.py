@@ -93,7 +93,7 @@ class Reads:
 
     def __init__(self, database: Database, *, max_bytes: int, audit_one_in: int) -> None:
         self.kept = KeptAnswers(max_bytes)
-        self._database = database
+        self.database = database
         self._audit_one_in = audit_one_in
         self._versions = VersionReader(database)
         self._waiting: dict[Key, SharedRun[ReadAnswer]] = {}
@@ -113,7 +113,7 @@ class Reads:
         """Look up what is known about the answer of a statement."""
         statement = read.statement
         key = (statement.fingerprint, tuple(arguments))
-        server_changes = self._database.server_changes
+        server_changes = self.database.server_changes
         if self._server_changes != server_changes:
             self._server_changes = server_changes
             self.kept.clear()
@@ -187,7 +187,7 @@ class Reads:
         self.misses += kept is None
         keeps = asked.kept is not None or self.kept.asked_again(asked.key)
         statement = asked.statement
-        values, version = await self._database.fetch_list(
+        values, version = await self.database.fetch_list(
             statement.versioned_sql, asked.arguments, statement.copy_sql, statement.version_sql
         )
         answer = ReadAnswer((values,), version, asked.tag(version))
@@ -209,12 +209,12 @@ class Reads:
             return False
         if asked.version is None:
             await self.validate([asked])
-        return kept.version == asked.version and kept.server == self._database.server_changes
+        return kept.version == asked.version and kept.server == self.database.server_changes
 
     # Reading -------------------------------------------------------------------------------------
 
     async def _read(self, asked: Asked) -> ReadAnswer:
-        value, version = await self._database.fetch_versioned(
+        value, version = await self.database.fetch_versioned(
             asked.statement.versioned_sql, asked.arguments
         )
         return ReadAnswer(None if value is None else (value,), version, asked.tag(version))
@@ -263,7 +263,7 @@ class Reads:
     async def _repair(self) -> None:
         """Give everything another version, for other gateways and the tags that clients have."""
         try:
-            await self._database.change_all_versions()
+            await self.database.change_all_versions()
         except StorageError as error:  # a standby, for example; the primary will be audited as well
             logger.warning("the versions cannot be changed: %s", error)
 
