@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from servers import ServerError
 from storage.database.database import Database
 from storage.demo.load import generate
 from storage.migrations.migrate import migrate
+from unchanged import Unchanged
 from work import CASES, HERE, Case, GatewayAdapter
 
 _COUNT = 10_000
@@ -38,7 +40,7 @@ _LARGE_COUNT = 1_000_000
 # ones.
 _ROUNDS = 7
 _SECONDS = 3
-_PARTS = ("rates", "whole", "bulk", "memory", "workers", "growth", "worst")
+_PARTS = ("rates", "whole", "bulk", "memory", "workers", "growth", "worst", "unchanged")
 
 
 def main() -> None:
@@ -132,6 +134,7 @@ class _Run:
             "bulk": self._bulk,
             "growth": self._growth,
             "worst": self._worst,
+            "unchanged": self._unchanged,
         }
         for part, measure in measures.items():
             if part not in parts:
@@ -194,6 +197,29 @@ class _Run:
             )
 
     async def _bulk(self, url: str) -> None:
+        async with (
+            self._copy(url) as copy_url,
+            gateway(copy_url, self._folder / "gateway") as server,
+        ):
+            self._results.bulk = await figures.bulk(
+                server, copy_url, self._results.count, 3 * self._results.rounds
+            )
+
+    async def _unchanged(self, url: str) -> None:
+        async with self._copy(url) as copy_url:
+            self._results.unchanged = await Unchanged(
+                copy_url,
+                self._folder,
+                self._tool,
+                self._compiler,
+                count=self._results.count,
+                rounds=self._results.rounds,
+                seconds=self._results.seconds,
+            ).measure()
+
+    @contextlib.asynccontextmanager
+    async def _copy(self, url: str) -> AsyncIterator[str]:
+        """Copy the database for a part that writes, and yield the URL of the copy."""
         name = f"bench_{self._results.count}"
         copy_url = url.replace(name, f"{name}_written")
         connection = await asyncpg.connect(self._server_url)
@@ -206,10 +232,7 @@ class _Run:
             )
             await connection.execute(f"CREATE DATABASE {name}_written TEMPLATE {name}")
             await connection.execute(f"ALTER DATABASE {name}_written SET jit = off")
-            async with gateway(copy_url, self._folder / "gateway") as server:
-                self._results.bulk = await figures.bulk(
-                    server, copy_url, self._results.count, 3 * self._results.rounds
-                )
+            yield copy_url
             await connection.execute(f"DROP DATABASE {name}_written WITH (FORCE)")
         finally:
             await connection.close()

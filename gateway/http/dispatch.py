@@ -22,6 +22,7 @@ from gateway.http.client_address import ClientAddresses
 from gateway.http.compression import Compression
 from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.cors import CrossOrigin
+from gateway.http.etags import NO_STORE, is_known, known_tags, tag_headers
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of, collected
@@ -109,7 +110,7 @@ class _Endpoint:
             elif path in _GRAPHQL:
                 response = await self._graphql(request)
             elif dialect is not None:
-                response = _from_dialect(await self._legacy(request, dialect, below))
+                response = await self._legacy(request, dialect, below)
             else:
                 response = await self._read(request, path)
         except Exception as error:
@@ -180,7 +181,8 @@ class _Endpoint:
             return graphql.method_not_allowed(
                 request, (hdrs.METH_POST,), "send a mutation with POST, not GET"
             )
-        return graphql.respond(request, await operations.run(prepared, viewer))
+        answer = await operations.run(prepared, viewer, known_tags(request))
+        return graphql.respond(request, answer)
 
     async def _prepare_public(self, request: web.BaseRequest) -> Prepared:
         """Prepare an operation without a token. The token is judged before the shape of a request
@@ -207,7 +209,7 @@ class _Endpoint:
 
     async def _legacy(
         self, request: web.BaseRequest, dialect: CompiledDialect, path: str
-    ) -> Response:
+    ) -> web.Response:
         """Answer a request to a dialect, at the root or below the base path."""
 
         def read(*, bulk: bool) -> Awaitable[bytes]:
@@ -223,15 +225,22 @@ class _Endpoint:
                 request.query,
                 read,
                 request.headers.get(hdrs.CONTENT_TYPE, ""),
+                known_tags(request),
                 ", ".join(if_match) if if_match else None,
             ),
             self._services.operations,
             lambda: self._viewer(request),
         )
+        if response.tag is not None:
+            headers = {**response.headers, **tag_headers(request, response.tag)}
+            if response.status == 304 or is_known(request, response.tag):
+                await collected(response.parts)
+                return web.Response(status=304, headers=headers)
+            response = replace(response, headers=headers)
         if request.method == hdrs.METH_HEAD and self._compression.coding_for(request) is None:
             # The length of the body is part of the answer.
-            return replace(response, parts=await collected(response.parts))
-        return response
+            response = replace(response, parts=await collected(response.parts))
+        return _from_dialect(response)
 
     async def _viewer(self, request: web.BaseRequest) -> Viewer:
         return await self._services.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))
@@ -266,7 +275,7 @@ class _Endpoint:
 
 
 def _from_dialect(response: Response) -> web.Response:
-    headers = {hdrs.CACHE_CONTROL: "private, no-store", **response.headers}
+    headers = {hdrs.CACHE_CONTROL: NO_STORE, **response.headers}
     if response.parts:
         headers[hdrs.CONTENT_TYPE] = _JSON
     return web.Response(status=response.status, body=body_of(response.parts), headers=headers)

@@ -2,19 +2,34 @@
 
 The statement returns one row with one column, the answer as UTF-8 bytes. A whole table (``rows``)
 returns one row for each element of the list.
+
+It is compiled a second time with the version of its dependencies as another column: both are of one
+snapshot.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from storage.reads import objects
+from storage.reads.dependencies import (
+    SHARDS,
+    Dependencies,
+    Dependency,
+    OfNode,
+    OfRows,
+    dependencies,
+)
+from storage.reads.json_text import quoted
 from storage.reads.model import TABLES
 from storage.reads.plan import (
     Read,
     ReadNodes,
     ReadOne,
     ReadPage,
+    Scalar,
     Scope,
     Slot,
     ValueFormat,
@@ -29,8 +44,24 @@ class Statement:
     sql: str
     slots: tuple[Slot, ...]
     """The parameters, in order."""
+    versioned_sql: str
+    """The same with a second column, the version of its dependencies. A list has at least one row:
+    that of an empty list has no value."""
+    depends: Dependencies
+    fingerprint: bytes
+    """Identifies the SQL."""
     copy_sql: str = ""
     """The rows of a list as texts instead of bytes, which COPY sends as they are."""
+    version_sql: str = ""
+    """The version that belongs to ``copy_sql``."""
+
+    def dependencies(self, arguments: Sequence[object]) -> frozenset[Dependency]:
+        """Return what the answer depends on.
+
+        Args:
+            arguments: The values of the parameters.
+        """
+        return self.depends.of(lambda slot: arguments[self.slots.index(slot)])
 
 
 def compile_read(
@@ -45,19 +76,31 @@ def compile_read(
             sql = objects.one(compilation, fields, TABLES[table], condition)
         case ReadNodes():
             sql = objects.nodes(compilation, read)
-    # As bytes: asyncpg would decode a text, only for it to be encoded again.
-    return Statement(f"SELECT convert_to({sql}, 'UTF8')", tuple(compilation.slots))
+    return _statement(sql, compilation, dependencies(read, scope))
 
 
-def compile_versioned(
+def compile_with_version(
     read: ReadOne, scope: Scope, value_format: ValueFormat = ValueFormat.GRAPHQL
 ) -> Statement:
     """Compile the read of a process to a statement that returns its version before its JSON."""
     compilation = Compilation(scope, value_format)
-    sql = objects.one(
-        compilation, read.fields, TABLES[read.table], read.condition, before=("version",)
+    table = TABLES[read.table]
+    sql = objects.one(compilation, read.fields, table, read.condition, before=("version",))
+    with_version = ReadOne(read.table, (*read.fields, Scalar("", "version")), read.condition)
+    return _statement(sql, compilation, dependencies(with_version, scope))
+
+
+def _statement(sql: str, compilation: Compilation, depends: Dependencies) -> Statement:
+    version = _version(depends, compilation)
+    # As bytes: asyncpg would decode a text, only for it to be encoded again.
+    answer = f"convert_to({sql}, 'UTF8')"
+    return Statement(
+        f"SELECT {answer}",
+        tuple(compilation.slots),
+        f"SELECT {answer}, {version}",
+        depends,
+        _fingerprint(sql),
     )
-    return Statement(f"SELECT convert_to({sql}, 'UTF8')", tuple(compilation.slots))
 
 
 def compile_rows(
@@ -69,5 +112,48 @@ def compile_rows(
     """
     compilation = Compilation(scope, value_format)
     rows = objects.connection(compilation, read.page, Rows(TABLES[read.table])).node_rows()
-    sql = f"SELECT convert_to(o, 'UTF8') FROM ({rows}) AS {compilation.alias()}"
-    return Statement(sql, tuple(compilation.slots), copy_sql=rows)
+    depends = dependencies(read, scope)
+    version = _version(depends, compilation)
+    alias = compilation.alias()
+    return Statement(
+        f"SELECT convert_to({alias}.o, 'UTF8') FROM ({rows}) AS {alias}",
+        tuple(compilation.slots),
+        f"SELECT convert_to({alias}.o, 'UTF8'), log.version FROM (SELECT {version} AS version)"
+        f" AS log LEFT JOIN ({rows}) AS {alias} ON true",
+        depends,
+        _fingerprint(rows),
+        copy_sql=rows,
+        version_sql=f"SELECT {version}",
+    )
+
+
+def _fingerprint(sql: str) -> bytes:
+    return blake2b(sql.encode(), digest_size=16).digest()
+
+
+def _version(depends: Dependencies, compilation: Compilation) -> str:
+    """Compile the version of dependencies (``storage.database.versions``)."""
+    if isinstance(depends, OfNode):
+        type_name = f"({compilation.parameter_of(depends.type_names)})[1]"
+        branches = "".join(
+            f" WHEN {quoted(name)} THEN {_version_of_rows(rows, compilation, '[1]')}"
+            for name, rows in depends.by_type.items()
+        )
+        return f"CASE {type_name}{branches} ELSE 0 END"
+    return _version_of_rows(depends, compilation)
+
+
+def _version_of_rows(depends: OfRows, compilation: Compilation, item: str = "") -> str:
+    """Compile the version of what rows depend on.
+
+    Args:
+        item: The subscript of the value that identifies a row; empty if the value is no list.
+    """
+    shards = [f"domain = {domain:d}" for domain in sorted(depends.domains)]
+    if depends.row is not None:
+        domain, column, slot = depends.row
+        key = f"({compilation.parameter_of(slot)}){item}"
+        if column == "reference":
+            key = f"(SELECT id FROM process WHERE reference = {key})"
+        shards.append(f"domain = {domain:d} AND shard = {key} & {SHARDS - 1}")
+    return f"(SELECT coalesce(bit_xor(token), 0) FROM change WHERE {' OR '.join(shards)})"
