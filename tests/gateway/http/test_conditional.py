@@ -27,6 +27,7 @@ async def post(gateway: Gateway, query: str, **members: object) -> Reply:
 
 @pytest.mark.parametrize("query", [NAMES, SEVERAL])
 async def test_a_get_is_answered_with_304_as_long_as_it_holds(gateway: Gateway, query: str) -> None:
+    tags: list[str] = []
     for number in range(3):
         await post(gateway, CREATE % number)
         await gateway.run("UPDATE process SET enabled = true")
@@ -35,6 +36,10 @@ async def test_a_get_is_answered_with_304_as_long_as_it_holds(gateway: Gateway, 
         tag = reply.headers["Etag"]
         assert reply.status == 200
         assert reply.headers["Cache-Control"] == "private, no-cache"
+        if tags:
+            assert (await get(gateway, query, *tags)).status == 200
+        assert tag not in tags
+        tags.append(tag)
         for method in ("GET", "HEAD"):
             for sent in (tag, f"W/{tag}", "*"):
                 same = await get(gateway, query, '"other"', sent, method=method)
