@@ -120,7 +120,7 @@ class LegacyOperation:
         (value,) = answer.parts
         assert isinstance(value, bytes)
         version, shown = value[:VERSION_LENGTH].decode(), value[VERSION_LENGTH:]
-        return RouteAnswer((shown,), tag_of(version, answer.tag), kept=answer.kept)
+        return RouteAnswer((shown,), tag_of(version, answer.tag))
 
 
 def compile_operation(

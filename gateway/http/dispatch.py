@@ -7,7 +7,7 @@ and aiohttp's application would take a fifth of the time spent on HTTP.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from gateway.auth.header import bearer
 from gateway.http import graphql
 from gateway.http.body_intake import BodyIntake
 from gateway.http.client_address import ClientAddresses
-from gateway.http.compression import Compression
+from gateway.http.compression import FORMS, Compression, KeptForms
 from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.cors import CrossOrigin
 from gateway.http.etags import NO_STORE, is_known, known_tags, tag_headers
@@ -33,6 +33,7 @@ from gateway.telemetry.metrics import Metrics
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import ErrorKind, GatewayError, missing_token
 from resolvers.errors.translate import as_gateway_error
+from resolvers.operations.kept import Kept
 from resolvers.operations.public import MAX_PUBLIC_BODY
 from resolvers.operations.run import Prepared
 from resolvers.values.enums import Permission
@@ -182,7 +183,8 @@ class _Endpoint:
                 request, (hdrs.METH_POST,), "send a mutation with POST, not GET"
             )
         answer = await operations.run(prepared, viewer, known_tags(request))
-        return graphql.respond(request, answer)
+        response = graphql.respond(request, answer)
+        return self._with_forms(request, response, answer.kept, answer.parts)
 
     async def _prepare_public(self, request: web.BaseRequest) -> Prepared:
         """Prepare an operation without a token. The token is judged before the shape of a request
@@ -240,7 +242,19 @@ class _Endpoint:
         if request.method == hdrs.METH_HEAD and self._compression.coding_for(request) is None:
             # The length of the body is part of the answer.
             response = replace(response, parts=await collected(response.parts))
-        return _from_dialect(response)
+        return self._with_forms(request, _from_dialect(response), response.kept, response.parts)
+
+    def _with_forms(
+        self,
+        request: web.BaseRequest,
+        response: web.Response,
+        kept: Kept | None,
+        parts: Sequence[object],
+    ) -> web.Response:
+        """Return a response, with the compressed forms of the kept answer in its body."""
+        if kept is not None and self._compression.coding_for(request) is not None:
+            response[FORMS] = KeptForms.of(self._services.operations.reads.kept, kept, parts)
+        return response
 
     async def _viewer(self, request: web.BaseRequest) -> Viewer:
         return await self._services.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))
