@@ -31,7 +31,7 @@ test: $(VENV)/dev $(OPENAPI)/ready ## Run all tests; ARGS="-k tokens" selects so
 	$(BIN)/pytest $(ARGS)
 
 prove: $(VENV)/dev ## Run each proof with EXAMPLES=20000 random examples; SEED=... repeats a run
-	EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest $(shell find tests -name test_proof.py)
+	EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest $(shell find tests -name 'test_*proof.py')
 
 chaos: $(VENV)/dev ## Run the long form of the fault and attack tests (about 10 minutes), and print what was sent
 	CHAOS=1 $(BIN)/pytest -v $(wildcard tests/faults tests/hostile) $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -61,19 +62,29 @@ class Postgres:
         """The end of what the server has logged."""
         return self._log.read_text()[-5000:]
 
-    def copy_to(self, pgdata: Path) -> None:
-        """Copy the cluster while the server runs, for a standby of it."""
+    def copy_to(self, pgdata: Path, *, standby: bool = True) -> None:
+        """Copy the cluster while the server runs, for a standby of it or as a backup."""
         owner = self._pgdata.stat()
         pgdata.mkdir(mode=0o700, parents=True)
         os.chown(pgdata, owner.st_uid, owner.st_gid)
         root = os.geteuid() == 0
+        options = [
+            "--checkpoint=fast",
+            "--no-sync",
+            *(["--write-recovery-conf"] if standby else []),
+        ]
         subprocess.run(
-            [binaries() / "pg_basebackup", "-d", self.url, "-D", pgdata, "-R", "-c", "fast"],
+            [binaries() / "pg_basebackup", "-d", self.url, "-D", pgdata, *options],
             user=owner.st_uid if root else None,
             group=owner.st_gid if root else None,
             cwd="/",
             check=True,
         )
+
+    def replace_files(self, copied: Path) -> None:
+        """Put a backup in place of the cluster, while the server does not run."""
+        shutil.rmtree(self._pgdata)
+        copied.rename(self._pgdata)
 
     @property
     def runs(self) -> bool:

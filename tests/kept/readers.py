@@ -109,6 +109,9 @@ class Client:
         """Send a read. Return the reply, or that from before of which the gateway says it holds."""
         method, path, body = read.request
         headers = {"Authorization": self.tokens[read.profile]}
+        if isinstance(read, Query):
+            # With this media type, the status is that of the error.
+            headers["Accept"] = "application/graphql-response+json"
         if conditional and read in self.last and method == "GET":
             headers["If-None-Match"] = self.last[read]
         reply = await gateway.call(
@@ -125,6 +128,14 @@ class Client:
             assert before.body == reply.body, "the same tag stands for two bodies"
             self.last[read] = tag
         return reply
+
+
+def unavailable(reply: Reply) -> bool:
+    """Whether a read failed, or a root field of it, because the database was unavailable."""
+    if reply.status == 503:
+        return True
+    errors = reply.json.get("errors") or () if isinstance(reply.json, dict) else ()
+    return any(error["extensions"].get("code") == "DATABASE_UNAVAILABLE" for error in errors)
 
 
 def first_difference(read: Read, reply: Reply, moments: Collection[Moment]) -> str | None:

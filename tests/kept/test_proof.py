@@ -7,79 +7,25 @@ and 304 is only sent where the bytes are the same.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 from graphql import parse, print_ast
 from hypothesis import Phase, given, note
 from hypothesis import strategies as st
 
-from storage.database.database import Database
-from tests.conftest import NO_LIMITS, Gateway, Reply, database_copy, running_gateway
-from tests.kept.readers import Client, Moment, Query, Read, Route, first_difference
-from tests.kept.writes import SQL, Request, Writer
-from tests.proof import AGAIN, fill, proof
-from tests.reference.rows import Rows, select
-from tests.reference.worlds import PROFILES
+from tests.conftest import database_copy
+from tests.kept.example import Example, Home, home_of, queries_of, routes_of
+from tests.kept.readers import Client, Moment, Query, first_difference
+from tests.kept.writes import SQL, Writer
+from tests.proof import AGAIN, proof
 from tests.resolvers.operations.arguments import Twists
-from tests.resolvers.operations.operations import Operation, write
+from tests.resolvers.operations.operations import Operation
 from tests.resolvers.operations.test_proof import DRAWN, SCHEMA, TWISTS, Drawn
 
 STEPS = 25
 """Writes and groups of reads in an example."""
-VIEWERS = ("admin", "admin", "occupant", "keeper", "keeper", "lodger", "stranger", "janitor")
-
-
-@dataclass(repr=False)
-class Home:
-    """A database with two gateways on it, and a connection of somebody else."""
-
-    gateways: tuple[Gateway, Gateway]
-    other: asyncpg.Connection[asyncpg.Record]
-    tokens: dict[str, str]
-
-    async def start(self, number: int) -> None:
-        """Fill the database with other rows. The gateways are not told."""
-        await fill(self.gateways[0].database, number)
-
-    async def rows(self) -> Rows:
-        """Return all rows of now."""
-        return await select(self.gateways[0].database)
-
-    async def run(self, sql: str) -> bool:
-        """Run statements. Return whether they succeeded."""
-        try:
-            await self.other.execute(sql)
-        except asyncpg.PostgresError:
-            if self.other.is_in_transaction():
-                await self.other.execute("ROLLBACK")
-            return False
-        return True
-
-
-@contextlib.asynccontextmanager
-async def home_of(url: str, *, audit_one_in: int = 10) -> AsyncIterator[Home]:
-    """Open a home on an empty database. Some answers are read as well: they never differ."""
-    async with contextlib.AsyncExitStack() as stack:
-        gateways = []
-        for _ in range(2):
-            database = await Database.connect(url, pool_max=4, statement_cache_bytes=0)
-            stack.push_async_callback(database.close)
-            started = running_gateway(database, **NO_LIMITS, kept_answers_audit=audit_one_in)
-            gateways.append(await stack.enter_async_context(started))
-        await fill(gateways[0].database, 2)  # with all profiles
-        tokens = {name: await gateways[0].token(name, timedelta(days=30)) for name in PROFILES}
-        other = await asyncpg.connect(url)
-        stack.push_async_callback(other.close)
-        yield Home((gateways[0], gateways[1]), other, tokens)
-        for gateway in gateways:
-            assert gateway.services.operations.reads.mismatches == 0
 
 
 @pytest.fixture(scope="session")
@@ -87,92 +33,6 @@ async def home(postgres: str, template: str) -> AsyncIterator[Home]:
     """One home for all examples: each starts with what the one before has left in memory."""
     async with database_copy(postgres, template) as url, home_of(url) as opened:
         yield opened
-
-
-@dataclass
-class Example:
-    """One example: what is read, and by chance when, and what is written between."""
-
-    home: Home
-    chance: random.Random
-    reads: list[Read]
-
-    def __post_init__(self) -> None:
-        self.client = Client(self.home.tokens)
-        self.writer = Writer(self.chance)
-        self.log: list[str] = []
-
-    async def run(self, steps: int) -> None:
-        """Alternate writes and reads, some of them at the same time."""
-        before = after = Moment(SCHEMA, await self.home.rows())
-        for step in range(steps):
-            written = self._write(before.rows)
-            # An execution has several transactions.
-            most = 0 if "xecute" in str(written) else self.chance.choice((0, 0, 1, 4))
-            beside = [self._chosen() for _ in range(most)]
-            writing = asyncio.create_task(self._run(written))
-            replies = await asyncio.gather(*map(self._read, beside))
-            self.log.append(f"{step}: {written}: {await writing}")
-            after = Moment(SCHEMA, await self.home.rows())
-            self._compare(beside, replies, [before, after])
-            chosen = [self._chosen() for _ in range(self.chance.choice((1, 2, 6)))]
-            self._compare(chosen, await asyncio.gather(*map(self._read, chosen)), [after])
-            before = after
-
-    def _compare(
-        self, reads: Sequence[Read], replies: Sequence[Reply], moments: Sequence[Moment]
-    ) -> None:
-        for read, reply in zip(reads, replies, strict=True):
-            difference = first_difference(read, reply, moments)
-            assert difference is None, f"{read.profile}: {read.request}\n{difference}"
-
-    def _chosen(self) -> Read:
-        return self.chance.choice(self.reads)
-
-    async def _read(self, read: Read) -> Reply:
-        gateway = self.chance.choice(self.home.gateways)
-        return await self.client.get(gateway, read, conditional=self.chance.random() < 0.5)
-
-    def _write(self, rows: Rows) -> str | Request:
-        kind = self.chance.random()
-        if kind < 0.2:
-            return "SELECT 1"
-        return self.writer.sql(rows) if kind < 0.6 else self.writer.request(rows)
-
-    async def _run(self, write: str | Request) -> object:
-        if isinstance(write, str):
-            return await self.home.run(write)
-        gateway = self.chance.choice(self.home.gateways)
-        headers = {"Authorization": self.home.tokens["admin"]}
-        reply = await gateway.call(
-            write.method, write.path, write.body, profile=None, headers=headers
-        )
-        return reply.status
-
-
-def routes_of(rows: Rows, chance: random.Random) -> list[Read]:
-    """Return every legacy GET, each by a random viewer."""
-    profiles = {row["name"]: row["id"] for row in rows["profile"]}
-    ids = [row["id"] for row in rows["process"]]
-    paths = ["/espaces", "/process", "/processes", *(f"/process/{id_}" for id_ in ids[:4])]
-    reads: list[Read] = []
-    for path in paths:
-        profile = chance.choice(VIEWERS)
-        reads.append(Route(path, profile, profiles[profile]))
-    return reads
-
-
-def queries_of(
-    drawn: Sequence[Drawn], twists: Twists, rows: Rows, chance: random.Random
-) -> list[Read]:
-    """Return random operations, each by a random viewer."""
-    profiles = {row["name"]: row["id"] for row in rows["profile"]}
-    reads: list[Read] = []
-    for each in drawn:
-        profile = chance.choice(VIEWERS)
-        operation = write(SCHEMA, each.document, rows, twists, chance)
-        reads.append(Query(operation, profile, profiles[profile], by_get=chance.random() < 0.7))
-    return reads
 
 
 @proof(Phase.generate, one_in=50, seconds=6)
