@@ -104,6 +104,7 @@ class Connection(RequestHandler):
         "_unread",
         "_unread_since",
         "closing",
+        "when_writable",
     )
 
     def __init__(self, server: Connections, **options: Any) -> None:
@@ -118,6 +119,8 @@ class Connection(RequestHandler):
         self._target = b""  # the first bytes of a malformed request
         self._unread = 0  # bytes of an answer that wait for the client
         self._unread_since = 0.0  # when the client last took some of them
+        self.when_writable: Callable[[], None] | None = None
+        """Called when the client has taken most of what was sent; for WebSockets."""
 
     # Events ------------------------------------------------------------------------------------
 
@@ -163,6 +166,8 @@ class Connection(RequestHandler):
         """Let the answer go on: the client has taken most of what was sent."""
         self._unread = 0
         super().resume_writing()
+        if self.when_writable is not None:
+            self.when_writable()
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -284,10 +289,18 @@ class Connections(web.Server):
         answer: Answers a request.
         refuse: Renders the response to bytes that are not a request.
         limits: The limits.
+        stop: Ends what would not end by itself: WebSockets and event streams.
     """
 
-    def __init__(self, answer: Answer, refuse: Refuse, limits: ConnectionLimits) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        refuse: Refuse,
+        limits: ConnectionLimits,
+        stop: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(answer, handler_cancellation=True)
+        self._stop = stop
         self.refuse = refuse
         self.limits = limits
         self.stopping = False
@@ -357,6 +370,7 @@ class Connections(web.Server):
         self.stopping = True
         for connection, _ in self._all():
             connection.closing = True
+        self._stop()
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
         """Wait until the requests in flight are answered, then cut every connection.

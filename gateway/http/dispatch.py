@@ -19,6 +19,10 @@ from gateway.auth.header import bearer
 from gateway.http import graphql
 from gateway.http.client_address import ClientAddresses
 from gateway.http.connections import ConnectionLimits, Connections
+from gateway.http.live.conversation import serve_socket
+from gateway.http.live.events import serve_events, wants_events
+from gateway.http.live.registry import Registry
+from gateway.http.live.socket import wants_socket
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of, collected
@@ -48,7 +52,7 @@ def create_server(services: Services) -> web.Server:
     """Return the server of GraphQL, both dialects and the pages, ready to listen."""
     endpoint = _Endpoint(services)
     limits = ConnectionLimits.from_settings(services.settings)
-    return Connections(endpoint.answer, endpoint.refuse, limits)
+    return Connections(endpoint.answer, endpoint.refuse, limits, endpoint.stop)
 
 
 def _openapi(services: Services) -> dict[str, bytes]:
@@ -71,7 +75,8 @@ class _Endpoint:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings
-        self._metrics = Metrics(services)
+        self._registry = Registry(services.directory, services.settings.max_sockets_token)
+        self._metrics = Metrics(services, self._registry)
         self._rates = services.rates
         self._addresses = ClientAddresses.from_settings(self._settings)
         self._graphiql = graphiql_page(self._settings) if self._settings.graphiql else None
@@ -107,6 +112,10 @@ class _Endpoint:
         response.headers[hdrs.SERVER] = _SERVER
         return response
 
+    def stop(self) -> None:
+        """End the WebSockets and event streams: the gateway stops."""
+        self._registry.stop()
+
     def refuse(self, path: str, status: int, error: GatewayError) -> web.Response:
         """Return the response to bytes that are not a request, in the format of the called API.
 
@@ -138,10 +147,12 @@ class _Endpoint:
         return None, raw_path
 
     async def _graphql(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a GraphQL request; show GraphiQL to a browser that opens the page."""
+        """Answer a GraphQL request or a WebSocket; show GraphiQL to a browser that opens it."""
         if request.method != hdrs.METH_POST:
             if request.method not in _READ_METHODS:
                 return graphql.method_not_allowed(request, (*_READ_METHODS, hdrs.METH_POST))
+            if wants_socket(request):
+                return await serve_socket(request, self._services, self._registry)
             if self._graphiql is not None and wants_page(request):
                 return await self._graphiql(request)
         operations = self._services.operations
@@ -158,6 +169,9 @@ class _Endpoint:
             return graphql.method_not_allowed(
                 request, (hdrs.METH_POST,), "send a mutation with POST, not GET"
             )
+        if viewer is not None and wants_events(request, prepared):
+            caller = self._services.holder(bearer(request.headers[hdrs.AUTHORIZATION]))
+            return await serve_events(request, self._services, self._registry, caller, prepared)
         return graphql.respond(request, await operations.run(prepared, viewer))
 
     async def _prepare_public(self, request: web.BaseRequest) -> Prepared:

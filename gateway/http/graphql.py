@@ -40,7 +40,7 @@ async def read_request(
         body = await read_body(request, largest_body)
         content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
         parse = partial(strict_json.loads, body, content_type, operations.max_items)
-        return _from_members(await operations.worker.run(len(body), parse), len(body))
+        return request_of(await operations.worker.run(len(body), parse), len(body))
     for name in request.query:
         if len(request.query.getall(name)) > 1:
             raise bad_value((name,), "is given more than once")
@@ -52,10 +52,15 @@ async def read_request(
             except UnicodeEncodeError:
                 raise bad_value((name,), "is not valid UTF-8") from None
             members[name] = strict_json.loads(text)
-    return _from_members(members, 0)
+    return request_of(members, 0)
 
 
-def _from_members(members: object, size: int) -> GraphQLRequest:
+def request_of(members: object, size: int) -> GraphQLRequest:
+    """Return the operation in the members of a request. Raises ``BAD_USER_INPUT``.
+
+    Args:
+        size: Bytes of the request.
+    """
     if not isinstance(members, dict):
         raise bad_value((), f"expected an object with a query, got {describe(members)}")
     query, name = members.get("query"), members.get("operationName")

@@ -12,6 +12,9 @@ from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.errors.translate import entry, entry_of_graphql
 from resolvers.operations.compile import CompiledField
 
+_ERRORS = b'{"errors":'
+"""How the answer to a request begins that was not executed."""
+
 
 class Answer(NamedTuple):
     """The body of a GraphQL response, and the kind of error that prevented its execution."""
@@ -23,6 +26,12 @@ class Answer(NamedTuple):
     """The kind of error; None if the operation was executed, even if its fields have errors."""
     retry_after: int | None = None
     """Seconds to wait before the next request, if the client exceeded the rate limit."""
+
+
+def errors_of(answer: Answer) -> bytes:
+    """Return the JSON list of errors in an answer to a request that was not executed."""
+    assert answer.rejected is not None
+    return b"".join(answer.parts).removeprefix(_ERRORS).removesuffix(b"}")
 
 
 def error_answer(error: GatewayError, nodes: Iterable[Node] = ()) -> Answer:

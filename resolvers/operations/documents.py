@@ -70,6 +70,16 @@ class Operation:
         return self.definition.operation is OperationType.QUERY
 
     @property
+    def is_mutation(self) -> bool:
+        """Whether it is a mutation."""
+        return self.definition.operation is OperationType.MUTATION
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it is a subscription."""
+        return self.definition.operation is OperationType.SUBSCRIPTION
+
+    @property
     def introspects(self) -> bool:
         """Whether it selects the schema."""
         return not self.root_names.isdisjoint(SCHEMA_FIELDS)

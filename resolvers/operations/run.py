@@ -89,7 +89,12 @@ class PreparedOperation:
     @property
     def writes(self) -> bool:
         """Whether it may change something."""
-        return not self.operation.is_query
+        return self.operation.is_mutation
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it is answered again and again (``resolvers.operations.subscribe``)."""
+        return self.operation.is_subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class RejectedOperation:
 
     answer: Answer
     writes = False
+    is_subscription = False
 
 
 Prepared = PreparedOperation | RejectedOperation
@@ -205,6 +211,8 @@ class Operations:
             if operation.is_query:
                 return await self._query(prepared, variables, viewer)
             assert viewer is not None
+            if operation.is_subscription:
+                raise bad_value((), "a subscription needs a WebSocket or an event stream")
             return executed_answer(await self.mutate(operation, variables, viewer))
         except Exception as error:
             return error_answer(as_gateway_error(error))
@@ -245,7 +253,7 @@ class Operations:
         operation = prepared.operation
         scope = _NO_ACCESS if viewer is None else viewer.reading
         query = self.compiler.query(operation, variables, scope)
-        cost = self._check_cost(query, variables, viewer)
+        cost = self.check_cost(query, variables, viewer)
         schema = await self._introspect(query, prepared, variables, viewer)
         fields = query.fields
         if len(fields) == 1:
@@ -257,7 +265,7 @@ class Operations:
             return data_answer(fields, results, {"cost": {"requested": cost, "maximum": maximum}})
         return data_answer(fields, results)
 
-    def _check_cost(
+    def check_cost(
         self, query: CompiledQuery, variables: Mapping[str, Any], viewer: Viewer | None
     ) -> int | None:
         """Return what a query costs; None if that is switched off.

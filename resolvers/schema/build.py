@@ -18,13 +18,13 @@ from resolvers.graphql_adapter import (
 )
 from resolvers.operations.context import MutationContext, RequestContext, run_mutation
 from resolvers.schema.mutations.root import Mutation
-from resolvers.schema.queries import Query
+from resolvers.schema.queries import Query, Subscription
 from resolvers.schema.types import NODE_TYPES
 
 
 def build_schema() -> strawberry.Schema:
     """Return the schema that the gateway serves; ``schema.graphql`` is its printed form."""
-    schema = strawberry.Schema(Query, Mutation, types=NODE_TYPES)
+    schema = strawberry.Schema(Query, Mutation, Subscription, types=NODE_TYPES)
     mark_one_of(schema)
     replace_mutation_resolvers(schema, _resolver)
     return schema
