@@ -7,9 +7,10 @@ import contextlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import asyncpg
+from asyncpg.protocol import NO_TIMEOUT
 
 from storage.database.statements import Statements
 
@@ -68,10 +69,16 @@ class Session:
     Its methods raise whatever the driver raises.
     """
 
-    __slots__ = ("_connection", "_statements", "is_closed")
+    __slots__ = ("_connection", "_statements", "_timeout", "is_closed")
 
-    def __init__(self, connection: asyncpg.Connection[asyncpg.Record], cache_bytes: int) -> None:
+    def __init__(
+        self,
+        connection: asyncpg.Connection[asyncpg.Record],
+        cache_bytes: int,
+        timeout: float | None = None,
+    ) -> None:
         self._connection = connection
+        self._timeout = timeout
         self._statements = Statements(connection, cache_bytes)
         self.is_closed: Callable[[], bool] = connection.is_closed
         """Whether the connection is closed, as far as this side can tell."""
@@ -98,7 +105,11 @@ class Session:
 
     async def copy(self, sql: str, output: Receive) -> str:
         """Copy the rows of a statement without parameters as text, and return the tag."""
-        return await self._connection.copy_from_query(sql, output=output)
+        # The driver would apply its timeout by a task for each piece of the data.
+        async with asyncio.timeout(self._timeout):
+            return await self._connection.copy_from_query(
+                sql, output=output, timeout=cast("float", NO_TIMEOUT)
+            )
 
     async def listen(self, channel: str, on_notification: Callable[[], None]) -> None:
         """Call a function for every notification of a channel."""
@@ -172,14 +183,14 @@ def _was_lost(failure: Exception) -> bool:
 
 
 async def _open(options: SessionOptions) -> Session:
-    timeout = options.statement_timeout
+    # Ends statements that PostgreSQL cannot cancel because the network is dead.
+    timeout = options.statement_timeout + 1 if options.statement_timeout else None
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
         options.url,
-        # Ends statements that PostgreSQL cannot cancel because the network is dead.
-        command_timeout=timeout + 1 if timeout else None,
+        command_timeout=timeout,
         timeout=_CONNECT_TIMEOUT,
         statement_cache_size=0,
-        server_settings=session_settings(timeout, options.name),
+        server_settings=session_settings(options.statement_timeout, options.name),
     )
     await use_json_bytes(connection)
-    return Session(connection, options.statement_cache_bytes)
+    return Session(connection, options.statement_cache_bytes, timeout)

@@ -59,6 +59,10 @@ class Compilation:
         self.slots.append(slot)
         return f"${len(self.slots)}::{slot.sql_type}"
 
+    def parameter_of(self, slot: Slot) -> str:
+        """Return the parameter that was added for a slot before."""
+        return f"${self.slots.index(slot) + 1}::{slot.sql_type}"
+
     def visibility(self, predicate: str | None, alias: str) -> str | None:
         """Return a visibility predicate of the row ``alias``; None if every row is visible."""
         if predicate is None or self.scope.processes is Visibility.ALL:

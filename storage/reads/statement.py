@@ -2,13 +2,26 @@
 
 The statement returns one row with one column, the answer as UTF-8 bytes. A whole table (``rows``)
 returns one row for each element of the list.
+
+It is compiled a second time with the version of its dependencies as another column: both are of one
+snapshot.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.reads import objects
+from storage.reads.dependencies import (
+    SHARDS,
+    Dependencies,
+    Dependency,
+    OfNode,
+    OfRows,
+    dependencies,
+)
+from storage.reads.json_text import quoted
 from storage.reads.model import TABLES
 from storage.reads.plan import (
     Read,
@@ -29,8 +42,22 @@ class Statement:
     sql: str
     slots: tuple[Slot, ...]
     """The parameters, in order."""
+    versioned_sql: str
+    """The same with a second column, the version of its dependencies. A list has at least one row:
+    that of an empty list has no value."""
+    depends: Dependencies
     copy_sql: str = ""
     """The rows of a list as texts instead of bytes, which COPY sends as they are."""
+    version_sql: str = ""
+    """The version that belongs to ``copy_sql``."""
+
+    def dependencies(self, arguments: Sequence[object]) -> frozenset[Dependency]:
+        """Return what the answer depends on.
+
+        Args:
+            arguments: The values of the parameters.
+        """
+        return self.depends.of(dict(zip(self.slots, arguments, strict=True)).__getitem__)
 
 
 def compile_read(
@@ -45,8 +72,16 @@ def compile_read(
             sql = objects.one(compilation, fields, TABLES[table], condition)
         case ReadNodes():
             sql = objects.nodes(compilation, read)
+    depends = dependencies(read, scope)
+    version = _version(depends, compilation)
     # As bytes: asyncpg would decode a text, only for it to be encoded again.
-    return Statement(f"SELECT convert_to({sql}, 'UTF8')", tuple(compilation.slots))
+    answer = f"convert_to({sql}, 'UTF8')"
+    return Statement(
+        f"SELECT {answer}",
+        tuple(compilation.slots),
+        f"SELECT {answer}, {version}",
+        depends,
+    )
 
 
 def compile_rows(
@@ -58,5 +93,43 @@ def compile_rows(
     """
     compilation = Compilation(scope, value_format)
     rows = objects.connection(compilation, read.page, Rows(TABLES[read.table])).node_rows()
-    sql = f"SELECT convert_to(o, 'UTF8') FROM ({rows}) AS {compilation.alias()}"
-    return Statement(sql, tuple(compilation.slots), copy_sql=rows)
+    depends = dependencies(read, scope)
+    version = _version(depends, compilation)
+    alias = compilation.alias()
+    return Statement(
+        f"SELECT convert_to({alias}.o, 'UTF8') FROM ({rows}) AS {alias}",
+        tuple(compilation.slots),
+        f"SELECT convert_to({alias}.o, 'UTF8'), log.version FROM (SELECT {version} AS version)"
+        f" AS log LEFT JOIN ({rows}) AS {alias} ON true",
+        depends,
+        copy_sql=rows,
+        version_sql=f"SELECT {version}",
+    )
+
+
+def _version(depends: Dependencies, compilation: Compilation) -> str:
+    """Compile the version of dependencies (``storage.database.versions``)."""
+    if isinstance(depends, OfNode):
+        type_name = f"({compilation.parameter_of(depends.type_names)})[1]"
+        branches = "".join(
+            f" WHEN {quoted(name)} THEN {_version_of_rows(rows, compilation, '[1]')}"
+            for name, rows in depends.by_type.items()
+        )
+        return f"CASE {type_name}{branches} ELSE 0 END"
+    return _version_of_rows(depends, compilation)
+
+
+def _version_of_rows(depends: OfRows, compilation: Compilation, item: str = "") -> str:
+    """Compile the version of what rows depend on.
+
+    Args:
+        item: The subscript of the value that identifies a row; empty if the value is no list.
+    """
+    shards = [f"domain = {domain:d}" for domain in sorted(depends.domains)]
+    if depends.row is not None:
+        domain, column, slot = depends.row
+        key = f"({compilation.parameter_of(slot)}){item}"
+        if column == "reference":
+            key = f"(SELECT id FROM process WHERE reference = {key})"
+        shards.append(f"domain = {domain:d} AND shard = {key} & {SHARDS - 1}")
+    return f"(SELECT coalesce(bit_xor(token), 0) FROM change WHERE {' OR '.join(shards)})"

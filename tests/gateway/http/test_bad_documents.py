@@ -30,7 +30,7 @@ async def test_messages_about_documents_explain_the_problem(hostile: Gateway) ->
         ("20,000 times a field", "has 380,002 characters, and at most 100,000 are allowed"),
         ("5,000 words", "has more than 1,500 tokens"),
         ("300 times a field", "has 300 fields at its root, and at most 20 are allowed"),
-        ("400 times a field below", "repeats fields, or spreads fragments, too often"),
+        ("400 conflicting fields", "repeats fields, or spreads fragments, too often"),
         ("200 aliases", "has 200 fields at its root"),
         ("the schema 100 times", "has 100 fields at its root"),
         ("all types 201 times", "has 201 aliases, and at most 200 are allowed"),

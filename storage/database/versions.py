@@ -1,0 +1,66 @@
+"""Read the versions of what answers depend on from the log of changes.
+
+``storage/migrations/0003_changes.sql`` defines the log, and what a version is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from storage.database.rows import Reader
+from storage.reads.dependencies import Dependency
+
+_OF_DOMAINS = "SELECT domain, 0 AS shard, bit_xor(token) AS version FROM change GROUP BY domain"
+
+_OF_SHARDS = """
+SELECT domain, shard, bit_xor(token) AS version, NULL AS reference
+FROM change GROUP BY domain, shard
+UNION ALL
+SELECT NULL, id & 63, NULL, reference FROM process WHERE reference = ANY ($1)"""
+
+
+async def read_versions(
+    database: Reader, dependencies: Collection[Dependency]
+) -> Mapping[Dependency, int]:
+    """Return the version of each dependency, all of one moment, with one statement.
+
+    If the version of a dependency is the same as at another moment, nothing that it stands for was
+    different then. The version of the reference of a process that does not exist is 0.
+
+    Raises:
+        StorageError: The statement failed.
+    """
+    if all(each.shard is None and each.reference is None for each in dependencies):
+        rows = await database.fetch(_OF_DOMAINS)
+        of_domains: dict[int, int] = {row["domain"]: row["version"] for row in rows}
+        return {each: of_domains.get(each.domain, 0) for each in dependencies}
+    references = [each.reference for each in dependencies if each.reference is not None]
+    shards: dict[tuple[int, int], int] = {}
+    shard_of: dict[str, int] = {}
+    for row in await database.fetch(_OF_SHARDS, references):
+        if row["reference"] is None:
+            shards[row["domain"], row["shard"]] = row["version"]
+        else:
+            shard_of[row["reference"]] = row["shard"]
+
+    def version(of: Dependency) -> int:
+        if of.reference is not None:
+            shard = shard_of.get(of.reference)
+            return 0 if shard is None else shards.get((of.domain, shard), 0)
+        if of.shard is not None:
+            return shards.get((of.domain, of.shard), 0)
+        return _xor(token for (domain, _), token in shards.items() if domain == of.domain)
+
+    return {each: version(each) for each in dependencies}
+
+
+def version_of(dependencies: Iterable[Dependency], versions: Mapping[Dependency, int]) -> int:
+    """Return the version of several dependencies, of which none contains another."""
+    return _xor(versions[each] for each in dependencies)
+
+
+def _xor(values: Iterable[int]) -> int:
+    result = 0
+    for value in values:
+        result ^= value
+    return result

@@ -1,0 +1,300 @@
+"""Derive from a plan what its answer depends on: domains, and shards of them.
+
+A domain is a table with its parts, and a shard is a part of its rows, by their IDs. The triggers of
+``storage/migrations/0003_changes.sql`` log the shards that a statement changes, and
+``storage.database.versions`` reads their versions. As long as the versions of all dependencies of
+an answer are the same, the answer is the same.
+
+A look-up of one process or execution depends on the shard of that row alone, unless its selection
+leads to other rows of the domain. Everything else depends on whole domains. Whatever an SQL
+fragment of the model reads is found in its text, so that no table can be forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias, cast
+
+from storage.reads.model import TABLES
+from storage.reads.plan import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Comparison,
+    Condition,
+    Constant,
+    EdgeNode,
+    Fields,
+    Not,
+    Page,
+    PageEdges,
+    PageNodes,
+    PageOf,
+    Read,
+    ReadNodes,
+    ReadOne,
+    ReadPage,
+    Related,
+    Scalar,
+    Scope,
+    Slot,
+    Visibility,
+)
+from storage.reads.tables import Relation, Table
+
+SHARDS = 64
+"""The shards of a domain. The lowest bits of the ID of a row are the number of its shard."""
+
+
+def shard_of(row_id: int) -> int:
+    """Return the shard of the row with this ID."""
+    return row_id & (SHARDS - 1)
+
+
+class Domain(IntEnum):
+    """A table with its parts, as the log of changes numbers it."""
+
+    ESPACE = 1
+    PROCESS = 2
+    """With actions, inputs and authorizations."""
+    SOURCE = 3
+    PROFILE = 4
+    EXECUTION = 5
+    """With steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """What an answer depends on: a shard of a domain, or all of it."""
+
+    domain: Domain
+    shard: int | None = None
+    """The shard; None for all of the domain."""
+    reference: str | None = None
+    """Instead of a shard: the reference of the process whose shard it is."""
+
+
+ValueOf: TypeAlias = "Callable[[Slot], object]"
+"""Returns the value of a slot in a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfRows:
+    """What a read depends on: the same for all values, but for the row that it looks up."""
+
+    domains: frozenset[Domain]
+    """Domains that it depends on as a whole."""
+    row: tuple[Domain, str, Slot] | None = None
+    """The row that it looks up, if it depends on the shard of that row: its domain, the column that
+    identifies it (``database_id`` or ``reference``), and the value."""
+
+    def of(self, value_of: ValueOf) -> frozenset[Dependency]:
+        """Return the dependencies of a run."""
+        dependencies = frozenset(map(Dependency, self.domains))
+        if self.row is None:
+            return dependencies
+        domain, column, slot = self.row
+        value = value_of(slot)
+        if column == "reference":
+            return dependencies | {Dependency(domain, reference=cast("str", value))}
+        return dependencies | {Dependency(domain, shard_of(cast("int", value)))}
+
+
+@dataclass(frozen=True, slots=True)
+class OfNode:
+    """What the look-up of one object of any type depends on, by the name of the type."""
+
+    by_type: Mapping[str, OfRows]
+    type_names: Slot
+    """A list of one name."""
+
+    def of(self, value_of: ValueOf) -> frozenset[Dependency]:
+        """Return the dependencies of a run; none for a type that has no objects."""
+        (type_name,) = cast("Iterable[str]", value_of(self.type_names))
+        chosen = self.by_type.get(type_name)
+        return frozenset() if chosen is None else chosen.of(_first_of(value_of))
+
+
+Dependencies: TypeAlias = "OfRows | OfNode"
+
+
+def _first_of(value_of: ValueOf) -> ValueOf:
+    """Return the first item of each value, which is a list."""
+    return lambda slot: next(iter(cast("Iterable[object]", value_of(slot))))
+
+
+def dependencies(read: Read, scope: Scope) -> Dependencies:
+    """Return what the answers of a root field depend on, for viewers of this scope."""
+    match read:
+        case ReadPage(table, page):
+            search = _Search(scope)
+            search.add_rows(TABLES[table])
+            search.add_page(TABLES[table], page)
+            return OfRows(frozenset(search.domains))
+        case ReadOne(table, fields, condition):
+            return _look_up(scope, TABLES[table], fields, condition)
+        case ReadNodes(choices, type_names, ids, single):
+            by_type = {
+                type_name: _look_up(
+                    scope, TABLES[table], fields, Compare("database_id", Comparison.EQUAL, ids)
+                )
+                for type_name, table, fields in choices
+            }
+            if single:
+                return OfNode(by_type, type_names)
+            domains = {domain for each in by_type.values() for domain in _all_of(each)}
+            return OfRows(frozenset(domains))
+
+
+def _all_of(rows: OfRows) -> frozenset[Domain]:
+    """Return the domains that a read depends on, whatever it depends on of them."""
+    return rows.domains if rows.row is None else rows.domains | {rows.row[0]}
+
+
+def _look_up(scope: Scope, table: Table, fields: Fields, condition: Condition) -> OfRows:
+    """Return what the look-up of one row depends on."""
+    search = _Search(scope)
+    row = _row(table, condition)
+    search.add_rows(table, own=row is not None)
+    search.add_condition(table, condition)
+    search.add_fields(table, fields, own=row is not None)
+    domains = frozenset(search.domains)
+    return OfRows(domains, None if row is None or row[0] in domains else row)
+
+
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "process": ("database_id", "reference"),
+    "execution": ("database_id",),
+}
+"""The tables whose IDs are the shards of their domains, and the columns that identify a row."""
+
+
+def _row(table: Table, condition: Condition) -> tuple[Domain, str, Slot] | None:
+    """Return the one row that a look-up reads, if its shard is that of a domain."""
+    match condition:
+        case Compare(column, Comparison.EQUAL, slot) if column in _KEYS.get(table.name, ()):
+            return DOMAINS[table.name], column, slot
+    return None
+
+
+DOMAINS: Mapping[str, Domain] = {
+    "espace": Domain.ESPACE,
+    "process": Domain.PROCESS,
+    "action": Domain.PROCESS,
+    "input": Domain.PROCESS,
+    "authorisation": Domain.PROCESS,
+    "source": Domain.SOURCE,
+    "profile": Domain.PROFILE,
+    "execution": Domain.EXECUTION,
+    "execution_step": Domain.EXECUTION,
+}
+"""The domain of each table of the model."""
+
+_TABLE = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]+)")
+_PART_OF_ROW = re.compile(r"\bprocess_id = \{[ts]\}\.id\b")
+"""The join of an authorization to the process that it belongs to."""
+
+
+class _Search:
+    """The search for the domains that a read depends on as a whole.
+
+    ``own`` says that a row, or the row that a relation starts from, is in the shard of the row that
+    the read looks up.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self.domains: set[Domain] = set()
+
+    def add_rows(self, table: Table, *, own: bool = False, visible: bool = False) -> None:
+        """Add the domains that rows of a table depend on, without their fields.
+
+        Args:
+            visible: Whether they are visible to all that can see the row that leads to them.
+        """
+        if not own:
+            self.domains.add(DOMAINS[table.name])
+        if not visible:
+            self._add_visibility(table.visible, own=own)
+
+    def add_fields(self, table: Table, fields: Fields, *, own: bool = False) -> None:
+        """Add the domains that fields of a row depend on."""
+        for field in fields:
+            match field:
+                case Constant():
+                    pass
+                case Scalar(_, name):
+                    self._add_column(table, name)
+                    self._add_visibility(table.columns[name].visible)
+                case PageOf(_, name, page):
+                    if self._add_relation(table.relations[name], own=own) is not None:
+                        self.add_page(TABLES[table.relations[name].target], page)
+                case _ if field.relation not in table.embedded:
+                    relation = table.relations[field.relation]
+                    within = self._add_relation(relation, own=own)
+                    if within is not None:
+                        self.add_fields(TABLES[relation.target], field.fields, own=within)
+
+    def add_page(self, table: Table, page: Page) -> None:
+        """Add the domains that a page depends on, without the rows that it is taken from."""
+        for key in page.order:
+            self._add_column(table, key.column)
+        self.add_condition(table, page.condition)
+        for part in page.parts:
+            match part:
+                case PageNodes(_, fields):
+                    self.add_fields(table, fields)
+                case PageEdges(_, edge):
+                    for field in edge:
+                        if isinstance(field, EdgeNode):
+                            self.add_fields(table, field.fields)
+
+    def add_condition(self, table: Table, condition: Condition) -> None:
+        """Add the domains that a condition on a row depends on."""
+        match condition:
+            case AllOf(parts) | AnyOf(parts):
+                for part in parts:
+                    self.add_condition(table, part)
+            case Not(part):
+                self.add_condition(table, part)
+            case Compare(name):
+                self._add_column(table, name)
+            case Related(name, part):
+                relation = table.relations[name].tested or table.relations[name]
+                if self._add_relation(relation) is not None:
+                    self.add_condition(TABLES[relation.target], part)
+
+    def _add_relation(self, relation: Relation, *, own: bool = False) -> bool | None:
+        """Add the domains that the rows of a relation depend on.
+
+        Returns:
+            Whether the rows are in the shard of the row that the read looks up; None if the viewer
+            sees none of them.
+        """
+        target = TABLES[relation.target]
+        if target.admin_only and not self._scope.sources:
+            return None
+        within = own and relation.owned
+        self._add_fragment(relation.joins, own=own)
+        if relation.link is not None:
+            self._add_fragment(f"JOIN {relation.link} WHERE {relation.joins}", own=own)
+        self.add_rows(target, own=within, visible=relation.owned)
+        return within
+
+    def _add_column(self, table: Table, name: str) -> None:
+        column = table.columns[name]
+        self._add_fragment(f"{column.sql} {column.compared_within or ''}")
+
+    def _add_visibility(self, predicate: str | None, *, own: bool = False) -> None:
+        if predicate is not None and self._scope.processes is Visibility.AUTHORIZED:
+            self._add_fragment(predicate, own=own)
+
+    def _add_fragment(self, sql: str, *, own: bool = False) -> None:
+        """Add the domains of the tables that a fragment of the model reads."""
+        for name in _TABLE.findall(sql):
+            is_part = own and name == "authorisation" and _PART_OF_ROW.search(sql) is not None
+            if not is_part:
+                self.domains.add(DOMAINS[name])
