@@ -108,8 +108,8 @@ class _Endpoint:
                 response = graphql.error_response(request, gateway_error)
             else:
                 response = _from_dialect(dialect.error_response(gateway_error))
-        # By default, aiohttp sends version numbers, which help only attackers.
-        response.headers[hdrs.SERVER] = _SERVER
+        if not response.prepared:  # a WebSocket or a stream was sent already
+            _finish(response)
         return response
 
     def stop(self) -> None:
@@ -133,7 +133,7 @@ class _Endpoint:
             response = _plain(status, HTTPStatus(status).phrase)
         if response.status != 200:
             response.set_status(status)
-        response.headers[hdrs.SERVER] = _SERVER
+        _finish(response)
         return response
 
     def _dialect(self, raw_path: str) -> tuple[CompiledDialect | None, str]:
@@ -152,7 +152,7 @@ class _Endpoint:
             if request.method not in _READ_METHODS:
                 return graphql.method_not_allowed(request, (*_READ_METHODS, hdrs.METH_POST))
             if wants_socket(request):
-                return await serve_socket(request, self._services, self._registry)
+                return await serve_socket(request, self._services, self._registry, _finish)
             if self._graphiql is not None and wants_page(request):
                 return await self._graphiql(request)
         operations = self._services.operations
@@ -171,7 +171,9 @@ class _Endpoint:
             )
         if viewer is not None and wants_events(request, prepared):
             caller = self._services.holder(bearer(request.headers[hdrs.AUTHORIZATION]))
-            return await serve_events(request, self._services, self._registry, caller, prepared)
+            return await serve_events(
+                request, self._services, self._registry, _finish, caller, prepared
+            )
         return graphql.respond(request, await operations.run(prepared, viewer))
 
     async def _prepare_public(self, request: web.BaseRequest) -> Prepared:
@@ -254,6 +256,12 @@ class _Endpoint:
         """Whether the gateway's own PostgreSQL has ended. It is started again until it runs."""
         settings = self._settings
         return settings.database_url is None and not EmbeddedPostgres.is_ready(settings.data_dir)
+
+
+def _finish(response: web.StreamResponse) -> None:
+    """Add the headers that all responses have."""
+    # By default, aiohttp sends version numbers, which help only attackers.
+    response.headers[hdrs.SERVER] = _SERVER
 
 
 def _from_dialect(response: Response) -> web.Response:

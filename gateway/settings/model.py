@@ -198,8 +198,8 @@ class Settings(BaseModel):
         default=0.05,
         ge=0.01,
         le=10,
-        description="Seconds between two looks at what subscriptions read. One small statement looks "
-        "for all of them, and only while there are any.",
+        description="Seconds between two looks at what subscriptions read. One small statement "
+        "looks for all of them, and only while there are any.",
     )
     max_socket_subscriptions: int = Field(
         default=100,

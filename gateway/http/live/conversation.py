@@ -30,7 +30,7 @@ from gateway.http.live.protocol import (
     next_message,
     read_message,
 )
-from gateway.http.live.registry import Registry
+from gateway.http.live.registry import Finish, Registry
 from gateway.http.live.socket import Socket, open_socket
 from gateway.services import Caller, Services
 from resolvers.errors.catalogue import ErrorKind, GatewayError
@@ -51,7 +51,7 @@ _REFUSED = (ErrorKind.UNAUTHENTICATED, ErrorKind.TOKEN_EXPIRED)
 
 
 async def serve_socket(
-    request: web.BaseRequest, services: Services, registry: Registry
+    request: web.BaseRequest, services: Services, registry: Registry, finish: Finish
 ) -> web.StreamResponse:
     """Hold the conversation of a WebSocket to its end, and return the response that it was.
 
@@ -59,7 +59,8 @@ async def serve_socket(
         GatewayError: The handshake is malformed.
     """
     conversation = _Conversation(services, registry, request.headers.get(hdrs.AUTHORIZATION))
-    socket = await open_socket(request, conversation.flush, services.settings.max_body_bytes)
+    largest = services.settings.max_body_bytes
+    socket = await open_socket(request, finish, conversation.flush, largest)
     await conversation.hold(socket)
     return socket.response
 

@@ -13,7 +13,7 @@ import contextlib
 
 from aiohttp import hdrs, web
 
-from gateway.http.live.registry import Registry
+from gateway.http.live.registry import Finish, Registry
 from gateway.services import Caller, Services
 from resolvers.errors.catalogue import GatewayError
 from resolvers.operations.answers import Answer, error_answer
@@ -51,6 +51,7 @@ async def serve_events(
     request: web.BaseRequest,
     services: Services,
     registry: Registry,
+    finish: Finish,
     caller: Caller,
     prepared: Prepared,
 ) -> web.StreamResponse:
@@ -68,9 +69,9 @@ async def serve_events(
         raise
     registry.streams += 1
     try:
-        # A client whose request has ended may still read: its stream is not the end of it.
         response = web.StreamResponse(headers=_HEADERS)
         response.enable_chunked_encoding()
+        finish(response)
         await response.prepare(request)
         if started is not None:
             await response.write(_next(b"".join(started.parts)))

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from aiohttp import web
 
 from gateway.services import Caller
 from resolvers.access.directory import AccessDirectory
@@ -17,6 +20,10 @@ from storage.database.errors import StorageError
 
 _JUDGE_INTERVAL = 0.5
 """Seconds between two looks at all tokens."""
+
+
+Finish: TypeAlias = "Callable[[web.StreamResponse], None]"
+"""Adds the headers that all responses have, before the head of one is sent."""
 
 
 class Connected(Protocol):

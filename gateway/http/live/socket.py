@@ -17,6 +17,7 @@ from aiohttp import WSMsgType, hdrs, web
 
 from gateway.http.connections import Connection
 from gateway.http.live.protocol import SUBPROTOCOL, CloseCode, SocketClosed
+from gateway.http.live.registry import Finish
 from resolvers.errors.catalogue import bad_value
 
 # It warns of each client that offers another subprotocol. That client is told (4406).
@@ -119,11 +120,13 @@ class Socket:
 
 
 async def open_socket(
-    request: web.BaseRequest, when_writable: Callable[[], None], largest: int
+    request: web.BaseRequest, finish: Finish, when_writable: Callable[[], None], largest: int
 ) -> Socket:
     """Answer the handshake of a WebSocket.
 
     Args:
+        finish: Completes the headers of the response.
+        when_writable: Called when the client has read most of what was written.
         largest: Bytes of a message at most. A larger one closes the socket with 1009.
 
     Raises:
@@ -141,6 +144,7 @@ async def open_socket(
     )
     if not response.can_prepare(request):
         raise bad_value((), "the handshake of the WebSocket is malformed (RFC 6455 §4.2.1)")
+    finish(response)
     await response.prepare(request)
     return Socket(request, response, when_writable)
 
