@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 
@@ -19,6 +20,7 @@ from gateway.auth.header import bearer
 from gateway.http import graphql
 from gateway.http.client_address import ClientAddresses
 from gateway.http.connections import ConnectionLimits, Connections
+from gateway.http.cors import CrossOrigin
 from gateway.http.live.conversation import serve_socket
 from gateway.http.live.events import serve_events, wants_events
 from gateway.http.live.registry import Registry
@@ -43,6 +45,7 @@ from storage.database.errors import StorageError
 _SERVER = "process-gateway"
 _JSON = "application/json; charset=utf-8"
 _GRAPHQL = ("/graphql", "/graphql/")
+_OPENAPI = "/openapi/"
 _READ_METHODS = ("GET", "HEAD")
 _HEALTH_TIMEOUT = 2.0
 """Seconds without an answer from the database after which the gateway counts as not ready."""
@@ -79,6 +82,7 @@ class _Endpoint:
         self._metrics = Metrics(services, self._registry)
         self._rates = services.rates
         self._addresses = ClientAddresses.from_settings(self._settings)
+        self._cross_origin = CrossOrigin.from_settings(self._settings)
         self._graphiql = graphiql_page(self._settings) if self._settings.graphiql else None
         self._read_handlers: Mapping[str, Handler] = {
             **pages(self._settings, _openapi(services)),
@@ -92,11 +96,15 @@ class _Endpoint:
         """Apply the rate limit, dispatch, and render errors in the format of the called API."""
         path = request.rel_url.raw_path
         dialect, below = (None, path) if path in _GRAPHQL else self._dialect(path)
+        is_api = dialect is not None or path in _GRAPHQL or path.startswith(_OPENAPI)
         response: web.StreamResponse
         try:
             if self._rates.limits_addresses:
                 await self._rates.spend_address(self._addresses.of(request))
-            if path in _GRAPHQL:
+            self._cross_origin.check(request)
+            if is_api and (preflight := self._cross_origin.preflight(request)) is not None:
+                response = preflight
+            elif path in _GRAPHQL:
                 response = await self._graphql(request)
             elif dialect is not None:
                 response = _from_dialect(await self._legacy(request, dialect, below))
@@ -109,8 +117,17 @@ class _Endpoint:
             else:
                 response = _from_dialect(dialect.error_response(gateway_error))
         if not response.prepared:  # a WebSocket or a stream was sent already
-            _finish(response)
+            self._finish(request, response, is_api=is_api)
         return response
+
+    def _finish(
+        self, request: web.BaseRequest, response: web.StreamResponse, *, is_api: bool = True
+    ) -> None:
+        """Add the headers that all responses have."""
+        if is_api:
+            self._cross_origin.share(request, response)
+        # By default, aiohttp sends version numbers, which help only attackers.
+        response.headers[hdrs.SERVER] = _SERVER
 
     def stop(self) -> None:
         """End the WebSockets and event streams: the gateway stops."""
@@ -133,7 +150,7 @@ class _Endpoint:
             response = _plain(status, HTTPStatus(status).phrase)
         if response.status != 200:
             response.set_status(status)
-        _finish(response)
+        response.headers[hdrs.SERVER] = _SERVER
         return response
 
     def _dialect(self, raw_path: str) -> tuple[CompiledDialect | None, str]:
@@ -152,7 +169,9 @@ class _Endpoint:
             if request.method not in _READ_METHODS:
                 return graphql.method_not_allowed(request, (*_READ_METHODS, hdrs.METH_POST))
             if wants_socket(request):
-                return await serve_socket(request, self._services, self._registry, _finish)
+                self._cross_origin.check_socket(request)
+                finish = partial(self._finish, request)
+                return await serve_socket(request, self._services, self._registry, finish)
             if self._graphiql is not None and wants_page(request):
                 return await self._graphiql(request)
         operations = self._services.operations
@@ -171,8 +190,9 @@ class _Endpoint:
             )
         if viewer is not None and wants_events(request, prepared):
             caller = self._services.holder(bearer(request.headers[hdrs.AUTHORIZATION]))
+            finish = partial(self._finish, request)
             return await serve_events(
-                request, self._services, self._registry, _finish, caller, prepared
+                request, self._services, self._registry, finish, caller, prepared
             )
         return graphql.respond(request, await operations.run(prepared, viewer))
 
@@ -256,12 +276,6 @@ class _Endpoint:
         """Whether the gateway's own PostgreSQL has ended. It is started again until it runs."""
         settings = self._settings
         return settings.database_url is None and not EmbeddedPostgres.is_ready(settings.data_dir)
-
-
-def _finish(response: web.StreamResponse) -> None:
-    """Add the headers that all responses have."""
-    # By default, aiohttp sends version numbers, which help only attackers.
-    response.headers[hdrs.SERVER] = _SERVER
 
 
 def _from_dialect(response: Response) -> web.Response:

@@ -91,8 +91,12 @@ def roots() -> dict[str, GraphQLObjectType]:
     schema = build_schema()._schema
     assert schema.query_type
     assert schema.mutation_type
-    assert schema.subscription_type is None
-    return {"query": schema.query_type, "mutation": schema.mutation_type}
+    assert schema.subscription_type
+    return {
+        "query": schema.query_type,
+        "mutation": schema.mutation_type,
+        "subscription": schema.subscription_type,
+    }
 
 
 def sample(type_: Any) -> Any:
