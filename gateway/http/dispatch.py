@@ -22,7 +22,8 @@ from gateway.http.client_address import ClientAddresses
 from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.cors import CrossOrigin
 from gateway.http.live.conversation import serve_socket
-from gateway.http.live.events import serve_events, wants_events
+from gateway.http.live.events import EVENT_STREAM, serve_events, wants_events
+from gateway.http.live.protocol import SUBPROTOCOL
 from gateway.http.live.registry import Registry
 from gateway.http.live.socket import wants_socket
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
@@ -32,7 +33,7 @@ from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import Services
 from gateway.telemetry.metrics import Metrics
 from resolvers.access.viewer import Viewer
-from resolvers.errors.catalogue import ErrorKind, GatewayError, missing_token
+from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value, missing_token
 from resolvers.errors.translate import as_gateway_error
 from resolvers.operations.public import MAX_PUBLIC_BODY
 from resolvers.operations.run import Prepared
@@ -193,6 +194,11 @@ class _Endpoint:
             finish = partial(self._finish, request)
             return await serve_events(
                 request, self._services, self._registry, finish, caller, prepared
+            )
+        if prepared.is_subscription:
+            raise bad_value(
+                (),
+                f"a subscription needs a WebSocket ({SUBPROTOCOL}) or 'Accept: {EVENT_STREAM}'",
             )
         return graphql.respond(request, await operations.run(prepared, viewer))
 

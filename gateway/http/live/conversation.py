@@ -36,7 +36,6 @@ from gateway.services import Caller, Services
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.errors.translate import as_gateway_error
 from resolvers.operations.answers import Answer, error_answer, errors_of
-from resolvers.operations.limits import limit_error
 from resolvers.operations.live import Subscription
 from resolvers.operations.run import Prepared
 
@@ -94,26 +93,31 @@ class _Conversation:
         self._registry.sockets += 1
         self._registry.wait(self)
         late = self._loop.call_later(_INIT_TIME, self._init_is_late)
+        closed: SocketClosed | None = None
         try:
             if not socket.speaks_graphql:
                 raise SocketClosed(CloseCode.BAD_SUBPROTOCOL)
             if self._registry.stopping:
                 raise SocketClosed(CloseCode.GOING_AWAY)
             await self._converse()
-        except SocketClosed as closed:
-            socket.close(closed.code, closed.reason)
+        except SocketClosed as reason:
+            closed = reason
+        except asyncio.CancelledError:
+            closed = socket.interrupted()
+            if closed is None:
+                raise  # the client has left
         except ConnectionError:
-            pass  # the client has left
+            pass  # as well
         except Exception:
             logger.exception("the conversation of a WebSocket failed")
-            failed = SocketClosed(CloseCode.INTERNAL)
-            socket.close(failed.code, failed.reason)
+            closed = SocketClosed(CloseCode.INTERNAL)
         finally:
             late.cancel()
             self._registry.sockets -= 1
             self._registry.remove(self, self._caller)
             self._end_operations()
-        await socket.closed()
+        if closed is not None:
+            await socket.end(closed)
 
     async def _converse(self) -> None:
         worker, max_items = self._services.operations.worker, self._services.settings.max_items
@@ -167,8 +171,7 @@ class _Conversation:
 
     def _init_is_late(self) -> None:
         if self._caller is None:
-            closed = SocketClosed(CloseCode.INIT_TIMEOUT)
-            self._socket.close(closed.code, closed.reason)
+            self._socket.close(SocketClosed(CloseCode.INIT_TIMEOUT))
 
     # Operations --------------------------------------------------------------------------------
 
@@ -176,8 +179,11 @@ class _Conversation:
         """Start an operation."""
         most = self._services.settings.max_socket_subscriptions
         if len(self._operations) >= most:
-            too_many = limit_error(
-                "max_socket_subscriptions", "others on its socket", most, len(self._operations)
+            too_many = GatewayError(
+                ErrorKind.BAD_USER_INPUT,
+                f"the socket has {most:,} operations, and no more are allowed at a time"
+                " (max_socket_subscriptions)",
+                details={"limit": {"name": "max_socket_subscriptions", "maximum": most}},
             )
             self._reject(message.id, error_answer(too_many))
             return
@@ -277,8 +283,7 @@ class _Conversation:
     def refuse(self, error: GatewayError) -> None:
         """Close the socket: the token is not valid any more."""
         self._end_operations()
-        closed = _closed_for(error)
-        self._socket.close(closed.code, closed.reason)
+        self._socket.close(_closed_for(error))
 
     def stop(self) -> None:
         """Close the socket once its queries and mutations are answered: the gateway stops."""
@@ -288,8 +293,7 @@ class _Conversation:
     def _stop_if_idle(self) -> None:
         running = any(isinstance(each, asyncio.Task) for each in self._operations.values())
         if self._stopping and not running:
-            closed = SocketClosed(CloseCode.GOING_AWAY)
-            self._socket.close(closed.code, closed.reason)
+            self._socket.close(SocketClosed(CloseCode.GOING_AWAY))
 
     def check_alive(self, now: float) -> None:
         """Ping a silent client; end the connection if it does not answer."""

@@ -46,7 +46,8 @@ class Socket:
         self._connection = cast(Connection, request.protocol)
         self._connection.when_writable = when_writable
         self._loop = asyncio.get_running_loop()
-        self._closing: asyncio.Task[bool] | None = None
+        self._task = asyncio.current_task()
+        self._closing: SocketClosed | None = None
         self.heard_at = self._loop.time()
         """When something arrived last."""
         self.is_pinged = False
@@ -98,25 +99,36 @@ class Socket:
 
     def _write(self, *parts: bytes) -> None:
         transport = self._connection.transport
-        if transport is not None and not self.response.closed and not transport.is_closing():
+        if self._closing is not None or self.response.closed or transport is None:
+            return
+        if not transport.is_closing():
             transport.writelines(parts)
 
-    def close(self, code: int, reason: str) -> None:
-        """Start to close the socket. ``receive`` returns None then."""
-        if self._closing is None and not self.response.closed:
-            closing = self.response.close(code=code, message=reason.encode())
-            self._closing = asyncio.create_task(closing)
+    def close(self, closed: SocketClosed) -> None:
+        """Have the task that holds the conversation end it. Only the first call does anything.
+
+        Only that task can close the socket in order: it reads what the client answers.
+        """
+        if self._closing is None:
+            self._closing = closed
+            if self._task is not None:
+                self._task.cancel()
+
+    async def end(self, closed: SocketClosed) -> None:
+        """Send a close frame, and wait for that of the client."""
+        self._closing = closed
+        await self.response.close(code=closed.code, message=closed.reason.encode())
+
+    def interrupted(self) -> SocketClosed | None:
+        """Return why ``close`` has canceled the task; None if the task was canceled otherwise."""
+        if self._closing is None or self._task is None or self._task.uncancel():
+            return None
+        return self._closing
 
     def cut(self) -> None:
         """End the connection at once: the client is gone."""
         if (transport := self._connection.transport) is not None:
             transport.abort()
-
-    async def closed(self) -> None:
-        """Wait until a close that was started has ended."""
-        self._connection.when_writable = None
-        if self._closing is not None:
-            await self._closing
 
 
 async def open_socket(

@@ -74,6 +74,7 @@ REQUIRED: dict[str, dict[str, str | None]] = {
     },
 }
 """The permission that each root field requires. New root fields must be added here."""
+REQUIRED["subscription"] = REQUIRED["query"]
 
 PROFILES: dict[str, set[str]] = {
     "admin": {READ, WRITE, EXECUTE, ADMIN},
