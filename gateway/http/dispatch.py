@@ -35,6 +35,7 @@ from gateway.telemetry.metrics import Metrics
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value, missing_token
 from resolvers.errors.translate import as_gateway_error
+from resolvers.operations.answers import error_answer
 from resolvers.operations.public import MAX_PUBLIC_BODY
 from resolvers.operations.run import Prepared
 from resolvers.values.enums import Permission
@@ -196,10 +197,9 @@ class _Endpoint:
                 request, self._services, self._registry, finish, caller, prepared
             )
         if prepared.is_subscription:
-            raise bad_value(
-                (),
-                f"a subscription needs a WebSocket ({SUBPROTOCOL}) or 'Accept: {EVENT_STREAM}'",
-            )
+            needs = f"a WebSocket ({SUBPROTOCOL}) or 'Accept: {EVENT_STREAM}'"
+            answer = error_answer(bad_value((), f"a subscription needs {needs}"))
+            return graphql.respond(request, answer)
         return graphql.respond(request, await operations.run(prepared, viewer))
 
     async def _prepare_public(self, request: web.BaseRequest) -> Prepared:

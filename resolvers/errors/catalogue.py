@@ -23,6 +23,7 @@ class ErrorKind(Enum):
     FORBIDDEN = "caller lacks the required permission"
     RATE_LIMITED = "too many requests, too costly ones at once, no connection free in time"
     EXECUTION_FAILED = "an action of an execution failed"
+    PERSISTED_QUERY_NOT_SUPPORTED = "only the hash of a persisted query was sent"
     INTERNAL = "any other error"
 
 

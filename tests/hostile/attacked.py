@@ -69,7 +69,8 @@ class Attacked:
     def post(self, body: object = COUNT, *more: str) -> bytes:
         """Return a GraphQL request of the admin."""
         data = json.dumps(body).encode()
-        return self.head("POST", "/graphql", f"Content-Length: {len(data)}", *more) + data
+        length = f"Content-Length: {len(data)}"
+        return self.head("POST", "/graphql", "Content-Type: application/json", length, *more) + data
 
     def peak_memory(self) -> int:
         """Return the most memory that the process has used so far, in bytes."""

@@ -190,6 +190,8 @@ class _Conversation:
         self._operations[message.id] = None
         try:
             await self._services.admit(caller)
+            if isinstance(message.request, GatewayError):
+                raise message.request
             prepared = await self._services.operations.prepare(message.request)
             if not prepared.is_subscription:
                 running = self._run(message.id, prepared, caller)

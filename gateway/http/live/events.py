@@ -14,6 +14,7 @@ import contextlib
 from aiohttp import hdrs, web
 
 from gateway.http.live.registry import Finish, Registry
+from gateway.http.negotiation import qualities
 from gateway.services import Caller, Services
 from resolvers.errors.catalogue import GatewayError
 from resolvers.operations.answers import Answer, error_answer
@@ -22,6 +23,7 @@ from resolvers.operations.run import Prepared
 
 EVENT_STREAM = "text/event-stream"
 
+_JSON_TYPES = ("application/json", "application/graphql-response+json", "application/*", "*/*")
 _HEADERS = {
     hdrs.CONTENT_TYPE: f"{EVENT_STREAM}; charset=utf-8",
     hdrs.CACHE_CONTROL: "private, no-store",
@@ -39,12 +41,10 @@ def wants_events(request: web.BaseRequest, prepared: Prepared) -> bool:
 
     Clients that can also read JSON get it for queries and mutations, and events for subscriptions.
     """
-    accepts = request.headers.get(hdrs.ACCEPT, "").lower()
-    if EVENT_STREAM not in accepts:
+    accepted = qualities(request.headers.get(hdrs.ACCEPT, ""))
+    if not accepted.get(EVENT_STREAM):
         return False
-    return prepared.is_subscription or not any(
-        kind in accepts for kind in ("json", "*/*", "application/*")
-    )
+    return prepared.is_subscription or not any(accepted.get(name) for name in _JSON_TYPES)
 
 
 async def serve_events(

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from gateway.http.graphql import request_of
-from resolvers.errors.catalogue import GatewayError
+from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.operations.run import GraphQLRequest
 from resolvers.values import strict_json
 from resolvers.values.text import describe, shorten
@@ -75,7 +75,8 @@ class Subscribe:
     """``subscribe``: asks for an operation to be run, whatever its kind."""
 
     id: str
-    request: GraphQLRequest
+    request: GraphQLRequest | GatewayError
+    """The operation, or why it is none although the message is well-formed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +125,20 @@ def _message(value: object, size: int) -> Message:
             id_ = _id(value)
             if not isinstance(payload, dict):
                 raise _bad(f"payload: expected an object with a query, got {describe(payload)}")
-            return Subscribe(id_, request_of(payload, size))
+            return Subscribe(id_, _request(payload, size))
         case "complete":
             return Complete(_id(value))
     received = shorten(kind) if isinstance(kind, str) else describe(kind)
     raise _bad(f"type: a client does not send {received}")
+
+
+def _request(payload: Mapping[str, Any], size: int) -> GraphQLRequest | GatewayError:
+    try:
+        return request_of(payload, size)
+    except GatewayError as error:
+        if error.kind is ErrorKind.PERSISTED_QUERY_NOT_SUPPORTED:
+            return error
+        raise
 
 
 def _object(payload: object) -> Mapping[str, Any]:

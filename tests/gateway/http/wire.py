@@ -53,9 +53,11 @@ async def sending(gateway: Gateway, *parts: bytes) -> AsyncIterator[asyncio.Stre
 
 
 async def head(gateway: Gateway, method: str, path: str, *more: str) -> bytes:
-    """Return the request line and headers of a request by an admin."""
+    """Return the request line and headers of a request by an admin, with a JSON body if any."""
     token = await gateway.token()
     lines = [f"{method} {path} HTTP/1.1", "Host: gateway", f"Authorization: {token}", *more]
+    if not any(line.startswith("Content-Type:") for line in more):
+        lines.append("Content-Type: application/json")
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -178,7 +178,9 @@ async def over_http(world: World, profile: str, request: GraphQLRequest) -> Got:
         "operationName": request.operation_name,
         "variables": request.variables,
     }
-    headers = {"Authorization": world.tokens[profile]}
+    # With this media type, the status is that of the error.
+    accept = "application/graphql-response+json"
+    headers = {"Authorization": world.tokens[profile], "Accept": accept}
     reply = await world.gateway.call("POST", "/graphql", members, profile=None, headers=headers)
     return reply.status, reply.body
 

@@ -382,3 +382,12 @@ async def test_live_034_the_cost_is_shown_on_request(empty_gateway: Gateway) -> 
         await client.subscribe(COUNT, extensions={"cost": True})
         message = await client.receive()
         assert message["payload"]["extensions"]["cost"]["requested"] > 0
+
+
+async def test_live_035_the_hash_of_a_persisted_query_alone_gets_error(
+    empty_gateway: Gateway,
+) -> None:
+    async with talking(empty_gateway) as client:
+        hashed = {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}
+        await client.send("subscribe", id="1", payload={"extensions": hashed})
+        assert await client.errors() == ["PERSISTED_QUERY_NOT_SUPPORTED"]
