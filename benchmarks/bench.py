@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import asyncpg
 import uvloop
 
 import figures
+import live
 from contestants import Contestant, gateway, start_contestants
 from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import compiler_of
@@ -38,7 +40,7 @@ _LARGE_COUNT = 1_000_000
 # ones.
 _ROUNDS = 7
 _SECONDS = 3
-_PARTS = ("rates", "whole", "bulk", "memory", "workers", "growth", "worst")
+_PARTS = ("rates", "whole", "bulk", "memory", "workers", "growth", "worst", "live")
 
 
 def main() -> None:
@@ -132,6 +134,7 @@ class _Run:
             "bulk": self._bulk,
             "growth": self._growth,
             "worst": self._worst,
+            "live": self._live,
         }
         for part, measure in measures.items():
             if part not in parts:
@@ -194,8 +197,24 @@ class _Run:
             )
 
     async def _bulk(self, url: str) -> None:
+        async with (
+            self._copy(url) as copy_url,
+            gateway(copy_url, self._folder / "gateway") as server,
+        ):
+            self._results.bulk = await figures.bulk(
+                server, copy_url, self._results.count, 3 * self._results.rounds
+            )
+
+    async def _live(self, url: str) -> None:
+        async with self._copy(url) as copy_url:
+            self._results.live = await live.live(
+                copy_url, self._folder / "gateway", self._results.rounds
+            )
+
+    @contextlib.asynccontextmanager
+    async def _copy(self, url: str) -> AsyncIterator[str]:
+        """Copy the database for a part that writes, and yield the URL of the copy."""
         name = f"bench_{self._results.count}"
-        copy_url = url.replace(name, f"{name}_written")
         connection = await asyncpg.connect(self._server_url)
         try:
             await connection.execute(f"DROP DATABASE IF EXISTS {name}_written")
@@ -206,10 +225,7 @@ class _Run:
             )
             await connection.execute(f"CREATE DATABASE {name}_written TEMPLATE {name}")
             await connection.execute(f"ALTER DATABASE {name}_written SET jit = off")
-            async with gateway(copy_url, self._folder / "gateway") as server:
-                self._results.bulk = await figures.bulk(
-                    server, copy_url, self._results.count, 3 * self._results.rounds
-                )
+            yield url.replace(name, f"{name}_written")
             await connection.execute(f"DROP DATABASE {name}_written WITH (FORCE)")
         finally:
             await connection.close()

@@ -177,7 +177,7 @@ async def _open(
                 )
                 for document in documents[start : start + _OPENING]
             ]
-            opened = [cast(_Subscriber, each) for _, each in await asyncio.gather(*opening)]
+            opened = [each for _, each in await asyncio.gather(*opening)]
             subscribers += opened
             async with asyncio.timeout(_TIMEOUT):
                 for subscriber in opened:
