@@ -57,14 +57,14 @@ async def serve_socket(
     Raises:
         GatewayError: The handshake is malformed.
     """
-    conversation = _Conversation(services, registry, request.headers.get(hdrs.AUTHORIZATION))
+    conversation = Conversation(services, registry, request.headers.get(hdrs.AUTHORIZATION))
     largest = services.settings.max_body_bytes
     socket = await open_socket(request, finish, conversation.flush, largest)
     await conversation.hold(socket)
     return socket.response
 
 
-class _Conversation:
+class Conversation:
     """The state of one conversation.
 
     Args:

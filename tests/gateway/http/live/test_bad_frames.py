@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Gateway, StartGateway
 from tests.gateway.http.live.sockets import COUNT, NONE, PLAIN, connected, metrics, talking
+from tests.gateway.http.live.test_readers import SlowClient, frame
 from tests.gateway.http.wire import head
 
 MALFORMED = [
@@ -164,6 +165,25 @@ async def test_a_flood_of_pings_does_not_delay_others(
             assert pongs == flood
         for task in tasks:
             task.cancel()
+
+
+async def test_a_burst_of_messages_is_handled_in_turns_with_others(
+    empty_gateway: Gateway,
+) -> None:
+    burst = 4000
+    bursting = SlowClient(empty_gateway, buffer=1024 * 1024)
+    await bursting.subscribe(await empty_gateway.token(), COUNT)
+    assert (await bursting.message())["type"] == "connection_ack"
+    assert (await bursting.message())["type"] == "next"
+    async with talking(empty_gateway) as other:
+        await asyncio.get_running_loop().sock_sendall(
+            bursting.socket, frame({"type": "ping"}) * burst
+        )
+        await other.subscribe(PLAIN)
+        assert await other.data() == NONE
+        pongs = bursting.socket.recv(1024 * 1024).count(b"pong")
+        assert pongs < burst / 4
+    bursting.socket.close()
 
 
 async def test_complete_for_ten_thousand_unknown_ids_is_ignored(empty_gateway: Gateway) -> None:

@@ -168,6 +168,18 @@ async def test_a_permission_that_was_taken_before_a_change_hides_it(gateway: Gat
             assert await client.data() == {"processes": {"nodes": [{"name": f"public {number}"}]}}
 
 
+async def test_a_permission_takes_effect_without_a_notification(gateway: Gateway) -> None:
+    """Notifications can be late. The change of a profile is seen with the changes of data."""
+    await add_cleaner(gateway, "ADMIN")
+    await gateway.run("ALTER TABLE profile DISABLE TRIGGER access_changed")
+    async with following(gateway, await gateway.token("cleaner"), COUNT) as client:
+        assert await client.data() == {"processes": {"totalCount": 0}}
+        async with gateway.database.transaction() as transaction:
+            await transaction.fetch("UPDATE profile SET permissions = '{}' WHERE NOT built_in")
+            await transaction.fetch("INSERT INTO process (reference, name) VALUES ('a', 'A')")
+        assert (await client.receive())["payload"]["data"] == {"processes": None}
+
+
 async def test_profiles_that_see_the_same_share_a_read_and_others_do_not(gateway: Gateway) -> None:
     await add_cleaner(gateway)
     subscriptions = gateway.services.subscriptions
