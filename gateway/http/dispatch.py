@@ -18,7 +18,9 @@ from aiohttp import hdrs, web
 
 from gateway.auth.header import bearer
 from gateway.http import graphql
+from gateway.http.body_intake import BodyIntake
 from gateway.http.client_address import ClientAddresses
+from gateway.http.compression import Compression
 from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.cors import CrossOrigin
 from gateway.http.live.conversation import serve_socket
@@ -29,6 +31,7 @@ from gateway.http.live.socket import wants_socket
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of, collected
+from gateway.http.vary import add_vary
 from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import Services
 from gateway.telemetry.metrics import Metrics
@@ -55,9 +58,10 @@ _HEALTH_TIMEOUT = 2.0
 
 def create_server(services: Services) -> web.Server:
     """Return the server of GraphQL, both dialects and the pages, ready to listen."""
-    endpoint = _Endpoint(services)
+    intake = BodyIntake()
+    endpoint = _Endpoint(services, intake)
     limits = ConnectionLimits.from_settings(services.settings)
-    return Connections(endpoint.answer, endpoint.refuse, limits, endpoint.stop)
+    return Connections(endpoint.answer, endpoint.refuse, limits, intake, endpoint.stop)
 
 
 def _openapi(services: Services) -> dict[str, bytes]:
@@ -77,17 +81,21 @@ def _openapi(services: Services) -> dict[str, bytes]:
 class _Endpoint:
     """The handlers and the services that they use."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, intake: BodyIntake) -> None:
         self._services = services
+        self._intake = intake
         self._settings = services.settings
         self._registry = Registry(services.directory, services.settings.max_sockets_token)
         self._metrics = Metrics(services, self._registry)
         self._rates = services.rates
         self._addresses = ClientAddresses.from_settings(self._settings)
+        self._compression = Compression(enabled=self._settings.compression)
         self._cross_origin = CrossOrigin.from_settings(self._settings)
-        self._graphiql = graphiql_page(self._settings) if self._settings.graphiql else None
+        self._graphiql = (
+            graphiql_page(self._settings, self._compression) if self._settings.graphiql else None
+        )
         self._read_handlers: Mapping[str, Handler] = {
-            **pages(self._settings, _openapi(services)),
+            **pages(self._settings, _openapi(services), self._compression),
             "/health": self.health,
             "/health/ready": self.ready,
             "/metrics": self.metrics,
@@ -118,7 +126,10 @@ class _Endpoint:
                 response = graphql.error_response(request, gateway_error)
             else:
                 response = _from_dialect(dialect.error_response(gateway_error))
+        finally:
+            self._intake.release(request)
         if not response.prepared:  # a WebSocket or a stream was sent already
+            await self._compression.apply(request, response)
             self._finish(request, response, is_api=is_api)
         return response
 
@@ -173,15 +184,19 @@ class _Endpoint:
             if wants_socket(request):
                 self._cross_origin.check_socket(request)
                 finish = partial(self._finish, request)
-                return await serve_socket(request, self._services, self._registry, finish)
+                return await serve_socket(
+                    request, self._services, self._registry, self._intake, finish
+                )
             if self._graphiql is not None and wants_page(request):
-                return await self._graphiql(request)
+                page = await self._graphiql(request)
+                add_vary(page, hdrs.ACCEPT)
+                return page
         operations = self._services.operations
         if hdrs.AUTHORIZATION in request.headers:
             viewer: Viewer | None = await self._viewer(request)
             largest = self._settings.max_body_bytes
             prepared = await operations.prepare(
-                await graphql.read_request(request, largest, operations)
+                await graphql.read_request(request, largest, self._intake, operations)
             )
         else:
             viewer = None
@@ -192,6 +207,7 @@ class _Endpoint:
             )
         if viewer is not None and wants_events(request, prepared):
             caller = self._services.holder(bearer(request.headers[hdrs.AUTHORIZATION]))
+            self._intake.release(request)
             finish = partial(self._finish, request)
             return await serve_events(
                 request, self._services, self._registry, finish, caller, prepared
@@ -211,7 +227,7 @@ class _Endpoint:
             raise missing_token()
         try:
             return await operations.prepare_public(
-                await graphql.read_request(request, MAX_PUBLIC_BODY, operations)
+                await graphql.read_request(request, MAX_PUBLIC_BODY, self._intake, operations)
             )
         except GatewayError as error:
             raise (error if error.kind is ErrorKind.RATE_LIMITED else missing_token()) from None
@@ -232,9 +248,8 @@ class _Endpoint:
 
         def read(*, bulk: bool) -> Awaitable[bytes]:
             settings = self._settings
-            return read_body(
-                request, settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
-            )
+            largest = settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
+            return read_body(request, largest, self._intake)
 
         response = await dialect.respond(
             Request(
@@ -247,7 +262,7 @@ class _Endpoint:
             self._services.operations,
             lambda: self._viewer(request),
         )
-        if request.method == hdrs.METH_HEAD:
+        if request.method == hdrs.METH_HEAD and self._compression.coding_for(request) is None:
             # The length of the body is part of the answer.
             return replace(response, parts=await collected(response.parts))
         return response

@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from gateway.http.body_intake import BodyIntake
 from gateway.http.negotiation import qualities
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of
@@ -68,18 +69,18 @@ class UnsupportedMediaTypeError(GatewayError):
 
 
 async def read_request(
-    request: web.BaseRequest, largest_body: int, operations: Operations
+    request: web.BaseRequest, largest_body: int, intake: BodyIntake, operations: Operations
 ) -> GraphQLRequest:
     """Return the operation in a GET or POST request.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT`` or ``PERSISTED_QUERY_NOT_SUPPORTED``.
+        GatewayError: ``BAD_USER_INPUT``, ``PERSISTED_QUERY_NOT_SUPPORTED``, or ``RATE_LIMITED``.
     """
     if request.method == hdrs.METH_POST:
         content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
         if not _is_json(content_type):
             raise UnsupportedMediaTypeError(content_type)
-        body = await read_body(request, largest_body)
+        body = await read_body(request, largest_body, intake)
         parse = partial(strict_json.loads, body, max_items=operations.max_items)
         return request_of(await operations.worker.run(len(body), parse), len(body))
     for name in request.query:

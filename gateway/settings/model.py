@@ -149,6 +149,11 @@ class Settings(BaseModel):
         default="",
         description="Path, such as `/api/v1`, under which both dialects are also served.",
     )
+    compression: bool = Field(
+        default=True,
+        description="Compress responses of 1 KiB and more as `Accept-Encoding` asks: zstd, br, "
+        "gzip.",
+    )
     cors_origins: Annotated[str, AfterValidator(_check_origins)] = Field(
         default="",
         description="Origins of the pages that browsers may let call the gateway, separated by "

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextvars import Context
 from typing import Protocol
 
 from storage.database.database import Database
-from storage.database.errors import StorageError
+from storage.database.errors import DatabaseUnavailableError, StorageError
 from storage.database.versions import read_versions
 from storage.reads.dependencies import Dependency, Domain
 
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 _DOMAINS = tuple(map(Dependency, Domain))
 _SHORTEST_PAUSE = 0.01
 """Seconds between two ticks at least, however often it is woken."""
+_SECONDS = 4.0
+"""Seconds that reading versions may take."""
 _LONGEST_RETRY = 1.0
 """Seconds between two attempts while the database fails."""
 
@@ -123,18 +125,25 @@ class Watcher:
     async def _tick(self) -> None:
         """Ask what has changed: first of whole domains, and of shards only if one has."""
         self._audience.tick_begins()
-        domains = await read_versions(self._database, _DOMAINS)
+        domains = await self._read(_DOMAINS)
         if self._asked and domains == self._domains:
             await self._audience.tick_ends(frozenset())
             return
         asked = self._asked or tuple(self._counts)
-        versions = await read_versions(self._database, asked)
+        versions = await self._read(asked)
         before = self._versions
         changed = (each for each, version in versions.items() if before.get(each) != version)
         await self._audience.tick_ends(frozenset(changed))
         if not self._asked and self._counts.keys() == set(asked):
             self._asked = asked
         self._domains, self._versions = domains, versions
+
+    async def _read(self, asked: Collection[Dependency]) -> Mapping[Dependency, int]:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return await read_versions(self._database, asked)
+        except TimeoutError as error:  # the connection may be dead without a sign
+            raise DatabaseUnavailableError("versions cannot be read") from error
 
     async def _pause(self, began: float) -> None:
         """Wait for the next tick, or until it is woken."""

@@ -15,6 +15,7 @@ from functools import partial
 from aiohttp import hdrs, web
 
 from gateway.auth.header import bearer
+from gateway.http.body_intake import LARGE, BodyIntake
 from gateway.http.live.protocol import (
     ACK,
     PONG,
@@ -50,14 +51,19 @@ _REFUSED = (ErrorKind.UNAUTHENTICATED, ErrorKind.TOKEN_EXPIRED)
 
 
 async def serve_socket(
-    request: web.BaseRequest, services: Services, registry: Registry, finish: Finish
+    request: web.BaseRequest,
+    services: Services,
+    registry: Registry,
+    intake: BodyIntake,
+    finish: Finish,
 ) -> web.StreamResponse:
     """Hold the conversation of a WebSocket to its end, and return the response that it was.
 
     Raises:
         GatewayError: The handshake is malformed.
     """
-    conversation = Conversation(services, registry, request.headers.get(hdrs.AUTHORIZATION))
+    header = request.headers.get(hdrs.AUTHORIZATION)
+    conversation = Conversation(services, registry, intake, header)
     largest = services.settings.max_body_bytes
     socket = await open_socket(request, finish, conversation.flush, largest)
     await conversation.hold(socket)
@@ -73,9 +79,12 @@ class Conversation:
 
     _socket: Socket
 
-    def __init__(self, services: Services, registry: Registry, header: str | None) -> None:
+    def __init__(
+        self, services: Services, registry: Registry, intake: BodyIntake, header: str | None
+    ) -> None:
         self._services = services
         self._registry = registry
+        self._intake = intake
         self._header = header
         self._loop = asyncio.get_running_loop()
         self._caller: Caller | None = None
@@ -120,7 +129,6 @@ class Conversation:
             await socket.end(closed)
 
     async def _converse(self) -> None:
-        worker, max_items = self._services.operations.worker, self._services.settings.max_items
         number = 0
         while (text := await self._socket.receive()) is not None:
             # Who does not read is not read from: what it is told would pile up.
@@ -128,8 +136,20 @@ class Conversation:
             number += 1
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-            message = await worker.run(len(text), partial(read_message, text, max_items))
-            await self._handle(message)
+            if len(text) <= LARGE:
+                await self._receive(text)
+                continue
+            try:
+                await self._intake.take(self, len(text))
+                await self._receive(text)
+            except GatewayError as error:
+                raise _closed_for(error) from error
+            finally:
+                self._intake.release(self)
+
+    async def _receive(self, text: bytes) -> None:
+        parse = partial(read_message, text, self._services.settings.max_items)
+        await self._handle(await self._services.operations.worker.run(len(text), parse))
 
     async def _handle(self, message: Message) -> None:
         match message:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from gateway.http.compression import Coding, encode
 from tests.conftest import Gateway, Reply
 from tests.gateway.http.hostile import (
     BODIES,
@@ -92,9 +93,18 @@ async def test_a_body_over_the_limit_is_rejected(hostile: Gateway) -> None:
 async def test_compressed_bodies_are_limited(hostile: Gateway) -> None:
     body = json.dumps({"query": VIEWER}).encode()
     bomb = b'{"query": "' + b"a" * (30 * LIMIT) + b'"}'
+    codings: list[Coding] = ["br", "zstd"]
     for encoding, packed, statuses in [
-        ("gzip", gzip.compress(body), (200, 400)),
-        ("deflate", zlib.compress(body), (200, 400)),
+        *((coding, encode(body, coding), (400,)) for coding in codings),
+        ("gzip", gzip.compress(body), (200,)),
+        ("X-Gzip", gzip.compress(body), (200,)),
+        ("deflate", zlib.compress(body), (200,)),
+        ("deflate", zlib.compress(body, wbits=-15), (200,)),
+        ("identity", body, (200,)),
+        ("gzip", gzip.compress(body) * 2, (400,)),
+        ("gzip", gzip.compress(body) + b"x", (400,)),
+        ("gzip, gzip", gzip.compress(gzip.compress(body)), (400,)),
+        ("gzip", b"", (400,)),
         ("gzip", b"not packed at all", (400,)),
         ("deflate", b"\xff" * 100, (400,)),
         ("gzip", gzip.compress(body)[:20], (400,)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page
 
 from gateway.http.cors import CrossOrigin
 from tests.conftest import Gateway, StartGateway, settings_for_tests
-from tests.gateway.http.wire import COUNT, NEW, code, first, head
+from tests.gateway.http.wire import COUNT, NEW, code, first, head, other_server
 
 APP = "https://app.example"
 OTHER = "https://other.example"
@@ -28,20 +28,6 @@ def cors_headers(headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if name.startswith("Access-Control-") or (name == "Vary" and "Origin" in value)
     }
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    handle: Callable[[web.BaseRequest], Awaitable[web.Response]],
-) -> AsyncIterator[str]:
-    """Serve something else on another port of this machine, and yield its origin."""
-    runner = web.ServerRunner(web.Server(handle))
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 # Closed ------------------------------------------------------------------------------------------
@@ -225,7 +211,7 @@ async def test_errors_with_status_200_can_be_read_and_refusals_still_refuse(
         refused = await gateway.call(
             "OPTIONS", "/process", headers={**PREFLIGHT, "Origin": OTHER}, profile=None
         )
-        assert cors_headers(refused.headers) == {"Vary": "Origin"}
+        assert cors_headers(refused.headers) == {"Vary": "Accept-Encoding, Origin"}
         reply = await gateway.call("POST", "/process", NEW, headers={"Origin": OTHER})
         assert (reply.status, code(reply)) == (200, "forbidden")
         assert await gateway.run("SELECT 1 FROM process") == []
@@ -275,7 +261,7 @@ async def test_a_websocket_is_opened_only_for_allowed_origins(
         answers.append(cross_origin.is_allowed_origin(request))
         return web.Response()
 
-    async with serving(handle) as url, aiohttp.ClientSession() as client:
+    async with other_server(handle) as url, aiohttp.ClientSession() as client:
         headers = {name: url if value == "own" else value for name, value in page.items()}
         async with client.get(url, headers=headers):
             pass
@@ -303,7 +289,7 @@ async def page_of_another_origin(browser: Browser) -> AsyncIterator[tuple[str, P
     async def handle(request: web.BaseRequest) -> web.Response:
         return web.Response(text="<!doctype html><title>App</title>", content_type="text/html")
 
-    async with serving(handle) as origin:
+    async with other_server(handle) as origin:
         page = await browser.new_page()
         try:
             await page.goto(origin)

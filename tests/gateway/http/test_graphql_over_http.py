@@ -64,7 +64,7 @@ async def test_the_media_type_and_the_status_follow_the_accept_header(
         expected = status if content_type == GRAPHQL_JSON else 200
         assert (reply.status, reply.headers["Content-Type"]) == (expected, content_type)
         assert ("data" in reply.json) is (status == 200)
-        assert reply.headers["Vary"] == "Accept"
+        assert reply.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 NOT_WELL_FORMED: list[tuple[Any, str]] = [

@@ -67,6 +67,34 @@ async def test_a_malformed_message_before_connection_init_closes_with_4400(
         assert await client.closed() == 4400
 
 
+async def test_large_messages_are_taken_in_at_a_bounded_rate(empty_gateway: Gateway) -> None:
+    """As large bodies are. Meanwhile, others are answered."""
+    async with talking(empty_gateway) as client, talking(empty_gateway) as other:
+        size, count = 1_000_000, 40
+
+        async def flood() -> None:
+            for _ in range(count):
+                await client.send("ping", payload={"a": "x" * size})
+
+        flooding = asyncio.create_task(flood())
+        answered = pongs = 0
+
+        async def read() -> None:
+            nonlocal pongs
+            while pongs < count:
+                assert await client.receive() == {"type": "pong"}
+                pongs += 1
+
+        reading = asyncio.create_task(read())
+        while not reading.done():
+            await other.subscribe(PLAIN)
+            assert await other.data() == NONE
+            await other.receive()
+            answered += 1
+        await flooding
+        assert answered > count
+
+
 async def test_a_binary_frame_closes_with_4400(empty_gateway: Gateway) -> None:
     async with talking(empty_gateway) as client:
         await client.socket.send_bytes(b'{"type": "ping"}')
