@@ -181,7 +181,7 @@ class _Endpoint:
         if request.method != hdrs.METH_POST:
             if request.method not in _READ_METHODS:
                 return graphql.method_not_allowed(request, (*_READ_METHODS, hdrs.METH_POST))
-            if wants_socket(request):
+            if request.method == hdrs.METH_GET and wants_socket(request):
                 self._cross_origin.check_socket(request)
                 finish = partial(self._finish, request)
                 return await serve_socket(

@@ -113,6 +113,7 @@ class Subscription:
         "caller",
         "error",
         "live",
+        "owner",
         "prepared",
         "viewer",
     )
@@ -122,6 +123,7 @@ class Subscription:
         prepared: PreparedOperation,
         caller: Caller,
         viewer: Viewer,
+        owner: str,
         live: LiveAnswer,
         notify: Callable[[Subscription], None],
         close: Callable[[Subscription], None],
@@ -130,6 +132,8 @@ class Subscription:
         self.caller = caller
         self.viewer = viewer
         """The viewer that ``live`` is for."""
+        self.owner = owner
+        """The token that it is for, as ``storage.database.fairness`` has it."""
         self.live: LiveAnswer | None = live
         """None after it has ended."""
         self.admitted = math.inf

@@ -21,6 +21,7 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_input
 from resolvers.errors.translate import as_gateway_error
 from resolvers.operations.answers import Answer, error_answer
+from resolvers.operations.holdings import Holdings
 from resolvers.operations.live import Caller, LiveAnswer, LiveRead, Subscription
 from resolvers.operations.parameters import RunValues, problems
 from resolvers.operations.run import Operations, Prepared, PreparedOperation, RejectedOperation
@@ -35,6 +36,8 @@ _PROFILES = Dependency(Domain.PROFILE)
 
 _MAX_READS = 4
 """Connections to the database that the answers are read on. Requests find others."""
+_MAX_HELD = 64 * 1024 * 1024
+"""Bytes of memory for the documents and variables of one token's subscriptions, as estimated."""
 _AT_ONCE = 64
 """Subscriptions that are served before other work gets a turn."""
 _FIRST_RETRY = 0.1
@@ -66,6 +69,7 @@ class Subscriptions:
         self._open: dict[Subscription, None] = {}
         self._joined: dict[Subscription, None] = {}  # those that wait for the next tick
         self._joining: dict[Subscription, None] = {}  # those that wait for the end of this one
+        self._holdings = Holdings(_MAX_HELD)
         self._tick = 0
         self._readers: set[asyncio.Task[None]] = set()
         self._reading = 0
@@ -117,12 +121,14 @@ class Subscriptions:
         viewer = caller.viewer()
         if isinstance(prepared, RejectedOperation) or prepared.variables is None:
             return await self._operations.run(prepared, viewer)
+        owner = borrower.get()
         try:
             read = self._read_for(prepared, viewer)
+            self._holdings.hold(owner, prepared)
         except GatewayError as error:
             return error_answer(error)
-        live = self._shared(read)
-        subscription = Subscription(prepared, caller, viewer, live, notify, self._end)
+        live = self._shared(read, owner)
+        subscription = Subscription(prepared, caller, viewer, owner, live, notify, self._end)
         self._open[subscription] = None
         self._join(subscription, live)
         return subscription
@@ -157,11 +163,15 @@ class Subscriptions:
         depends = field.read.statement.dependencies(arguments)
         return LiveRead(field, arguments, depends, extensions)
 
-    def _shared(self, read: LiveRead) -> LiveAnswer:
-        """Return the live answer of a read, which others may share."""
+    def _shared(self, read: LiveRead, owner: str) -> LiveAnswer:
+        """Return the live answer of a read, which others may share.
+
+        Args:
+            owner: Whom a new one is read for.
+        """
         live = self._live.get(read.key)
         if live is None:
-            live = self._live[read.key] = LiveAnswer(read, borrower.get())
+            live = self._live[read.key] = LiveAnswer(read, owner)
             for dependency in read.dependencies:
                 self._by_dependency.setdefault(dependency, {})[live] = None
             self.watcher.add((_PROFILES, *read.dependencies))
@@ -193,6 +203,7 @@ class Subscriptions:
         if subscription.live is not None:
             self._leave(subscription)
             del self._open[subscription]
+            self._holdings.release(subscription.owner, subscription.prepared)
 
     # Ticks -------------------------------------------------------------------------------------
 
@@ -251,7 +262,8 @@ class Subscriptions:
             subscription.viewer = viewer
             subscription.withdraw()
             subscription.admitted = math.inf
-            live = self._shared(self._read_for(subscription.prepared, viewer))
+            read = self._read_for(subscription.prepared, viewer)
+            live = self._shared(read, subscription.owner)
             if live is not subscription.live:
                 self._leave(subscription)
             self._join(subscription, live)

@@ -61,25 +61,25 @@ async def serve_events(
         GatewayError: ``RATE_LIMITED``, ``UNAUTHENTICATED`` or ``TOKEN_EXPIRED``, before it begins.
     """
     stream = _Stream(services, caller)
-    started = await stream.start(prepared)
-    try:
-        registry.add(stream, caller)
-    except GatewayError:
-        stream.end()
-        raise
+    registry.add(stream, caller)
     registry.streams += 1
+    response = web.StreamResponse(headers=_HEADERS)
     try:
-        response = web.StreamResponse(headers=_HEADERS)
+        answer = await stream.start(prepared)
+        if registry.stopping:
+            stream.stop()
         response.enable_chunked_encoding()
         finish(response)
         await response.prepare(request)
-        if started is not None:
-            await response.write(_next(b"".join(started.parts)))
+        if answer is not None:
+            await response.write(_next(b"".join(answer.parts)))
         else:
             await stream.send_all(response)
         if not stream.is_stopped:
             await response.write(_COMPLETE)
         await response.write_eof()
+    except ConnectionError:
+        pass  # the client has left
     finally:
         registry.streams -= 1
         registry.remove(stream, caller)

@@ -274,6 +274,7 @@ async def test_subscribing_and_leaving_again_and_again_leaves_nothing(graph: Gra
                 await follower.next()
     assert subscriptions.count == subscriptions.distinct == 0
     assert not subscriptions._by_dependency
+    assert not subscriptions._holdings._bytes
 
     async def stopped() -> bool:
         return subscriptions.watcher._running is None and not subscriptions._readers

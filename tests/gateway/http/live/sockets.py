@@ -46,7 +46,8 @@ class SocketClient:
     async def receive(self) -> Any:
         """Return the next message."""
         async with asyncio.timeout(SECONDS):
-            message = await self.socket.receive()
+            while (message := await self.socket.receive()).type is WSMsgType.PING:
+                await self.socket.pong(message.data)
         assert message.type is WSMsgType.TEXT, message
         return json.loads(message.data)
 

@@ -157,6 +157,37 @@ async def test_ten_thousand_ids_get_errors_above_the_limit(
         assert values["gateway_live_answers"] == 1
 
 
+@pytest.mark.parametrize(
+    ("fields", "text", "count"), [(1400, "", 120), (1, "x" * 900_000, 90)], ids=["long", "large"]
+)
+async def test_documents_and_variables_that_a_token_holds_are_limited(
+    start_gateway: StartGateway, fields: int, text: str, count: int
+) -> None:
+    async with (
+        start_gateway(max_socket_subscriptions=1000) as gateway,
+        talking(gateway) as client,
+        talking(gateway) as other,
+    ):
+        selection = " ".join(["name"] * fields)
+        codes: list[str | None] = []
+        for number in range(count):
+            query = (
+                f"subscription A{number}($x: String) {{ process(reference: $x) {{ {selection} }} }}"
+            )
+            await client.subscribe(query, str(number), variables={"x": text})
+            payload = (await client.receive())["payload"]
+            codes.append(payload[0]["extensions"]["code"] if isinstance(payload, list) else None)
+        held = codes.index("RATE_LIMITED")
+        assert 50 < held < count - 5
+        assert codes == [None] * held + ["RATE_LIMITED"] * (count - held)
+        await other.subscribe(COUNT)  # another token
+        await other.data()
+        for number in range(count):
+            await client.send("complete", id=str(number))
+        await client.subscribe(COUNT, "again")
+        await client.data("again")
+
+
 @pytest.mark.parametrize("reads", [True, False])
 async def test_a_flood_of_pings_does_not_delay_others(
     empty_gateway: Gateway, *, reads: bool
