@@ -43,6 +43,8 @@ class Request:
     read_body: ReadBody
     content_type: str = ""
     """The ``Content-Type`` header. The body is read as JSON regardless of it."""
+    if_match: str | None = None
+    """The ``If-Match`` header."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,21 @@ from resolvers.operations.run import Operations
 from resolvers.operations.variables import shape_of, with_references
 from resolvers.values.enums import Permission
 from rest_compat.http import Parts
-from storage.reads.plan import PageNodes, ReadPage, Scope, ValueFormat, Visibility
-from storage.reads.statement import compile_read, compile_rows
+from storage.reads.plan import PageNodes, ReadOne, ReadPage, Scope, ValueFormat, Visibility
+from storage.reads.statement import compile_read, compile_rows, compile_versioned
+from storage.reads.versions import VERSION_LENGTH
 
 _SCOPES = tuple(Scope(visibility, admin) for visibility in Visibility for admin in (True, False))
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyAnswer:
+    """The answer of a route."""
+
+    parts: Parts
+    """Its JSON, in parts."""
+    version: str | None = None
+    """The version of the process that it shows, if it was read with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +52,13 @@ class LegacyOperation:
     """The compiled query for each scope that a viewer can have; empty for a mutation."""
     as_rows: bool = False
     """Whether the answer is a list whose elements are read as separate rows."""
+    tagged: bool = False
+    """Whether the answer is a process, and is read with its version."""
 
     async def run(
         self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
-    ) -> Parts | None:
-        """Return the JSON of the route's answer, in parts; None for null, or if it has no answer.
+    ) -> LegacyAnswer | None:
+        """Return the route's answer; None for null, or if it has no answer.
 
         Args:
             variables: coerced to their types. The route was checked to supply values that fit.
@@ -67,11 +80,13 @@ class LegacyOperation:
         value: Any = result.data
         for key in self.path:
             value = value[key]
-        return None if value is None or len(self.path) == 1 else (orjson.dumps(value),)
+        if value is None or len(self.path) == 1:
+            return None
+        return LegacyAnswer((orjson.dumps(value),))
 
     async def _read(
         self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
-    ) -> Parts | None:
+    ) -> LegacyAnswer | None:
         operations.compiled += 1
         read = self.reads[viewer.reading]
         arguments = read.arguments(RunValues(variables, viewer.profile_id))
@@ -80,13 +95,23 @@ class LegacyOperation:
             items = await operations.database.fetch_list(
                 statement.sql, arguments, statement.copy_sql
             )
-            return b"[", items, b"]"
+            return LegacyAnswer((b"[", items, b"]"))
         value = await operations.database.fetch_json(read.statement.sql, arguments)
-        return None if value is None else (value,)
+        if value is None:
+            return None
+        if self.tagged:
+            version, value = value[:VERSION_LENGTH], value[VERSION_LENGTH:]
+            return LegacyAnswer((value,), version.decode())
+        return LegacyAnswer((value,))
 
 
 def compile_operation(
-    compiler: OperationCompiler, text: str, name: str, path: Sequence[str]
+    compiler: OperationCompiler,
+    text: str,
+    name: str,
+    path: Sequence[str],
+    *,
+    tagged: bool = False,
 ) -> LegacyOperation:
     """Validate and compile an operation of a legacy dialect.
 
@@ -94,6 +119,7 @@ def compile_operation(
         text: a document with the operation.
         name: the operation's name.
         path: where in the data the route's answer is, as response keys.
+        tagged: whether the answer is a process that is read with its version.
 
     Raises:
         ValueError: the operation does not fit the schema; the message names the field.
@@ -122,14 +148,11 @@ def compile_operation(
     if not only_nodes or tuple(path[1:]) != tuple(part.key for part in parts):
         raise ValueError(f"the operation selects more than {'.'.join(path)}")
     as_rows = isinstance(planned.read, ReadPage)
+    if tagged and not (isinstance(planned.read, ReadOne) and planned.read.table == "process"):
+        raise ValueError("expected the operation to select one process, whose version is the tag")
+    compile_ = compile_rows if as_rows else compile_versioned if tagged else compile_read
     reads = {
-        scope: compile_planned(
-            planned.read,
-            planned.slots,
-            scope,
-            ValueFormat.LEGACY,
-            compile_rows if as_rows else compile_read,
-        )
+        scope: compile_planned(planned.read, planned.slots, scope, ValueFormat.LEGACY, compile_)
         for scope in _SCOPES
     }
-    return LegacyOperation(operation, tuple(path), permission, reads, as_rows)
+    return LegacyOperation(operation, tuple(path), permission, reads, as_rows, tagged)

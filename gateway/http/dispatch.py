@@ -251,6 +251,7 @@ class _Endpoint:
             largest = settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
             return read_body(request, largest, self._intake)
 
+        if_match = request.headers.getall(hdrs.IF_MATCH, ())
         response = await dialect.respond(
             Request(
                 request.method,
@@ -258,6 +259,7 @@ class _Endpoint:
                 request.query,
                 read,
                 request.headers.get(hdrs.CONTENT_TYPE, ""),
+                ", ".join(if_match) if if_match else None,
             ),
             self._services.operations,
             lambda: self._viewer(request),

@@ -16,7 +16,7 @@ class ErrorKind(Enum):
 
     BAD_USER_INPUT = "invalid input (shape, type, range, malformed JSON)"
     NOT_FOUND = "object does not exist, or is not visible to the caller"
-    CONFLICT = "object already exists, or is still in use"
+    CONFLICT = "object already exists, is still in use, or has another version"
     DATABASE_UNAVAILABLE = "database unreachable, or it failed"
     TOKEN_EXPIRED = "token expired"  # noqa: S105 - a description
     UNAUTHENTICATED = "token missing or invalid"
@@ -156,7 +156,7 @@ def not_found(message: str, path: Sequence[str | int] = ()) -> GatewayError:
 
 
 def conflict(message: str, path: Sequence[str | int] = ()) -> GatewayError:
-    """Return the error for an object that already exists or is still in use."""
+    """Return the error for an object that already exists, is in use, or has another version."""
     problems = [FieldProblem(tuple(path), message)] if path else []
     return GatewayError(ErrorKind.CONFLICT, message, problems=problems)
 

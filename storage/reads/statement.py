@@ -84,6 +84,17 @@ def compile_read(
     )
 
 
+def compile_versioned(
+    read: ReadOne, scope: Scope, value_format: ValueFormat = ValueFormat.GRAPHQL
+) -> Statement:
+    """Compile the read of a process to a statement that returns its version before its JSON."""
+    compilation = Compilation(scope, value_format)
+    sql = objects.one(
+        compilation, read.fields, TABLES[read.table], read.condition, before=("version",)
+    )
+    return Statement(f"SELECT convert_to({sql}, 'UTF8')", tuple(compilation.slots))
+
+
 def compile_rows(
     read: ReadPage, scope: Scope, value_format: ValueFormat = ValueFormat.GRAPHQL
 ) -> Statement:
