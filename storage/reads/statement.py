@@ -92,7 +92,15 @@ def compile_versioned(
     sql = objects.one(
         compilation, read.fields, TABLES[read.table], read.condition, before=("version",)
     )
-    return Statement(f"SELECT convert_to({sql}, 'UTF8')", tuple(compilation.slots))
+    depends = dependencies(read, scope)
+    version = _version(depends, compilation)
+    answer = f"convert_to({sql}, 'UTF8')"
+    return Statement(
+        f"SELECT {answer}",
+        tuple(compilation.slots),
+        f"SELECT {answer}, {version}",
+        depends,
+    )
 
 
 def compile_rows(
