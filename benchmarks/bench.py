@@ -32,6 +32,7 @@ from servers import ServerError
 from storage.database.database import Database
 from storage.demo.load import generate
 from storage.migrations.migrate import migrate
+from unchanged import Unchanged
 from work import CASES, HERE, Case, GatewayAdapter
 
 _COUNT = 10_000
@@ -40,7 +41,17 @@ _LARGE_COUNT = 1_000_000
 # ones.
 _ROUNDS = 7
 _SECONDS = 3
-_PARTS = ("rates", "whole", "bulk", "memory", "workers", "growth", "worst", "live")
+_PARTS = (
+    "rates",
+    "whole",
+    "bulk",
+    "memory",
+    "workers",
+    "growth",
+    "worst",
+    "unchanged",
+    "live",
+)
 
 
 def main() -> None:
@@ -134,6 +145,7 @@ class _Run:
             "bulk": self._bulk,
             "growth": self._growth,
             "worst": self._worst,
+            "unchanged": self._unchanged,
             "live": self._live,
         }
         for part, measure in measures.items():
@@ -204,6 +216,18 @@ class _Run:
             self._results.bulk = await figures.bulk(
                 server, copy_url, self._results.count, 3 * self._results.rounds
             )
+
+    async def _unchanged(self, url: str) -> None:
+        async with self._copy(url) as copy_url:
+            self._results.unchanged = await Unchanged(
+                copy_url,
+                self._folder,
+                self._tool,
+                self._compiler,
+                count=self._results.count,
+                rounds=self._results.rounds,
+                seconds=self._results.seconds,
+            ).measure()
 
     async def _live(self, url: str) -> None:
         async with self._copy(url) as copy_url:

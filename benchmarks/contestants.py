@@ -74,13 +74,19 @@ class Contestants:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    url: str, folder: Path, *arguments: str, largest_page: int = 200
+    url: str, folder: Path, *arguments: str, largest_page: int = 200, script: Path | None = None
 ) -> AsyncIterator[Server]:
-    """Run ``process-gateway serve`` for the duration of the block, with an admin token."""
+    """Run ``process-gateway serve`` for the duration of the block, with an admin token.
+
+    Args:
+        script: what is run instead of ``process-gateway``.
+    """
     secret = secrets.token_hex(32)
     # Profile 1 is the admin, created by the first migration.
     token = TokenKeys(secret).issue(1, "admin", timedelta(days=1))
-    program = Path(sys.executable).with_name("process-gateway")
+    program = [Path(sys.executable).with_name("process-gateway")]
+    if script is not None:
+        program = [Path(sys.executable), script]
     settings = {
         "GATEWAY_TOKEN_SECRET": secret,
         "GATEWAY_PAGE_SIZE_MAX": str(largest_page),
@@ -88,7 +94,7 @@ async def gateway(
     }
     async with running(
         [
-            program,
+            *program,
             "serve",
             "--port",
             "{port}",

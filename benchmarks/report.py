@@ -160,6 +160,10 @@ def _figures(results: Results) -> str:
             )
         )
     rows += [
+        (title, f"{values.ours:.3g}", f"{values.theirs:.3g}", f"{values.ratio:.3g}")
+        for title, values in results.unchanged.items()
+    ]
+    rows += [
         (
             f"two workers, {name}",
             f"{format_rate(rates.ours)} requests/s",

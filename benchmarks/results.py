@@ -38,6 +38,8 @@ class Results:
     memory: Memory | None = None
     growth: list[Growth] = field(default_factory=list)
     worst: WorstRead | None = None
+    unchanged: dict[str, Comparison] = field(default_factory=dict)
+    """Reads of what has not changed, and what validators cost otherwise, by title."""
     workers: dict[str, Comparison] = field(default_factory=dict)
     live: Live | None = None
     missing: dict[str, str] = field(default_factory=dict)
@@ -121,9 +123,39 @@ def goals(results: Results) -> list[Goal]:
         ),
         Goal("two workers / one, PostgreSQL idle", 1.6, busy.ratio if busy else None),
         *_worst_goals(results.worst),
+        *_unchanged_goals(results.unchanged),
         *_live_goals(results.live),
     ]
     return result
+
+
+def _unchanged_goals(measured: dict[str, Comparison]) -> list[Goal]:
+    """Return the goals of reads that are validated (docs/architecture.md)."""
+    at_least = {
+        "unchanged page of 1": ("of the limit", 1.2),
+        "unchanged page of 10": ("of the limit", 2.0),
+        "unchanged page of 50": ("of the limit", 5.0),
+        "unchanged page of 200": ("of the limit", 12.0),
+        "page of 50, 10 writes/s": ("of the limit", 2.0),
+        "page of 50, 100 writes/s": ("of the limit", 0.9),
+        "page of 1 that never repeats": ("of the same without validators", 0.95),
+        "page of 50 that never repeats": ("of the same without validators", 0.95),
+        "writes/s": ("of those without triggers", 0.95),
+    }
+    at_most = {
+        "GET /process unchanged, 200": ("of its SQL's time", 0.2),
+        "GET /process unchanged, 304": ("of its SQL's time", 0.01),
+    }
+    return [
+        Goal(
+            f"{title}, {of}",
+            bound,
+            measured[title].ratio if title in measured else None,
+            at_least=goals is at_least,
+        )
+        for goals in (at_least, at_most)
+        for title, (of, bound) in goals.items()
+    ]
 
 
 def _worst_goals(worst: WorstRead | None) -> list[Goal]:

@@ -51,21 +51,30 @@ class Server:
         """
         return self.request("POST", self.path, body)
 
-    def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> bytes:
         """Send a request. Return the body of the response.
+
+        Args:
+            more: further headers.
 
         Raises:
             ServerError: the response is not a success.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_REQUEST_TIMEOUT)
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **(more or {})}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         with contextlib.closing(connection):
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             answer = response.read()
-        if response.status >= 300 or answer.startswith((b'{"errors"', b'{"data":null')):
+        if response.status not in (200, 304) or answer.startswith((b'{"errors"', b'{"data":null')):
             raise ServerError(f"{method} {path} returned {response.status}: {answer[:500]!r}")
         return answer
 

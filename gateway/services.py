@@ -16,11 +16,13 @@ from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
 from resolvers.execution.sources.registry import installed_kinds
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.limits import Limits
+from resolvers.operations.reads import Reads
 from resolvers.operations.run import Operations
 from resolvers.operations.subscribe import Subscriptions
 from resolvers.schema.build import build_schema
 from rest_compat.dialects import build_dialects
 from rest_compat.handler import CompiledDialect
+from storage.database.compaction import Compactor
 from storage.database.database import Database
 from storage.database.fairness import borrower
 
@@ -134,6 +136,11 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
         compiler,
         database,
         engine,
+        Reads(
+            database,
+            max_bytes=settings.kept_answers_bytes,
+            audit_one_in=settings.kept_answers_audit,
+        ),
         access_changed=directory.changed,
         introspection=settings.introspection,
         max_items=settings.max_items,
@@ -141,11 +148,13 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
     subscriptions = Subscriptions(operations, database, directory, settings.subscription_interval)
     database.when_written = subscriptions.watcher.wake
     await directory.start()
+    compactor = Compactor(database)
     try:
         yield Services(
             settings, database, keys, directory, operations, subscriptions, dialects, rates
         )
     finally:
         await subscriptions.close()
+        await compactor.close()
         await directory.close()
         await rates.close()

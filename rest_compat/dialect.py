@@ -10,7 +10,7 @@ from typing import Protocol
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.values.ids import MAX_DATABASE_ID, global_id
 from rest_compat.body_model import Body, JsonSchema
-from rest_compat.http import Parts
+from storage.database.stream import Parts
 
 
 class RouteError(ValueError):

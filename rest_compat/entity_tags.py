@@ -1,13 +1,14 @@
 """Write the ``ETag`` of a process, and read the tags that clients send back in ``If-Match``.
 
 The entity tag of a process begins with its version (``Process.version``). What follows after a
-hyphen tells forms of the same answer apart, such as compressed ones. It does not matter for
-``If-Match``. RFC 9110 defines the headers in sections 8.8.3 and 13.1.1.
+hyphen tells forms of the same answer apart, such as the compressed ones that a proxy makes; it does
+not matter for ``If-Match``. RFC 9110 defines the headers in sections 8.8.3 and 13.1.1.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from resolvers.errors.catalogue import bad_value
 from resolvers.values.text import shorten
@@ -20,9 +21,19 @@ _ITEM = re.compile(r'[ \t]*(?:(W/)?"([^\x00-\x20"\x7f]*)")?[ \t]*(?:,|$)')
 """An item of the list, which may be empty, and the comma behind it."""
 
 
-def entity_tag(version: str) -> str:
-    """Return the ``ETag`` of a process with this version."""
-    return f'"{version}"'
+def tag_of(version: str, answer: str) -> str:
+    """Return the tag of an answer that shows a process.
+
+    Args:
+        version: The version of the process.
+        answer: The tag of the answer among all of its versions.
+    """
+    return f"{version}-{answer}"
+
+
+def known_tag(known: Collection[str], answer: str) -> str | None:
+    """Return the tag, among those that a client has, of the answer with this tag."""
+    return next((tag for tag in known if tag.partition("-")[2] == answer), None)
 
 
 def read_if_match(header: str | None) -> tuple[str, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,9 +29,9 @@ from resolvers.values.text import shorten
 from resolvers.values.validation import validate
 from rest_compat.body_model import Body, client_path, required_members
 from rest_compat.dialect import BodyRule, Dialect, Route, database_id
-from rest_compat.entity_tags import IF_MATCH, entity_tag, read_if_match
+from rest_compat.entity_tags import IF_MATCH, read_if_match
 from rest_compat.http import Authenticate, Request, Response, retry_after
-from rest_compat.operation import LegacyAnswer
+from rest_compat.operation import RouteAnswer
 from rest_compat.routing import CompiledRoute, Match, NoMatch, match
 
 
@@ -69,18 +69,13 @@ class CompiledDialect:
             viewer.require(compiled.operation.permission, str(compiled.route))
             conditions = _conditions(compiled.route, request)
             body = await _read_body(compiled.route.body, request, operations)
-            answer = await _run(matched, body, conditions, operations, viewer)
+            answer = await _run(matched, body, conditions, request.known, operations, viewer)
         except Exception as error:
             return self.error_response(as_gateway_error(error))
-        return self._success(answer)
-
-    def _success(self, answer: LegacyAnswer | None) -> Response:
-        """Return the response to a request that succeeded."""
-        envelope = self.dialect.envelope
-        if answer is None:
-            return Response(200, envelope.success(None))
-        headers = {} if answer.version is None else {"ETag": entity_tag(answer.version)}
-        return Response(200, envelope.success(answer.parts), headers)
+        if answer.not_modified:
+            return Response(304, tag=answer.tag)
+        body_parts = self.dialect.envelope.success(answer.parts)
+        return Response(200, body_parts, tag=answer.tag, kept=answer.kept)
 
     def error_response(self, error: GatewayError) -> Response:
         """Return the response to a request that failed."""
@@ -166,9 +161,10 @@ async def _run(
     matched: Match,
     body: _RequestBody,
     conditions: Sequence[Mapping[str, Any]],
+    known: Collection[str],
     operations: Operations,
     viewer: Viewer,
-) -> LegacyAnswer | None:
+) -> RouteAnswer:
     """Return the operation's answer.
 
     Args:
@@ -185,16 +181,16 @@ async def _run(
     choices = itertools.product(_path_variables(route, matched.parameters), conditions)
     for from_path, condition in choices:
         try:
-            data = await matched.compiled.operation.run(
-                {**body.variables, **from_path, **condition}, operations, viewer
+            answer = await matched.compiled.operation.run(
+                {**body.variables, **from_path, **condition}, operations, viewer, known
             )
         except GatewayError as error:
             missing = _locate_in_request(error, route, body)
             if missing.kind is not ErrorKind.NOT_FOUND and not _is_about_version(error):
                 raise missing from error
         else:
-            if data is not None or not route.has_data:
-                return data
+            if answer.parts is not None or answer.not_modified or not route.has_data:
+                return answer
     raise missing or _nothing_there(matched.parameters)
 
 

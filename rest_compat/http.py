@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from resolvers.access.viewer import Viewer
-from storage.database.stream import JsonStream
-
-Parts: TypeAlias = tuple[bytes | JsonStream, ...]
-"""JSON in parts. What the database returns is one of them: unchanged, or while it arrives."""
+from resolvers.operations.kept import Kept
+from storage.database.stream import Parts
 
 Authenticate = Callable[[], Awaitable[Viewer]]
 """Returns the authenticated caller. Raises ``GatewayError`` if the token is not valid."""
@@ -43,6 +41,8 @@ class Request:
     read_body: ReadBody
     content_type: str = ""
     """The ``Content-Type`` header. The body is read as JSON regardless of it."""
+    known: Collection[str] = ()
+    """The tags of the answers that the client of a GET request has."""
     if_match: str | None = None
     """The ``If-Match`` header."""
 
@@ -56,6 +56,10 @@ class Response:
     """The parts of the body. JSON from the database is one of them, unchanged."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The headers besides those of every response (JSON, private)."""
+    tag: str | None = None
+    """Identifies the answer to a read among all versions of it."""
+    kept: Kept | None = None
+    """Where the answer to a read is kept. Other forms of the body can be kept there."""
 
 
 def retry_after(seconds: int | None) -> dict[str, str]:

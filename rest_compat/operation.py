@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from graphql import GraphQLObjectType
@@ -14,26 +14,31 @@ from resolvers.errors.translate import as_gateway_error, from_graphql
 from resolvers.graphql_adapter import permission_of
 from resolvers.operations.compile import CompiledRead, OperationCompiler, compile_planned
 from resolvers.operations.documents import Operation, read_document
+from resolvers.operations.kept import Kept
 from resolvers.operations.parameters import RunValues
 from resolvers.operations.run import Operations
 from resolvers.operations.variables import shape_of, with_references
 from resolvers.values.enums import Permission
-from rest_compat.http import Parts
+from rest_compat.entity_tags import known_tag, tag_of
+from storage.database.stream import Parts
 from storage.reads.plan import PageNodes, ReadOne, ReadPage, Scope, ValueFormat, Visibility
-from storage.reads.statement import compile_read, compile_rows, compile_versioned
+from storage.reads.statement import compile_read, compile_rows, compile_with_version
 from storage.reads.versions import VERSION_LENGTH
 
 _SCOPES = tuple(Scope(visibility, admin) for visibility in Visibility for admin in (True, False))
 
 
-@dataclass(frozen=True, slots=True)
-class LegacyAnswer:
+class RouteAnswer(NamedTuple):
     """The answer of a route."""
 
-    parts: Parts
-    """Its JSON, in parts."""
-    version: str | None = None
-    """The version of the process that it shows, if it was read with it."""
+    parts: Parts | None
+    """The JSON, in parts; None for null, or if the route has no answer."""
+    tag: str | None = None
+    """Identifies the answer to a read among all versions of it."""
+    not_modified: bool = False
+    """Whether the client has the answer with this tag, so that there are no parts."""
+    kept: Kept | None = None
+    """Where the answer is kept. Other forms of the body can be kept there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +61,25 @@ class LegacyOperation:
     """Whether the answer is a process, and is read with its version."""
 
     async def run(
-        self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
-    ) -> LegacyAnswer | None:
-        """Return the route's answer; None for null, or if it has no answer.
+        self,
+        variables: Mapping[str, Any],
+        operations: Operations,
+        viewer: Viewer,
+        known: Collection[str] = (),
+    ) -> RouteAnswer:
+        """Return the route's answer.
 
         Args:
             variables: coerced to their types. The route was checked to supply values that fit.
             viewer: the authenticated caller, whose permission was checked.
+            known: the tags of the answers that the client has.
 
         Raises:
             GatewayError: the operation failed.
         """
         try:
             if self.reads:
-                return await self._read(variables, operations, viewer)
+                return await self._read(variables, operations, viewer, known)
             result = await operations.mutate(
                 self.operation, variables, viewer, ValueFormat.LEGACY, permitted=True
             )
@@ -80,29 +90,37 @@ class LegacyOperation:
         value: Any = result.data
         for key in self.path:
             value = value[key]
-        if value is None or len(self.path) == 1:
-            return None
-        return LegacyAnswer((orjson.dumps(value),))
+        has_answer = value is not None and len(self.path) > 1
+        return RouteAnswer((orjson.dumps(value),) if has_answer else None)
 
     async def _read(
-        self, variables: Mapping[str, Any], operations: Operations, viewer: Viewer
-    ) -> LegacyAnswer | None:
-        operations.compiled += 1
-        read = self.reads[viewer.reading]
-        arguments = read.arguments(RunValues(variables, viewer.profile_id))
+        self,
+        variables: Mapping[str, Any],
+        operations: Operations,
+        viewer: Viewer,
+        known: Collection[str],
+    ) -> RouteAnswer:
+        operations.queries.compiled += 1
+        read, reads = self.reads[viewer.reading], operations.reads
+        asked = reads.ask(read, read.arguments(RunValues(variables, viewer.profile_id)))
+        if known:
+            await reads.validate([asked])
+            current = asked.current_tag
+            tag = known_tag(known, current) if self.tagged else current
+            if tag in known and reads.spared([asked]):
+                return RouteAnswer(None, tag, not_modified=True)
         if self.as_rows:
-            statement = read.statement
-            items = await operations.database.fetch_list(
-                statement.sql, arguments, statement.copy_sql
-            )
-            return LegacyAnswer((b"[", items, b"]"))
-        value = await operations.database.fetch_json(read.statement.sql, arguments)
-        if value is None:
-            return None
-        if self.tagged:
-            version, value = value[:VERSION_LENGTH], value[VERSION_LENGTH:]
-            return LegacyAnswer((value,), version.decode())
-        return LegacyAnswer((value,))
+            answer = await reads.answer_list(asked)
+            return RouteAnswer((b"[", *(answer.parts or ()), b"]"), answer.tag, kept=answer.kept)
+        answer = await reads.answer(asked)
+        if answer.parts is None:
+            return RouteAnswer(None, kept=answer.kept)
+        if not self.tagged:
+            return RouteAnswer(answer.parts, answer.tag, kept=answer.kept)
+        (value,) = answer.parts
+        assert isinstance(value, bytes)
+        version, shown = value[:VERSION_LENGTH].decode(), value[VERSION_LENGTH:]
+        return RouteAnswer((shown,), tag_of(version, answer.tag))
 
 
 def compile_operation(
@@ -150,7 +168,7 @@ def compile_operation(
     as_rows = isinstance(planned.read, ReadPage)
     if tagged and not (isinstance(planned.read, ReadOne) and planned.read.table == "process"):
         raise ValueError("expected the operation to select one process, whose version is the tag")
-    compile_ = compile_rows if as_rows else compile_versioned if tagged else compile_read
+    compile_ = compile_rows if as_rows else compile_with_version if tagged else compile_read
     reads = {
         scope: compile_planned(planned.read, planned.slots, scope, ValueFormat.LEGACY, compile_)
         for scope in _SCOPES

@@ -42,12 +42,13 @@ SELECT setval(pg_get_serial_sequence(t, 'id'), 1000) FROM unnest('{process, acti
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
-def proof(*phases: Phase, one_in: int = 1) -> Callable[[Test], Test]:
+def proof(*phases: Phase, one_in: int = 1, seconds: int = 1) -> Callable[[Test], Test]:
     """Turn a Hypothesis test into a proof that honors ``EXAMPLES`` and ``SEED``.
 
     Args:
         phases: The phases that Hypothesis runs.
         one_in: Divide the number of examples by this.
+        seconds: The most time that an example takes on average.
     """
     count = max(1, EXAMPLES // one_in)
 
@@ -65,7 +66,7 @@ def proof(*phases: Phase, one_in: int = 1) -> Callable[[Test], Test]:
                 HealthCheck.large_base_example,
             ],
         )(seed(SEED)(test))
-        marked: Test = pytest.mark.timeout(max(300, count))(configured)
+        marked: Test = pytest.mark.timeout(max(300, count * seconds))(configured)
         return marked
 
     return decorate

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Literal, NamedTuple, get_args
@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from gateway.http.negotiation import qualities
 from gateway.http.response_body import Parts
 from gateway.http.vary import add_vary
+from resolvers.operations.kept import Kept, KeptAnswers
 from resolvers.operations.worker import Worker
 
 if sys.version_info >= (3, 14):
@@ -184,6 +185,36 @@ def _accept_encoding(request: web.BaseRequest) -> str:
     return ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
 
 
+# Kept answers ----------------------------------------------------------------------------------
+
+
+class KeptForms(NamedTuple):
+    """The compressed forms of a body, beside the kept answer that is a part of it."""
+
+    answers: KeptAnswers
+    kept: Kept
+    frame: bytes
+    """The rest of the body. The same answer can be in several, such as under different aliases."""
+
+    @classmethod
+    def of(cls, answers: KeptAnswers, kept: Kept, parts: Sequence[object]) -> KeptForms:
+        """Return the forms of the body with these parts, among them those of the answer."""
+        own = set(map(id, kept.parts or ()))
+        rest = (part for part in parts if isinstance(part, bytes) and id(part) not in own)
+        return cls(answers, kept, b"".join(rest))
+
+    def get(self, coding: Coding) -> bytes | None:
+        """Return the body in a coding, if it is kept."""
+        return self.kept.forms.get((coding, self.frame))
+
+    def add(self, coding: Coding, body: bytes) -> None:
+        """Keep the body in a coding."""
+        self.answers.add_form(self.kept, (coding, self.frame), body)
+
+
+FORMS = web.ResponseKey("FORMS", KeptForms)
+"""The key of the forms in a response, which is a mapping."""
+
 # Responses -------------------------------------------------------------------------------------
 
 
@@ -228,17 +259,25 @@ class Compression:
             else:
                 body.encode(_StreamEncoder(self.worker, coding))
         else:
-            whole = body.join() if isinstance(body, Parts) else body
-            assert isinstance(whole, bytes)
-            if not is_worth_it(whole) and not _refuses_identity(accepted):
-                return
-            if len(whole) <= _INLINE[coding]:
-                response.body = encode(whole, coding)
-            else:
-                response.body = await self.worker.compute(partial(encode, whole, coding))
+            forms = response.get(FORMS)
+            encoded = forms.get(coding) if forms is not None else None
+            if encoded is None:
+                whole = body.join() if isinstance(body, Parts) else body
+                assert isinstance(whole, bytes)
+                if not is_worth_it(whole) and not _refuses_identity(accepted):
+                    return
+                encoded = await self._encoded(whole, coding)
+                if forms is not None:
+                    forms.add(coding, encoded)
+            response.body = encoded
         headers[hdrs.CONTENT_ENCODING] = coding
         if ETAG in headers:
             headers[ETAG] = f'"{tag_of(_tag_in(headers), coding)}"'
+
+    async def _encoded(self, body: bytes, coding: Coding) -> bytes:
+        if len(body) <= _INLINE[coding]:
+            return encode(body, coding)
+        return await self.worker.compute(partial(encode, body, coding))
 
 
 def _tag_in(headers: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ and aiohttp's application would take a fifth of the time spent on HTTP.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -20,9 +20,10 @@ from gateway.auth.header import bearer
 from gateway.http import graphql
 from gateway.http.body_intake import BodyIntake
 from gateway.http.client_address import ClientAddresses
-from gateway.http.compression import Compression
+from gateway.http.compression import FORMS, Compression, KeptForms
 from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.cors import CrossOrigin
+from gateway.http.etags import NO_STORE, is_known, known_tags, tag_headers
 from gateway.http.live.conversation import serve_socket
 from gateway.http.live.events import EVENT_STREAM, serve_events, wants_events
 from gateway.http.live.protocol import SUBPROTOCOL
@@ -39,6 +40,7 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value, missing_token
 from resolvers.errors.translate import as_gateway_error
 from resolvers.operations.answers import error_answer
+from resolvers.operations.kept import Kept
 from resolvers.operations.public import MAX_PUBLIC_BODY
 from resolvers.operations.run import Prepared
 from resolvers.values.enums import Permission
@@ -117,7 +119,7 @@ class _Endpoint:
             elif path in _GRAPHQL:
                 response = await self._graphql(request)
             elif dialect is not None:
-                response = _from_dialect(await self._legacy(request, dialect, below))
+                response = await self._legacy(request, dialect, below)
             else:
                 response = await self._read(request, path)
         except Exception as error:
@@ -216,7 +218,9 @@ class _Endpoint:
             needs = f"a WebSocket ({SUBPROTOCOL}) or 'Accept: {EVENT_STREAM}'"
             answer = error_answer(bad_value((), f"a subscription needs {needs}"))
             return graphql.respond(request, answer)
-        return graphql.respond(request, await operations.run(prepared, viewer))
+        answer = await operations.run(prepared, viewer, known_tags(request))
+        response = graphql.respond(request, answer)
+        return self._with_forms(request, response, answer.kept, answer.parts)
 
     async def _prepare_public(self, request: web.BaseRequest) -> Prepared:
         """Prepare an operation without a token. The token is judged before the shape of a request
@@ -243,7 +247,7 @@ class _Endpoint:
 
     async def _legacy(
         self, request: web.BaseRequest, dialect: CompiledDialect, path: str
-    ) -> Response:
+    ) -> web.Response:
         """Answer a request to a dialect, at the root or below the base path."""
 
         def read(*, bulk: bool) -> Awaitable[bytes]:
@@ -259,14 +263,33 @@ class _Endpoint:
                 request.query,
                 read,
                 request.headers.get(hdrs.CONTENT_TYPE, ""),
+                known_tags(request),
                 ", ".join(if_match) if if_match else None,
             ),
             self._services.operations,
             lambda: self._viewer(request),
         )
+        if response.tag is not None:
+            headers = {**response.headers, **tag_headers(request, response.tag)}
+            if response.status == 304 or is_known(request, response.tag):
+                await collected(response.parts)
+                return web.Response(status=304, headers=headers)
+            response = replace(response, headers=headers)
         if request.method == hdrs.METH_HEAD and self._compression.coding_for(request) is None:
             # The length of the body is part of the answer.
-            return replace(response, parts=await collected(response.parts))
+            response = replace(response, parts=await collected(response.parts))
+        return self._with_forms(request, _from_dialect(response), response.kept, response.parts)
+
+    def _with_forms(
+        self,
+        request: web.BaseRequest,
+        response: web.Response,
+        kept: Kept | None,
+        parts: Sequence[object],
+    ) -> web.Response:
+        """Return a response, with the compressed forms of the kept answer in its body."""
+        if kept is not None and self._compression.coding_for(request) is not None:
+            response[FORMS] = KeptForms.of(self._services.operations.reads.kept, kept, parts)
         return response
 
     async def _viewer(self, request: web.BaseRequest) -> Viewer:
@@ -302,7 +325,7 @@ class _Endpoint:
 
 
 def _from_dialect(response: Response) -> web.Response:
-    headers = {hdrs.CACHE_CONTROL: "private, no-store", **response.headers}
+    headers = {hdrs.CACHE_CONTROL: NO_STORE, **response.headers}
     if response.parts:
         headers[hdrs.CONTENT_TYPE] = _JSON
     return web.Response(status=response.status, body=body_of(response.parts), headers=headers)

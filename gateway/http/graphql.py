@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from gateway.http.body_intake import BodyIntake
+from gateway.http.etags import NO_STORE, is_known, tag_headers
 from gateway.http.negotiation import qualities
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of
@@ -45,7 +46,7 @@ def _headers(media_type: str) -> CIMultiDict[str]:
     return CIMultiDict(
         {
             hdrs.CONTENT_TYPE: f"{media_type}; charset=utf-8",
-            hdrs.CACHE_CONTROL: "private, no-store",
+            hdrs.CACHE_CONTROL: NO_STORE,
             hdrs.VARY: hdrs.ACCEPT,
         }
     )
@@ -174,6 +175,14 @@ def respond(request: web.BaseRequest | None, answer: Answer) -> web.Response:
     """
     graphql_json = _asks_for_graphql_json(request)
     rejected = answer.rejected
+    if answer.tag is not None and request is not None:
+        response = _response(answer, 200, graphql_json=graphql_json)
+        response.headers.update(tag_headers(request, answer.tag))
+        if answer.not_modified or is_known(request, answer.tag):
+            response.set_status(304)
+            response.body = None
+            del response.headers[hdrs.CONTENT_TYPE]
+        return response
     if rejected is None or (rejected in _REQUEST_ERRORS and not graphql_json):
         return _response(answer, 200, graphql_json=graphql_json)
     return _response(answer, http_status(rejected), graphql_json=graphql_json)

@@ -11,7 +11,7 @@ from aiohttp.payload import Payload
 from storage.database.errors import StorageError
 from storage.database.stream import JsonStream
 
-_LARGE = 64 * 1024
+_LARGE = 128 * 1024
 """Size in bytes from which joining the parts costs more than writing each of them."""
 
 

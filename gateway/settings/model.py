@@ -337,6 +337,18 @@ class Settings(BaseModel):
         ge=0,
         description="Memory for cached GraphQL documents and their compiled queries, in bytes.",
     )
+    kept_answers_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=0,
+        description="Memory of each worker for answers that are sent again while nothing has "
+        "changed, in bytes; 0 to keep none.",
+    )
+    kept_answers_audit: int = Field(
+        default=1000,
+        ge=0,
+        description="One in this many answers from memory is read from the database as well, and "
+        "compared; 0 for none.",
+    )
     execution_max_steps: int = Field(
         default=1000,
         ge=1,

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from gateway.http.live.registry import Registry
 from gateway.services import Services
+from resolvers.operations.reads import Reads
 from resolvers.operations.subscribe import Subscriptions
 
 
@@ -42,7 +43,7 @@ class _GatewayCollector(Collector):
             "Operations run, including those of legacy routes, by execution path.",
             labels=["path"],
         )
-        runs.add_metric(["compiled"], operations.compiled)
+        runs.add_metric(["compiled"], operations.queries.compiled)
         runs.add_metric(["executor"], operations.executed)
         yield runs
         compiler = operations.compiler
@@ -62,13 +63,40 @@ class _GatewayCollector(Collector):
         yield CounterMetricFamily(
             "gateway_operations_too_costly",
             "Queries whose cost was above max_query_cost.",
-            operations.too_costly,
+            operations.queries.too_costly,
         )
+        yield from _of_reads(operations.reads)
         yield CounterMetricFamily(
             "gateway_statements",
             "SQL statements run.",
             self._services.database.statements,
         )
+
+
+def _of_reads(reads: Reads) -> Iterator[Metric]:
+    """Yield the metrics of the answers that are kept."""
+    yield CounterMetricFamily(
+        "gateway_answers_hits",
+        "Answers that had not changed: sent from memory, or not sent because the client has them.",
+        reads.hits,
+    )
+    yield CounterMetricFamily(
+        "gateway_answers_misses", "Answers that were read from the database.", reads.misses
+    )
+    yield GaugeMetricFamily("gateway_answers_kept", "Answers that are kept.", len(reads.kept))
+    yield GaugeMetricFamily(
+        "gateway_answers_bytes", "Memory of the kept answers, as estimated.", reads.kept.bytes
+    )
+    yield CounterMetricFamily(
+        "gateway_answers_audits",
+        "Kept answers that were compared with the database.",
+        reads.audits,
+    )
+    yield CounterMetricFamily(
+        "gateway_answers_mismatches",
+        "Kept answers that differed from the database although nothing was logged as changed.",
+        reads.mismatches,
+    )
 
 
 class _LiveCollector(Collector):

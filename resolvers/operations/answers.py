@@ -11,6 +11,7 @@ from graphql import ExecutionResult, GraphQLError, Node
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.errors.translate import entry, entry_of_graphql
 from resolvers.operations.compile import CompiledField
+from resolvers.operations.kept import Kept
 
 _ERRORS = b'{"errors":'
 """How the answer to a request begins that was not executed."""
@@ -26,6 +27,12 @@ class Answer(NamedTuple):
     """The kind of error; None if the operation was executed, even if its fields have errors."""
     retry_after: int | None = None
     """Seconds to wait before the next request, if the client exceeded the rate limit."""
+    tag: str | None = None
+    """Identifies a query's answer among all versions of it; None if it has an error."""
+    not_modified: bool = False
+    """Whether the client has the answer with this tag, so that there is no body."""
+    kept: Kept | None = None
+    """Where the result of the one root field is kept. Other forms of the body can be kept there."""
 
 
 def errors_of(answer: Answer) -> bytes:

@@ -42,9 +42,11 @@ class LiveRead:
     @property
     def key(self) -> Hashable:
         """Identifies the answer: two reads of one key have the same bytes at any moment."""
-        sql = None if self.field.read is None else self.field.read.statement.sql
-        refused = None if self.refused is None else self.refused.message
-        return sql, self.arguments, self.field.opening, refused, str(self.extensions)
+        if self.refused is not None:
+            return self.answer(self.refused)
+        assert self.field.read is not None
+        statement = self.field.read.statement
+        return statement.key(self.arguments), self.field.opening, str(self.extensions)
 
     def answer(self, result: bytes | GatewayError) -> bytes:
         """Return the answer with this result of the statement."""

@@ -63,6 +63,7 @@ class Subscriptions:
         self._database = database
         self._directory = directory
         self._generation = directory.generation
+        self._server_changes = database.server_changes
         self.watcher = Watcher(database, interval, self)
         self._live: dict[Hashable, LiveAnswer] = {}
         self._by_dependency: dict[Dependency, dict[LiveAnswer, None]] = {}
@@ -143,7 +144,7 @@ class Subscriptions:
         query = self._operations.compiler.query(
             prepared.operation, prepared.variables, viewer.reading
         )
-        cost = self._operations.check_cost(query, prepared.variables, viewer)
+        cost = self._operations.queries.check_cost(query, prepared.variables, viewer)
         (field,) = query.fields  # a rule of validation
         extensions = None
         if prepared.shows_cost and cost is not None:
@@ -224,6 +225,10 @@ class Subscriptions:
             self._generation = self._directory.generation
             for subscription in tuple(self._open):
                 self._judge(subscription)
+        if self._database.server_changes != self._server_changes:
+            # Another server, or an earlier state of this one: as kept answers, none is trusted.
+            self._server_changes = self._database.server_changes
+            changed = frozenset(self._by_dependency)
         for dependency in changed:
             for live in self._by_dependency.get(dependency, ()):
                 live.dirty = True

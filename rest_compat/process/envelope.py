@@ -10,7 +10,7 @@ import orjson
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 from rest_compat.body_model import SCHEMAS, JsonSchema
 from rest_compat.errors import ERROR_CODES, http_status
-from rest_compat.http import Parts
+from storage.database.stream import Parts
 
 DialectStatus = Literal["http", "always-200"]
 """Send errors with their HTTP status, or with 200 for clients that read only the envelope."""

@@ -9,7 +9,7 @@ import orjson
 from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError
 from rest_compat.body_model import SCHEMAS, JsonSchema
 from rest_compat.errors import ERROR_CODES, PROCESSES_MESSAGES
-from rest_compat.http import Parts
+from storage.database.stream import Parts
 
 
 @dataclass(frozen=True, slots=True)

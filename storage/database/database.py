@@ -154,6 +154,11 @@ class Database:
             raise
         return cls(options, failures, pool)
 
+    @property
+    def server_changes(self) -> int:
+        """How often a connection led to another server than the one before, or after a restart."""
+        return self._pool.server_changes
+
     async def close(self) -> None:
         """Wait up to 5 s for running statements, then close all connections."""
         await self._pool.close()
@@ -174,6 +179,18 @@ class Database:
         self._pool.give_back(session)
         return cast("bytes | None", value)
 
+    async def fetch_versioned(self, sql: str, args: Sequence[object]) -> tuple[bytes | None, int]:
+        """Return the JSON value of a statement, and the version that is its second column."""
+        self.statements += 1
+        session = await self._pool.take()  # without a context manager, as above
+        try:
+            row = await session.fetch_row(sql, args)
+        except BaseException as failure:
+            run = partial(Session.fetch_row, sql=sql, args=args)
+            session, row = await self._again(session, failure, run)
+        self._pool.give_back(session)
+        return cast("tuple[bytes | None, int]", row)
+
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
         """Return all rows of a read."""
         self.statements += 1
@@ -181,15 +198,18 @@ class Database:
         return cast("Sequence[Row]", rows)
 
     async def fetch_list(
-        self, sql: str, args: Sequence[object], copy_sql: str
-    ) -> bytes | JsonStream:
-        """Return the JSON values that a statement returns, one for each row, joined by commas.
+        self, sql: str, args: Sequence[object], copy_sql: str, version_sql: str
+    ) -> tuple[bytes | JsonStream, int]:
+        """Return the JSON values that a statement returns, one for each row, joined by commas, and
+        their version.
 
         A list that was long the last time is streamed.
 
         Args:
-            sql: returns each value as ``bytea``.
-            copy_sql: returns each value as ``text``; used if there are no ``args``.
+            sql: Returns each value as ``bytea``, and the version with each of them. It returns a
+                row without a value for an empty list.
+            copy_sql: Returns each value as ``text``; used if there are no ``args``.
+            version_sql: Returns the version that belongs to ``copy_sql``.
         """
         self.statements += 1
 
@@ -201,16 +221,40 @@ class Database:
 
         if sql in self._long_lists and not args:
             stream = JsonStream(
-                lambda receive, may_start_again: self._read(
-                    partial(Session.copy, sql=copy_sql, output=receive), may_start_again
+                lambda receive, may_start_again, receive_version: self._read(
+                    partial(
+                        Session.copy,
+                        sql=copy_sql,
+                        output=receive,
+                        first_sql=version_sql,
+                        first=receive_version,
+                    ),
+                    may_start_again,
                 ),
                 remember,
             )
             await stream.start()
-            return stream
+            return stream, stream.version
         rows = await self._read(partial(Session.fetch, sql=sql, args=args))
         remember(len(rows))
-        return b",".join(map(_FIRST, rows))
+        first, version = rows[0]
+        return b"" if first is None else b",".join(map(_FIRST, rows)), cast("int", version)
+
+    async def compact_changes(self, minimum: int) -> None:
+        """Compact the log of changes if it has at least so many rows.
+
+        Raises:
+            StorageError: It failed, and the log is as it was.
+        """
+        await self._read(partial(Session.execute, sql=f"SELECT compact_changes({minimum:d})"))
+
+    async def change_all_versions(self) -> None:
+        """Give everything that answers depend on another version.
+
+        Raises:
+            StorageError: It failed.
+        """
+        await self._read(partial(Session.execute, sql="SELECT log_unknown_changes()"))
 
     async def ping(self) -> None:
         """Check that the database answers.

@@ -14,6 +14,7 @@ from functools import partial
 from storage.database.errors import DatabaseBusyError, DatabaseUnavailableError, reason
 from storage.database.fairness import FairQueue, borrower
 from storage.database.outage import FailureLog
+from storage.database.server import Identity
 from storage.database.session import Session, SessionOptions, open_session
 
 _IDLE_SECONDS = 300.0
@@ -62,13 +63,18 @@ class ConnectionPool:
         self._closing = False
         self._returned = asyncio.Event()
         self._idle_check = asyncio.create_task(self._close_unused())
+        self._server: Identity | None = None  # of the connection that was opened last
+        self.server_changes = 0
+        """The number of connections that were opened to another server than the one before, or to
+        the same after a restart."""
 
     async def fill(self) -> None:
         """Open the minimum of connections. Raises whatever the driver raises."""
         opening = (open_session(self._options) for _ in range(self._minimum))
         results = await asyncio.gather(*opening, return_exceptions=True)
         self._ready += [result for result in results if isinstance(result, Session)]
-        self._open.update(self._ready)
+        for session in self._ready:
+            self._add(session)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -119,7 +125,7 @@ class ConnectionPool:
         try:
             async with asyncio.timeout(self._timeout):
                 opened = await open_session(self._options)
-            self._open.add(opened)
+            self._add(opened)
         except Exception as failure:
             raise self._failures.translated(failure, lost=True) from failure
         finally:
@@ -213,7 +219,7 @@ class ConnectionPool:
         failure = task.exception()
         if failure is None:
             session = task.result()
-            self._open.add(session)
+            self._add(session)
             self._hand_over(session)
             self._open_more()
             if self._failures.growth.ongoing:
@@ -222,6 +228,13 @@ class ConnectionPool:
             self._failures.growth.failed(reason(failure))
         else:
             self._refuse_all(failure)
+
+    def _add(self, session: Session) -> None:
+        """Count a connection that was opened, and note what server it leads to."""
+        self._open.add(session)
+        if session.server != self._server:
+            self.server_changes += self._server is not None
+            self._server = session.server
 
     def _refuse_all(self, failure: BaseException) -> None:
         """End all waits. Each of them would end in the same way, a little later."""

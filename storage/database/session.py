@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 import asyncpg
 from asyncpg.protocol import NO_TIMEOUT
 
+from storage.database.server import Identity, identity_of
 from storage.database.statements import Statements
 
 Receive: TypeAlias = "Callable[[bytes], Coroutine[Any, Any, None]]"
@@ -69,14 +70,16 @@ class Session:
     Its methods raise whatever the driver raises.
     """
 
-    __slots__ = ("_connection", "_statements", "_timeout", "is_closed")
+    __slots__ = ("_connection", "_statements", "_timeout", "is_closed", "server")
 
     def __init__(
         self,
         connection: asyncpg.Connection[asyncpg.Record],
         cache_bytes: int,
         timeout: float | None = None,
+        server: Identity = (),
     ) -> None:
+        self.server = server
         self._connection = connection
         self._timeout = timeout
         self._statements = Statements(connection, cache_bytes)
@@ -91,6 +94,14 @@ class Session:
             await self._statements.forget_unkept()
         return value
 
+    async def fetch_row(self, sql: str, args: Sequence[object]) -> asyncpg.Record | None:
+        """Return the first row, or None."""
+        statement = self._statements.get(sql) or await self._statements.prepare(sql)
+        row = await statement.fetchrow(*args)
+        if self._statements.unkept:
+            await self._statements.forget_unkept()
+        return row
+
     async def fetch(self, sql: str, args: Sequence[object]) -> list[asyncpg.Record]:
         """Return all rows."""
         statement = self._statements.get(sql) or await self._statements.prepare(sql)
@@ -103,13 +114,30 @@ class Session:
         """Run one or more statements without parameters, and return the tag of the last one."""
         return await self._connection.execute(sql)
 
-    async def copy(self, sql: str, output: Receive) -> str:
-        """Copy the rows of a statement without parameters as text, and return the tag."""
+    async def copy(
+        self, sql: str, output: Receive, first_sql: str, first: Callable[[object], None]
+    ) -> str:
+        """Copy the rows of a statement without parameters as text, and return the tag.
+
+        Args:
+            first_sql: Returns one value, of the same snapshot, before the rows.
+            first: Takes this value.
+        """
         # The driver would apply its timeout by a task for each piece of the data.
         async with asyncio.timeout(self._timeout):
-            return await self._connection.copy_from_query(
-                sql, output=output, timeout=cast("float", NO_TIMEOUT)
-            )
+            return await self._copy(sql, output, first_sql, first)
+
+    async def _copy(
+        self, sql: str, output: Receive, first_sql: str, first: Callable[[object], None]
+    ) -> str:
+        # A failure leaves the transaction open, and so ends the use of the connection.
+        await self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        first(await self.fetch_value(first_sql, []))
+        tag = await self._connection.copy_from_query(
+            sql, output=output, timeout=cast("float", NO_TIMEOUT)
+        )
+        await self.execute("COMMIT")
+        return tag
 
     async def listen(self, channel: str, on_notification: Callable[[], None]) -> None:
         """Call a function for every notification of a channel."""
@@ -193,4 +221,5 @@ async def _open(options: SessionOptions) -> Session:
         server_settings=session_settings(options.statement_timeout, options.name),
     )
     await use_json_bytes(connection)
-    return Session(connection, options.statement_cache_bytes, timeout)
+    server = await identity_of(connection)
+    return Session(connection, options.statement_cache_bytes, timeout, server)

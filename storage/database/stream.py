@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from storage.database.session import Receive
 
@@ -19,9 +19,12 @@ would take 1.6 ms instead of 0.9."""
 _CHUNK = 128 * 1024
 """Bytes of a chunk at the least. PostgreSQL sends a few kilobytes at a time."""
 
-Copy: TypeAlias = "Callable[[Receive, Callable[[], bool]], Awaitable[str]]"
+Copy: TypeAlias = (
+    "Callable[[Receive, Callable[[], bool], Callable[[object], None]], Awaitable[str]]"
+)
 """Runs COPY, and returns its tag. Calls the first argument with the data as they arrive. Starts
-again after a lost connection only if the second argument returns True. Raises ``StorageError``."""
+again after a lost connection only if the second argument returns True. Calls the third argument
+with the version of the data, before them. Raises ``StorageError``."""
 
 
 class JsonStream:
@@ -35,6 +38,10 @@ class JsonStream:
     """
 
     def __init__(self, copy: Copy, finished: Callable[[int], None]) -> None:
+        self.version = 0
+        """The version of the values, once the stream was started."""
+        self.keep: Callable[[tuple[bytes, ...]], object] | None = None
+        """Called with all chunks after the last one was taken, if it is set."""
         self._finished = finished
         self._chunks: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
         self._copying = asyncio.create_task(self._copy(copy))
@@ -51,14 +58,21 @@ class JsonStream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the chunks."""
         chunk = self._first
+        taken: list[bytes] = []
         while chunk is not None:
             following = await self._next()
             if following is None:
                 chunk = chunk[:-1]
             # COPY writes a newline after each row, and doubles backslashes. JSON has no newlines.
             text = chunk.replace(b"\n", b",")
-            yield text.replace(b"\\\\", b"\\") if b"\\" in text else text
+            if b"\\" in text:
+                text = text.replace(b"\\\\", b"\\")
+            if self.keep is not None:
+                taken.append(text)
+            yield text
             chunk = following
+        if self.keep is not None:
+            self.keep(tuple(taken))
 
     def close(self) -> None:
         """Cancel the statement if it still runs."""
@@ -85,6 +99,9 @@ class JsonStream:
                 received.clear()
                 size = 0
 
+        def receive_version(version: object) -> None:
+            self.version = cast("int", version)
+
         def may_start_again() -> bool:
             nonlocal size
             received.clear()
@@ -92,7 +109,7 @@ class JsonStream:
             return not passed_on
 
         try:
-            status = await copy(receive, may_start_again)
+            status = await copy(receive, may_start_again, receive_version)
             self._finished(int(status.removeprefix("COPY ")))
             if received:
                 self._chunks.put_nowait(b"".join(received))
@@ -100,3 +117,7 @@ class JsonStream:
             self._chunks.put_nowait(failure)
         else:
             self._chunks.put_nowait(None)
+
+
+Parts: TypeAlias = tuple[bytes | JsonStream, ...]
+"""JSON in parts. What the database returns is one of them: unchanged, or while it arrives."""

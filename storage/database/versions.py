@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping
 
+from storage.database.database import Database
 from storage.database.rows import Reader
+from storage.database.shared import SharedRun
 from storage.reads.dependencies import Dependency
 
 _OF_DOMAINS = "SELECT domain, 0 AS shard, bit_xor(token) AS version FROM change GROUP BY domain"
@@ -64,3 +67,42 @@ def _xor(values: Iterable[int]) -> int:
     for value in values:
         result ^= value
     return result
+
+
+_PATIENCE = 0.05
+"""Seconds after which the next statement starts although the one before has not ended: it may be on
+a dead connection."""
+
+Versions = Mapping[Dependency, int]
+
+
+class VersionReader:
+    """Reads the current versions for many callers at a time.
+
+    Those that ask while a statement runs share the next one. It starts after all of them have
+    asked, so what it returns is never older than a question.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._wanted: set[Dependency] = set()
+        self._next: SharedRun[Versions] | None = None
+        self._running: SharedRun[Versions] | None = None
+
+    async def current(self, dependencies: Iterable[Dependency]) -> Versions:
+        """Return the versions of these dependencies and perhaps of others, all of one moment.
+
+        Raises:
+            StorageError: The statement failed.
+        """
+        if self._next is None or self._next.abandoned:
+            self._next = SharedRun(self._run())
+        self._wanted.update(dependencies)
+        return await self._next.result()
+
+    async def _run(self) -> Versions:
+        if self._running is not None and not self._running.task.done():
+            await asyncio.wait([self._running.task], timeout=_PATIENCE)
+        wanted, self._wanted = self._wanted, set()
+        self._running, self._next = self._next, None
+        return await read_versions(self._database, wanted)

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from storage.reads.model import TABLES
 from storage.reads.plan import (
@@ -57,6 +57,8 @@ def shard_of(row_id: int) -> int:
 class Domain(IntEnum):
     """A table with its parts, as the log of changes numbers it."""
 
+    __hash__ = int.__hash__  # that of Enum takes ten times as long, and each request needs several
+
     ESPACE = 1
     PROCESS = 2
     """With actions, inputs and authorizations."""
@@ -66,8 +68,7 @@ class Domain(IntEnum):
     """With steps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(NamedTuple):
     """What an answer depends on: a shard of a domain, or all of it."""
 
     domain: Domain
@@ -90,17 +91,21 @@ class OfRows:
     row: tuple[Domain, str, Slot] | None = None
     """The row that it looks up, if it depends on the shard of that row: its domain, the column that
     identifies it (``database_id`` or ``reference``), and the value."""
+    whole: frozenset[Dependency] = field(init=False)
+    """The dependencies on whole domains."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", frozenset(map(Dependency, self.domains)))
 
     def of(self, value_of: ValueOf) -> frozenset[Dependency]:
         """Return the dependencies of a run."""
-        dependencies = frozenset(map(Dependency, self.domains))
         if self.row is None:
-            return dependencies
+            return self.whole
         domain, column, slot = self.row
         value = value_of(slot)
         if column == "reference":
-            return dependencies | {Dependency(domain, reference=cast("str", value))}
-        return dependencies | {Dependency(domain, shard_of(cast("int", value)))}
+            return self.whole | {Dependency(domain, reference=cast("str", value))}
+        return self.whole | {Dependency(domain, shard_of(cast("int", value)))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +199,10 @@ DOMAINS: Mapping[str, Domain] = {
 """The domain of each table of the model."""
 
 _TABLE = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]+)")
+_PARTS = ("action", "input", "authorisation")
+"""Tables whose rows are in the shard of the process that they belong to."""
 _PART_OF_ROW = re.compile(r"\bprocess_id = \{[ts]\}\.id\b")
-"""The join of an authorization to the process that it belongs to."""
+"""The join of such a row to its process."""
 
 
 class _Search:
@@ -222,21 +229,21 @@ class _Search:
 
     def add_fields(self, table: Table, fields: Fields, *, own: bool = False) -> None:
         """Add the domains that fields of a row depend on."""
-        for field in fields:
-            match field:
+        for each in fields:
+            match each:
                 case Constant():
                     pass
                 case Scalar(_, name):
-                    self._add_column(table, name)
+                    self._add_column(table, name, own=own)
                     self._add_visibility(table.columns[name].visible)
                 case PageOf(_, name, page):
                     if self._add_relation(table.relations[name], own=own) is not None:
                         self.add_page(TABLES[table.relations[name].target], page)
-                case _ if field.relation not in table.embedded:
-                    relation = table.relations[field.relation]
+                case _ if each.relation not in table.embedded:
+                    relation = table.relations[each.relation]
                     within = self._add_relation(relation, own=own)
                     if within is not None:
-                        self.add_fields(TABLES[relation.target], field.fields, own=within)
+                        self.add_fields(TABLES[relation.target], each.fields, own=within)
 
     def add_page(self, table: Table, page: Page) -> None:
         """Add the domains that a page depends on, without the rows that it is taken from."""
@@ -284,9 +291,9 @@ class _Search:
         self.add_rows(target, own=within, visible=relation.owned)
         return within
 
-    def _add_column(self, table: Table, name: str) -> None:
+    def _add_column(self, table: Table, name: str, *, own: bool = False) -> None:
         column = table.columns[name]
-        self._add_fragment(f"{column.sql} {column.compared_within or ''}")
+        self._add_fragment(f"{column.sql} {column.compared_within or ''}", own=own)
 
     def _add_visibility(self, predicate: str | None, *, own: bool = False) -> None:
         if predicate is not None and self._scope.processes is Visibility.AUTHORIZED:
@@ -294,7 +301,8 @@ class _Search:
 
     def _add_fragment(self, sql: str, *, own: bool = False) -> None:
         """Add the domains of the tables that a fragment of the model reads."""
-        for name in _TABLE.findall(sql):
-            is_part = own and name == "authorisation" and _PART_OF_ROW.search(sql) is not None
-            if not is_part:
-                self.domains.add(DOMAINS[name])
+        names = _TABLE.findall(sql)
+        parts = sum(name in _PARTS for name in names)
+        # Each of them has to be joined to the row.
+        own = own and parts == len(_PART_OF_ROW.findall(sql))
+        self.domains.update(DOMAINS[name] for name in names if not (own and name in _PARTS))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from storage.reads import objects
 from storage.reads.dependencies import (
@@ -28,6 +29,7 @@ from storage.reads.plan import (
     ReadNodes,
     ReadOne,
     ReadPage,
+    Scalar,
     Scope,
     Slot,
     ValueFormat,
@@ -46,10 +48,16 @@ class Statement:
     """The same with a second column, the version of its dependencies. A list has at least one row:
     that of an empty list has no value."""
     depends: Dependencies
+    fingerprint: bytes
+    """Identifies the SQL."""
     copy_sql: str = ""
     """The rows of a list as texts instead of bytes, which COPY sends as they are."""
     version_sql: str = ""
     """The version that belongs to ``copy_sql``."""
+
+    def key(self, arguments: Sequence[object]) -> tuple[bytes, tuple[object, ...]]:
+        """Return what identifies the answer among all others, whatever its version is."""
+        return self.fingerprint, tuple(arguments)
 
     def dependencies(self, arguments: Sequence[object]) -> frozenset[Dependency]:
         """Return what the answer depends on.
@@ -57,7 +65,7 @@ class Statement:
         Args:
             arguments: The values of the parameters.
         """
-        return self.depends.of(dict(zip(self.slots, arguments, strict=True)).__getitem__)
+        return self.depends.of(lambda slot: arguments[self.slots.index(slot)])
 
 
 def compile_read(
@@ -72,7 +80,21 @@ def compile_read(
             sql = objects.one(compilation, fields, TABLES[table], condition)
         case ReadNodes():
             sql = objects.nodes(compilation, read)
-    depends = dependencies(read, scope)
+    return _statement(sql, compilation, dependencies(read, scope))
+
+
+def compile_with_version(
+    read: ReadOne, scope: Scope, value_format: ValueFormat = ValueFormat.GRAPHQL
+) -> Statement:
+    """Compile the read of a process to a statement that returns its version before its JSON."""
+    compilation = Compilation(scope, value_format)
+    table = TABLES[read.table]
+    sql = objects.one(compilation, read.fields, table, read.condition, before=("version",))
+    with_version = ReadOne(read.table, (*read.fields, Scalar("", "version")), read.condition)
+    return _statement(sql, compilation, dependencies(with_version, scope))
+
+
+def _statement(sql: str, compilation: Compilation, depends: Dependencies) -> Statement:
     version = _version(depends, compilation)
     # As bytes: asyncpg would decode a text, only for it to be encoded again.
     answer = f"convert_to({sql}, 'UTF8')"
@@ -81,25 +103,7 @@ def compile_read(
         tuple(compilation.slots),
         f"SELECT {answer}, {version}",
         depends,
-    )
-
-
-def compile_versioned(
-    read: ReadOne, scope: Scope, value_format: ValueFormat = ValueFormat.GRAPHQL
-) -> Statement:
-    """Compile the read of a process to a statement that returns its version before its JSON."""
-    compilation = Compilation(scope, value_format)
-    sql = objects.one(
-        compilation, read.fields, TABLES[read.table], read.condition, before=("version",)
-    )
-    depends = dependencies(read, scope)
-    version = _version(depends, compilation)
-    answer = f"convert_to({sql}, 'UTF8')"
-    return Statement(
-        f"SELECT {answer}",
-        tuple(compilation.slots),
-        f"SELECT {answer}, {version}",
-        depends,
+        _fingerprint(sql),
     )
 
 
@@ -121,9 +125,14 @@ def compile_rows(
         f"SELECT convert_to({alias}.o, 'UTF8'), log.version FROM (SELECT {version} AS version)"
         f" AS log LEFT JOIN ({rows}) AS {alias} ON true",
         depends,
+        _fingerprint(rows),
         copy_sql=rows,
         version_sql=f"SELECT {version}",
     )
+
+
+def _fingerprint(sql: str) -> bytes:
+    return blake2b(sql.encode(), digest_size=16).digest()
 
 
 def _version(depends: Dependencies, compilation: Compilation) -> str:

@@ -11,12 +11,19 @@ from collections.abc import AsyncIterator, Collection
 import asyncpg
 import pytest
 
-from tests.hostile.attacked import Attacked, eventually, exchange
+from tests.hostile.attacked import Attacked, attacked_on_copy, eventually, exchange
 
 PROMISE = 1.0
 """Seconds in which a read ends whose client has left."""
 SLACK = 1.0
 """Seconds more on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+async def target(postgres: str, template: str) -> AsyncIterator[Attacked]:
+    """A gateway that keeps no answers, so that every read needs the tables that a test locks."""
+    async with attacked_on_copy(postgres, template, kept_answers_bytes=0) as started:
+        yield started
 
 
 @contextlib.asynccontextmanager

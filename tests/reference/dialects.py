@@ -108,7 +108,7 @@ def answer(sight: Sight, method: str, path: str, token: str = "good") -> Answer:
             return _success([_process(sight, row) for row in sight.all("Process")])
         case "/processes":
             rows = [_listed_process(row) for row in sight.all("Process")]
-            return Answer(200, {"processes": rows}, _HEADERS)
+            return Answer(200, {"processes": rows}, _READ_HEADERS)
     # An id consists of ASCII digits, at most as many as the largest id has.
     number = int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else 0
     matches = [row for row in sight.all("Process") if row["id"] == number <= LARGEST_ID]
@@ -133,10 +133,11 @@ _HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
     "Cache-Control": "private, no-store",
 }
+_READ_HEADERS = _HEADERS | {"Cache-Control": "private, no-cache"}
 
 
 def _success(data: Any) -> Answer:
-    return Answer(200, {"error": False, "code": "ok", "message": "", "data": data}, _HEADERS)
+    return Answer(200, {"error": False, "code": "ok", "message": "", "data": data}, _READ_HEADERS)
 
 
 def _error_response(path: str, kind: tuple[str, int, str, int], message: str) -> Answer:

@@ -84,9 +84,10 @@ class Home:
         return error
 
     async def dump(self) -> dict[str, list[str]]:
-        """Return every row of every table."""
+        """Return every row of every table, but for the log of changes, which is compacted."""
         tables = await self.graph.run(
-            "SELECT relname AS name FROM pg_stat_user_tables ORDER BY relname"
+            "SELECT relname AS name FROM pg_stat_user_tables WHERE relname <> 'change'"
+            " ORDER BY relname"
         )
         return {
             table["name"]: [

@@ -23,7 +23,8 @@ async def test_proc_073_responds_with_private_json(api: Api) -> None:
     for method, path, body in requests:
         reply = await api.call(method, path, body)
         assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
-        assert reply.headers["Cache-Control"] == "private, no-store"
+        kept = "no-cache" if (method, reply.status) == ("GET", 200) else "no-store"
+        assert reply.headers["Cache-Control"] == f"private, {kept}"
 
 
 async def test_proc_074_reads_json_with_any_content_type(api: Api) -> None:
@@ -94,3 +95,29 @@ async def test_proc_080_is_also_mounted_at_the_base_path(start_gateway: StartGat
         assert await api.ok("GET", f"/api/v1/process/{process}") == await api.get_process(process)
         assert await api.ok("GET", "/api/v1/espaces/") == []
         await api.not_found("GET", "/api/v1/process/0")
+
+
+async def test_proc_085_answers_304_as_long_as_the_answer_is_the_same(api: Api) -> None:
+    process = await api.process(name="Lamp")
+    tags = {}
+    for path in ("/espaces", "/process", f"/process/{process}"):
+        reply = await api.call("GET", path)
+        tag = tags[path] = reply.headers["Etag"]
+        for method in ("GET", "HEAD"):
+            for sent in (tag, f"W/{tag}", f'"another", {tag}', "*"):
+                same = await api.call(method, path, headers={"If-None-Match": sent})
+                assert (same.status, same.body) == (304, b"")
+                assert same.headers["Etag"] == tag
+                assert same.headers["Cache-Control"] == "private, no-cache"
+                assert "Content-Type" not in same.headers
+            for sent in ('"another"', tag.strip('"'), "", '"'):
+                full = await api.call(method, path, headers={"If-None-Match": sent})
+                assert (full.status, full.headers["Etag"]) == (200, tag)
+    await api.ok("POST", f"/process/{process}/inputs", {"name": "Level"})
+    for path, tag in tags.items():
+        reply = await api.call("GET", path, headers={"If-None-Match": tag})
+        assert reply.status == (304 if path == "/espaces" else 200)
+        assert (reply.headers["Etag"] == tag) is (path == "/espaces")
+    missing = await api.call("GET", "/process/0", headers={"If-None-Match": "*"})
+    assert missing.status == 404
+    assert "Etag" not in missing.headers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conftest import Gateway
+from tests.conftest import Gateway, StartGateway
 from tests.rest_compat.api import Api, run, say
 
 
@@ -97,7 +97,12 @@ async def test_proc_004_returns_states_as_numbers(api: Api) -> None:
     assert body.startswith(b'{"error":false,')
 
 
-async def test_proc_005_reads_with_one_statement(gateway: Gateway) -> None:
+async def test_proc_005_reads_with_one_statement(start_gateway: StartGateway) -> None:
+    async with start_gateway(kept_answers_bytes=0) as gateway:
+        await _reads_with_one_statement(gateway)
+
+
+async def _reads_with_one_statement(gateway: Gateway) -> None:
     api, database, token = Api(gateway), gateway.database, await gateway.token()
     first = await api.process("p", sources=[say()] * 3, inputs=[{"name": "x"}])
     counts = set()

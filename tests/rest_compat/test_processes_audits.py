@@ -380,7 +380,8 @@ async def test_prcs_026_follows_http(api: Api) -> None:
     await api.put(f"/processes/{first}/", {"name": "x"}, headers={"Content-Type": "text/plain"})
     for reply in (get, head, await api.call("PUT", "/processes", b"{")):
         assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
-        assert reply.headers["Cache-Control"] == "private, no-store"
+        kept = "no-store" if reply.status == 400 else "no-cache"
+        assert reply.headers["Cache-Control"] == f"private, {kept}"
     done = await api.call("PUT", f"/processes/{first}", {"name": "x"})
     assert done.headers["Cache-Control"] == "private, no-store"
     assert done.headers["Content-Length"] == "0"
@@ -423,3 +424,19 @@ async def test_prcs_030_shows_a_profile_only_its_processes(api: Api) -> None:
     assert await api.details(1001, "PUT", "/processes", body, profile="kid") == [
         (["processes", 1, "id"], f"there is no process with the id {hidden}")
     ]
+
+
+async def test_prcs_031_answers_304_as_long_as_the_answer_is_the_same(api: Api) -> None:
+    first, _ = await two_processes(api)
+    for changed in (False, True, False):
+        if changed:
+            await api.put(f"/processes/{first}", {"comment": "x"})
+        reply = await api.call("GET", "/processes")
+        tag = reply.headers["Etag"]
+        for method in ("GET", "HEAD"):
+            same = await api.call(method, "/processes", headers={"If-None-Match": tag})
+            assert (same.status, same.body, same.headers["Etag"]) == (304, b"", tag)
+    await api.put("/processes", {"processes": [{"id": first, "name": "y"}]})
+    other = await api.call("GET", "/processes", headers={"If-None-Match": tag})
+    assert other.status == 200
+    assert other.headers["Etag"] != tag

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 from urllib.parse import quote
 
 import aiohttp
@@ -40,7 +41,8 @@ async def large(postgres: str, template: str) -> AsyncIterator[Gateway]:
     async with database_copy(postgres, template) as url:
         database = await Database.connect(url, pool_max=4)
         await generate(database, 3000)
-        async with running_gateway(database) as started:
+        # A list that is kept in memory is not streamed.
+        async with running_gateway(database, kept_answers_bytes=0) as started:
             await started.call("GET", "/process")  # the next ones are streamed
             yield started
         await database.close()
@@ -373,3 +375,45 @@ async def test_each_coding_has_an_entity_tag_of_its_own() -> None:
             async with client.get(url, headers=headers) as response:
                 assert response.headers["ETag"] == tag
                 assert response.headers["Vary"] == "Accept-Encoding"
+
+
+# Kept answers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/process", "/processes", "/graphql?query={processes(first:99){nodes{name}}}"]
+)
+async def test_the_compressed_form_of_a_kept_answer_is_kept(
+    start_gateway: StartGateway, path: str
+) -> None:
+    async with start_gateway() as gateway:
+        for number in range(40):
+            body = {
+                "reference": f"p{number}",
+                "name": f"process number {number}",
+                "description": "long " * 50,
+            }
+            assert (await gateway.call("POST", "/process", body)).status == 200
+        kept = gateway.services.operations.reads.kept
+        plain = await get(gateway, path, None)
+        for repetition in range(4):
+            for coding in DECODERS:
+                reply = await get(gateway, path, coding)
+                assert reply.headers["Content-Encoding"] == coding
+                assert DECODERS[coding](reply.body) == plain.body
+            if repetition == 1:
+                size = kept.bytes
+        # Each coding of the body was compressed once.
+        (entry,) = (kept.get(key) for key in list(kept._entries))
+        assert entry is not None
+        forms = cast("dict[tuple[Coding, bytes], bytes]", entry.forms)
+        assert {DECODERS[coding](body) for (coding, _), body in forms.items()} == {plain.body}
+        assert len(forms) == len(DECODERS)
+        assert kept.bytes == size
+        # Another alias makes another body of the same answer.
+        if "graphql" in path:
+            renamed = await get(gateway, path.replace("{processes", "{a:processes"), "gzip")
+            assert json.loads(DECODERS["gzip"](renamed.body))["data"].keys() == {"a"}
+        await gateway.call("POST", "/process", {"reference": "another", "name": "p"})
+        changed = await get(gateway, path, "gzip")
+        assert DECODERS["gzip"](changed.body) != plain.body

@@ -151,7 +151,7 @@ async def test_the_mode_decides_what_happens_to_a_costly_query(home: Graph) -> N
             answer = await Graph(services).ask(query, extensions={"cost": True})
             assert "errors" not in answer
             assert answer.get("extensions", {}).get("cost") == shown
-            assert services.operations.too_costly == (1 if shown else 0)
+            assert services.operations.queries.too_costly == (1 if shown else 0)
 
 
 async def test_the_permission_is_judged_before_the_cost(home: Graph) -> None:

@@ -20,6 +20,7 @@ from graphql import (
 )
 
 from resolvers.operations.compile import OperationCompiler
+from resolvers.operations.reads import Reads
 from resolvers.operations.run import GraphQLRequest, Operations
 from resolvers.schema.build import build_schema
 from resolvers.values.ids import global_id
@@ -238,7 +239,8 @@ async def test_concurrent_requests_answer_as_if_alone(home: Graph, cache_bytes: 
         compiler = OperationCompiler(
             build_schema(), home.services.operations.compiler.limits, cache_bytes=cache_bytes
         )
-        return Operations(compiler, home.database, home.services.operations._executions)
+        reads = Reads(home.database, max_bytes=cache_bytes, audit_one_in=7)
+        return Operations(compiler, home.database, home.services.operations._executions, reads)
 
     viewers = [(name, await home.viewer(name)) for name in PROFILES]
     requests = [

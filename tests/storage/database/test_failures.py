@@ -24,7 +24,8 @@ from tests.storage.database.conftest import beside, connected
 from tests.storage.database.proxy import Link, pass_on, proxied, swallow
 
 _READ = "SELECT convert_to(sum(n)::text, 'UTF8') FROM generate_series(1, $1::integer) AS n"
-_LIST = "SELECT convert_to(n::text, 'UTF8') FROM generate_series(1, 20) AS n"
+_LIST = "SELECT convert_to(n::text, 'UTF8'), 7 FROM generate_series(1, 20) AS n"
+_VERSION = "SELECT 7"
 _INSERT = "INSERT INTO espace (reference, name) VALUES ($1, 'x')"
 
 
@@ -34,7 +35,7 @@ async def read(database: Database) -> None:
 
 
 async def read_list(database: Database) -> None:
-    values = await database.fetch_list(_LIST, [], _LIST)
+    values, _ = await database.fetch_list(_LIST, [], _LIST, _VERSION)
     assert isinstance(values, bytes)
     assert len(values.split(b",")) == 20
 
@@ -139,10 +140,10 @@ async def test_a_read_is_repeated_only_after_a_lost_connection(database_url: str
 
 
 async def test_a_stream_that_is_cut_before_its_first_chunk_starts_again(database_url: str) -> None:
-    long = f"SELECT convert_to(n::text, 'UTF8') FROM generate_series(1, {LONG_LIST}) AS n"
+    long = f"SELECT convert_to(n::text, 'UTF8'), 7 FROM generate_series(1, {LONG_LIST}) AS n"
     copied = f"SELECT n::text FROM generate_series(1, {LONG_LIST}) AS n"
     async with proxied(database_url) as (proxy, url), connected(url, pool_max=1) as database:
-        await database.fetch_list(long, [], copied)
+        await database.fetch_list(long, [], copied, _VERSION)
         cuts = 0
 
         def cut_first(link: Link, data: bytes) -> bytes:
@@ -153,21 +154,21 @@ async def test_a_stream_that_is_cut_before_its_first_chunk_starts_again(database
             return data
 
         proxy.requests = cut_first
-        stream = await database.fetch_list(long, [], copied)
+        stream, _ = await database.fetch_list(long, [], copied, _VERSION)
         assert isinstance(stream, JsonStream)
         assert b"".join([chunk async for chunk in stream]).count(b",") == LONG_LIST - 1
         assert cuts == 1
 
 
 async def test_a_stream_ends_where_the_network_dies_without_a_sign(database_url: str) -> None:
-    long = f"SELECT convert_to(n::text, 'UTF8') FROM generate_series(1, {LONG_LIST}) AS n"
+    long = f"SELECT convert_to(n::text, 'UTF8'), 7 FROM generate_series(1, {LONG_LIST}) AS n"
     copied = "SELECT repeat('x', 100) FROM generate_series(1, 100000) AS n"
     async with (
         proxied(database_url) as (proxy, url),
         connected(url, pool_max=1, statement_timeout=0.5) as database,
     ):
-        await database.fetch_list(long, [], copied)
-        stream = await database.fetch_list(long, [], copied)
+        await database.fetch_list(long, [], copied, _VERSION)
+        stream, _ = await database.fetch_list(long, [], copied, _VERSION)
         assert isinstance(stream, JsonStream)
         proxy.answers = swallow
         with pytest.raises(DatabaseUnavailableError):

@@ -1,0 +1,44 @@
+"""Write entity tags, and read those of conditional requests (RFC 9110, section 13.1.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from aiohttp import hdrs, web
+
+from gateway.http.compression import plain_tag
+
+NO_STORE = "private, no-store"
+"""``Cache-Control`` of answers that must not be kept."""
+_REVALIDATE = "private, no-cache"
+"""``Cache-Control`` of answers that may be kept, and used after asking whether they still hold."""
+_READS = ("GET", "HEAD")
+_TAG = re.compile(r'(?:W/)?"([!#-~]*)"')
+
+
+def known_tags(request: web.BaseRequest) -> Collection[str]:
+    """Return the tags of the answers that the client has; none unless it only reads.
+
+    The tag of a compressed answer counts as that of the answer as it is.
+    """
+    if request.method not in _READS or hdrs.IF_NONE_MATCH not in request.headers:
+        return ()
+    tags = _TAG.findall(",".join(request.headers.getall(hdrs.IF_NONE_MATCH)))
+    return frozenset(map(plain_tag, tags))
+
+
+def tag_headers(request: web.BaseRequest, tag: str) -> dict[str, str]:
+    """Return the headers of a successful answer with this tag."""
+    headers: dict[str, str] = {"ETag": f'"{tag}"'}
+    if request.method in _READS:
+        headers[hdrs.CACHE_CONTROL] = _REVALIDATE
+    return headers
+
+
+def is_known(request: web.BaseRequest, tag: str) -> bool:
+    """Whether the client has the answer with this tag, or says that any will do (``*``)."""
+    known = known_tags(request)
+    return tag in known or (
+        request.method in _READS and request.headers.get(hdrs.IF_NONE_MATCH, "").strip() == "*"
+    )

@@ -1,0 +1,1 @@
+"""Tests of answers that are kept: they must be those of the database, whoever writes."""
