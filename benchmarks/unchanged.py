@@ -24,6 +24,7 @@ from gateway.settings.model import Settings
 from load import LoadTool, Target
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.parameters import RunValues
+from resolvers.values.ids import global_id
 from servers import Server, running
 from work import (
     ADMIN,
@@ -47,7 +48,10 @@ _UNIQUE = (
     " nodes { ...WholeTree } pageInfo { hasNextPage endCursor } } } " + FRAGMENT
 )
 """Like the page of ``work.graphql``, with a variable that has no effect but to be different."""
-_WRITERS = 16
+_WRITE = (
+    "mutation ($id: ID!, $changes: ProcessChanges!)"
+    " { updateProcess(id: $id, changes: $changes) { __typename } }"
+)
 _UPDATE = "UPDATE process SET enabled = NOT enabled WHERE id = $1"
 
 
@@ -179,38 +183,33 @@ class Unchanged:
         return compare(pairs)
 
     async def _write_rates(self) -> Comparison:
-        """Compare the writes per second of concurrent writers, with triggers and without."""
+        """Compare the writes per second of concurrent clients, with triggers and without."""
+        bodies = [
+            orjson.dumps(
+                {
+                    "query": _WRITE,
+                    "variables": {
+                        "id": global_id("Process", number),
+                        "changes": {"state": state},
+                    },
+                }
+            )
+            for state in ("ENABLED", "DISABLED")
+            for number in random.sample(range(1, self._count), 1000)
+        ]
         pairs = []
-        for number in range(-1, self._rounds):
-            rates = {}
-            for enabled in (True, False) if number % 2 else (False, True):
-                async with connected(self._url) as connection:
-                    verb = "ENABLE" if enabled else "DISABLE"
-                    await connection.execute(f"ALTER TABLE process {verb} TRIGGER log_update")
-                    await connection.execute("VACUUM process, change")
-                rates[enabled] = await self._written_by_all()
-            if number >= 0:
-                pairs.append((rates[True], rates[False]))
-        async with connected(self._url) as connection:
-            await connection.execute("ALTER TABLE process ENABLE TRIGGER log_update")
+        async with gateway(self._url, self._folder / "gateway") as server:
+            target = Target(server.url, bodies, server.token)
+            for number in range(-1, self._rounds):
+                rates = {}
+                for verb in ("ENABLE", "DISABLE") if number % 2 else ("DISABLE", "ENABLE"):
+                    async with connected(self._url) as connection:
+                        await connection.execute(f"ALTER TABLE process {verb} TRIGGER log_update")
+                        await connection.execute("VACUUM process")
+                    rates[verb] = (await self._tool.run(target, self._seconds)).rate
+                if number >= 0:
+                    pairs.append((rates["ENABLE"], rates["DISABLE"]))
         return compare(pairs)
-
-    async def _written_by_all(self) -> float:
-        """Return the writes per second of several writers, each to processes of its own."""
-        deadline = time.monotonic() + self._seconds
-
-        async def write(writer: int) -> int:
-            own = range(1 + writer, self._count, _WRITERS)
-            async with connected(self._url) as connection:
-                statement = await connection.prepare(_UPDATE)
-                for count in itertools.count():
-                    if time.monotonic() > deadline:
-                        return count
-                    await statement.fetch(own[count % len(own)])
-            raise AssertionError
-
-        counts = await asyncio.gather(*map(write, range(_WRITERS)))
-        return sum(counts) / self._seconds
 
 
 def _tag(server: Server) -> str:

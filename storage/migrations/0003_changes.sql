@@ -20,28 +20,29 @@ INSERT INTO change (domain, shard) SELECT domain, 0 FROM generate_series(1, 5) A
 
 -- Each table has a function of its own: PostgreSQL keeps the plans of fixed statements. Foreign keys
 -- that cascade run statements on the tables that refer to a row, which fire the triggers of those
--- tables. The functions can be run by every role that may write the tables, with any search path.
+-- tables. Every role that may write the tables can run the functions, with any search path: all that
+-- they name has its schema.
 DO $$
 DECLARE
     logged record;
     event  text;
     rows   text;
     -- The rows before and after the statement.
-    before constant text := 'SELECT %1$s AS shard FROM rows_before';
-    after  constant text := 'SELECT %1$s AS shard FROM rows_after';
+    before constant text := 'SELECT %1$s OPERATOR(pg_catalog.&) 63 AS shard FROM rows_before';
+    after  constant text := 'SELECT %1$s OPERATOR(pg_catalog.&) 63 AS shard FROM rows_after';
 BEGIN
     FOR logged IN
         SELECT * FROM (VALUES
             ('espace',         1, '0'),
-            ('process',        2, 'id & 63'),
-            ('action',         2, 'process_id & 63'),
-            ('input',          2, 'process_id & 63'),
-            ('authorisation',  2, 'process_id & 63'),
+            ('process',        2, 'id'),
+            ('action',         2, 'process_id'),
+            ('input',          2, 'process_id'),
+            ('authorisation',  2, 'process_id'),
             ('source',         3, '0'),
             ('profile',        4, '0'),
-            ('execution',      5, 'id & 63'),
-            ('execution_step', 5, 'execution_id & 63')
-        ) AS tables (name, domain, shard)
+            ('execution',      5, 'id'),
+            ('execution_step', 5, 'execution_id')
+        ) AS tables (name, domain, key)
     LOOP
         FOREACH event IN ARRAY ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'] LOOP
             rows := CASE event
@@ -49,20 +50,20 @@ BEGIN
                 WHEN 'UPDATE' THEN before || ' UNION ALL ' || after
                 WHEN 'DELETE' THEN before
                 -- The rows are gone. There may have been some in every shard.
-                WHEN 'TRUNCATE' THEN 'SELECT ' || CASE logged.shard
-                    WHEN '0' THEN '0' ELSE 'generate_series(0, 63)' END || ' AS shard'
+                WHEN 'TRUNCATE' THEN 'SELECT ' || CASE logged.key
+                    WHEN '0' THEN '0' ELSE 'pg_catalog.generate_series(0, 63)' END || ' AS shard'
             END;
             EXECUTE format(
                 'CREATE FUNCTION %I() RETURNS trigger'
-                ' LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS %L',
+                ' LANGUAGE plpgsql SECURITY DEFINER AS %L',
                 format('log_%s_of_%s', lower(event), logged.name),
                 format(
                     'BEGIN'
-                    ' INSERT INTO change (domain, shard)'
+                    ' INSERT INTO %3$I.change (domain, shard)'
                     ' SELECT %2$s, shard FROM (' || rows || ') AS changed GROUP BY shard;'
                     ' RETURN NULL; '
                     'END',
-                    logged.shard, logged.domain
+                    logged.key, logged.domain, current_schema()
                 )
             );
             EXECUTE format(
