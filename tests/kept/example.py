@@ -14,6 +14,7 @@ import asyncpg
 
 from storage.database.database import Database
 from tests.conftest import NO_LIMITS, Gateway, Reply, running_gateway
+from tests.kept.live import Subscribers, subscribed
 from tests.kept.readers import Client, Moment, Query, Read, Route, first_difference, unavailable
 from tests.kept.writes import Request, Writer
 from tests.proof import fill
@@ -115,6 +116,23 @@ class Example:
         self.writer = Writer(self.chance)
         self.log: list[str] = []
         self._moments: list[Moment] = []  # the last one is that of now
+        self._subscribers = Subscribers([])
+
+    @contextlib.asynccontextmanager
+    async def subscribing(self, most: int) -> AsyncIterator[Subscribers]:
+        """Subscribe to some of the operations. Each step and fault waits for the last state."""
+        await self.observe()
+        queries = [read for read in self.reads if isinstance(read, Query)]
+        opened = subscribed(
+            self.chance.sample(queries, min(most, len(queries))),
+            self.home.gateways,
+            self.home.tokens,
+            self._moments[-1],
+            self.chance,
+        )
+        async with opened as self._subscribers:
+            await self._subscribers.compare(self._moments[-1:])
+            yield self._subscribers
 
     async def run(self, steps: int) -> None:
         """Alternate writes and reads, some of them at the same time."""
@@ -164,6 +182,7 @@ class Example:
             moments = self._moments[max(before - 1, first) : after + 1]
             self._compare([read], [reply], moments)
         await self._read_now(len(self.reads))
+        await self._subscribers.compare(self._moments[first:])
 
     async def write(self) -> None:
         """Write something. Nobody knows whether it succeeds."""
@@ -173,8 +192,8 @@ class Example:
         self.log.append(f"{written}: {await self._run(written)}")
 
     async def _step(self, written: str | Request) -> None:
-        # An execution has several transactions.
-        most = 0 if "xecute" in str(written) else self.chance.choice((0, 0, 1, 4))
+        atomic = "xecute" not in str(written)  # an execution has several transactions
+        most = self.chance.choice((0, 0, 1, 4)) if atomic else 0
         beside = [self._chosen() for _ in range(most)]
         writing = asyncio.create_task(self._run(written))
         replies = await asyncio.gather(*map(self._read, beside))
@@ -182,6 +201,7 @@ class Example:
         await self.observe()
         self._compare(beside, replies, self._moments[-2:])
         await self._read_now(self.chance.choice((1, 2, 6)))
+        await self._subscribers.compare(self._moments[-2:], between=atomic)
 
     async def _read_now(self, count: int) -> None:
         chosen = [self._chosen() for _ in range(count)]

@@ -52,6 +52,11 @@ class Site:
         """Where the database is now."""
         return in_database(self.server.url, _DATABASE).rstrip("?")
 
+    async def start(self) -> None:
+        """Start the server, unless it runs."""
+        if not self.server.runs:
+            await asyncio.to_thread(self.server.start)
+
     # Killing -------------------------------------------------------------------------------------
 
     async def kill(self) -> None:

@@ -4,7 +4,7 @@ The examples are those of ``test_proof.py``. Between their steps the server is k
 a dump or a copy of its files, or replaced by a standby, which may lack the last commits. Where data
 go back in time, other writes of the same kinds follow: a version that was only counted would occur
 again, with other data. Readers read all the time. Each answer is that of a moment between its
-request and its arrival, or says that the database is unavailable.
+request and its arrival, or says that the database is unavailable. Subscriptions outlast all of it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,12 @@ class Place:
 
     home: Home
     site: Site
+
+    async def start(self, number: int) -> None:
+        """Fill the database with other rows. A fault that failed may have left no server."""
+        await self.site.start()
+        await self.home.reconnect(self.site.direct_url)
+        await self.home.start(number)
 
     async def observe(self, example: Example) -> None:
         """Connect to the server of now, and note what rows it has."""
@@ -168,13 +174,14 @@ async def test_answers_are_right_whatever_happens_to_the_server(
     texts = [print_ast(each.document) for each in drawn]
     chance = random.Random(f"{start} {twists} {texts}")
     note(f"{AGAIN}\ndatabase {number}")
-    await place.home.start(number)
+    await place.start(number)
     rows = await place.home.rows()
     reads = routes_of(rows, chance) + queries_of(drawn, twists, rows, chance)
     example = Example(place.home, chance, reads)
     try:
-        for fault in chance.sample(FAULTS, len(FAULTS)):
-            await fault(place, example)
+        async with example.subscribing(4):
+            for fault in chance.sample(FAULTS, len(FAULTS)):
+                await fault(place, example)
     finally:
         note("\n".join(example.log))
 

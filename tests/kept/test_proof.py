@@ -2,7 +2,7 @@
 
 Two gateways on one database keep answers. Random writers use SQL, mutations and legacy routes of
 either. Each answer equals that of the reference at a moment between its request and its arrival,
-and 304 is only sent where the bytes are the same.
+and 304 is only sent where the bytes are the same. Subscriptions arrive at the last state.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ async def test_answers_are_those_of_a_moment_between_request_and_answer(
     reads = routes_of(rows, chance) + queries_of(drawn, twists, rows, chance)
     example = Example(home, chance, reads)
     try:
-        await example.run(STEPS)
+        async with example.subscribing(4):
+            await example.run(STEPS)
     finally:
         note("\n".join(example.log))
 

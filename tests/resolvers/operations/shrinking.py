@@ -75,7 +75,7 @@ def _cuts(document: DocumentNode) -> list[int]:
 
 def _without(operation: Operation, number: int) -> Operation:
     """Apply the cut with this number to the operation."""
-    document, used = _tidied(visit(operation.document, _Cut(operation.document, number)))
+    document, used = tidied(visit(operation.document, _Cut(operation.document, number)))
     variables = {name: value for name, value in operation.variables.items() if name in used}
     return replace(operation, document=document, variables=variables)
 
@@ -140,7 +140,7 @@ class _Cut(Visitor):
         return ()
 
 
-def _tidied(document: DocumentNode) -> tuple[DocumentNode, set[str]]:
+def tidied(document: DocumentNode) -> tuple[DocumentNode, set[str]]:
     """Remove unused fragments and variables. Return the document and the used variables."""
     while True:
         used = _Used()
