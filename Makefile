@@ -11,7 +11,8 @@ COMPILE_ANY := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 -
 COMPILE := $(COMPILE_ANY) --group build pyproject.toml
 # The environment of the benchmarks, separate from that of the project.
 BENCH := .venv-bench
-# The linters and client generators that the OpenAPI documents are tested with, from PyPI and npm.
+# The linters and client generators that the OpenAPI documents are tested with, and the GraphQL audits
+# and clients, from PyPI and npm.
 OPENAPI := .venv-openapi
 OPENAPI_LOCKS := tests/rest_compat/clients
 NPM := PATH="$(CURDIR)/$(OPENAPI)/bin:$$PATH" npm --no-audit --no-fund --no-update-notifier --ignore-scripts

@@ -52,7 +52,9 @@ def _compile(
     if route.operation not in documents:
         raise ValueError("there is no such operation")
     text = print_ast(documents[route.operation])
-    operation = compile_operation(compiler, text, route.operation, route.answer)
+    operation = compile_operation(
+        compiler, text, route.operation, route.answer, tagged=route.tagged
+    )
     parameters = parameters_of(route.path)
     if set(parameters) != set(route.variables):
         raise ValueError(f"the path names {parameters}, the table {tuple(route.variables)}")
@@ -71,6 +73,8 @@ def _variable_problems(
         for definition in operation.operation.definition.variable_definitions or ()
     }
     supplied = {choice.variable for choices in route.variables.values() for choice in choices}
+    if route.if_match is not None:
+        supplied.add(route.if_match)
     rule = route.body
     if rule is not None and rule.variable is not None:
         supplied.add(rule.variable)

@@ -89,6 +89,10 @@ class Route:
     """The body of the route; None if a body is not read."""
     has_data: bool = True
     """Whether the response contains the answer of the operation."""
+    tagged: bool = False
+    """Whether the answer is a process, whose version is the ``ETag`` of the response."""
+    if_match: str | None = None
+    """The variable that takes the version in the header ``If-Match``; None if it is ignored."""
     errors: frozenset[ErrorKind] = frozenset()
     """Kinds of errors in addition to those that follow from the rest of the route."""
 

@@ -15,12 +15,13 @@ from resolvers.errors.catalogue import ErrorKind
 class ErrorCodes:
     """The codes of one kind of error."""
 
-    process: str
-    """``code`` in the /process dialect's envelope."""
-    processes: int
-    """``code`` in the /processes dialect."""
+    process: str | None
+    """``code`` in the /process dialect's envelope; None if only GraphQL has the error."""
+    processes: int | None
+    """``code`` in the /processes dialect; None if only GraphQL has the error."""
     status: int
-    """HTTP status, of GraphQL as well."""
+    """HTTP status, of GraphQL as well, where a request that was not executed has one of its own
+    (docs/contract.md §6)."""
     processes_status: int | None = None
     """HTTP status in the /processes dialect, if it differs."""
 
@@ -35,6 +36,7 @@ ERROR_CODES: Mapping[ErrorKind, ErrorCodes] = {
     ErrorKind.FORBIDDEN: ErrorCodes("forbidden", 3001, 403),
     ErrorKind.RATE_LIMITED: ErrorCodes("rate_limited", 6001, 429),
     ErrorKind.EXECUTION_FAILED: ErrorCodes("execution_failed", 1006, 502),
+    ErrorKind.PERSISTED_QUERY_NOT_SUPPORTED: ErrorCodes(None, None, 400),
     ErrorKind.INTERNAL: ErrorCodes("internal", 1006, 500),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,12 +22,14 @@ from resolvers.errors.catalogue import (
 )
 from resolvers.errors.translate import as_gateway_error
 from resolvers.operations.run import Operations
+from resolvers.rules.versions import VERSION_ARGUMENT
 from resolvers.values.json_pieces import loads_list
 from resolvers.values.strict_json import loads
 from resolvers.values.text import shorten
 from resolvers.values.validation import validate
 from rest_compat.body_model import Body, client_path, required_members
 from rest_compat.dialect import BodyRule, Dialect, Route, database_id
+from rest_compat.entity_tags import IF_MATCH, read_if_match
 from rest_compat.http import Authenticate, Request, Response, retry_after
 from rest_compat.operation import RouteAnswer
 from rest_compat.routing import CompiledRoute, Match, NoMatch, match
@@ -65,8 +67,9 @@ class CompiledDialect:
             compiled = matched.compiled
             viewer = await authenticate()
             viewer.require(compiled.operation.permission, str(compiled.route))
+            conditions = _conditions(compiled.route, request)
             body = await _read_body(compiled.route.body, request, operations)
-            answer = await _run(matched, body, request.known, operations, viewer)
+            answer = await _run(matched, body, conditions, request.known, operations, viewer)
         except Exception as error:
             return self.error_response(as_gateway_error(error))
         if answer.not_modified:
@@ -142,14 +145,31 @@ def _validated(text: bytes, rule: BodyRule, request: Request, max_items: int) ->
     return _RequestBody(raw, body, variables)
 
 
+def _conditions(route: Route, request: Request) -> tuple[dict[str, Any], ...]:
+    """Return the variables that ``If-Match`` supplies, once for each version that it accepts.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, if the header is malformed.
+    """
+    if route.if_match is None:
+        return ({},)
+    versions = read_if_match(request.if_match)
+    return ({},) if versions is None else tuple({route.if_match: each} for each in versions)
+
+
 async def _run(
     matched: Match,
     body: _RequestBody,
+    conditions: Sequence[Mapping[str, Any]],
     known: Collection[str],
     operations: Operations,
     viewer: Viewer,
 ) -> RouteAnswer:
     """Return the operation's answer.
+
+    Args:
+        conditions: Further variables. They are tried one after another, until one of them names
+            the version of the process.
 
     Raises:
         GatewayError: The operation failed. The paths of its problems refer to the request.
@@ -158,19 +178,27 @@ async def _run(
     if rule is not None and body.body is not None:
         _require_same(rule, body.body, matched.parameters)
     missing: GatewayError | None = None
-    for from_path in _path_variables(route, matched.parameters):
+    choices = itertools.product(_path_variables(route, matched.parameters), conditions)
+    for from_path, condition in choices:
         try:
             answer = await matched.compiled.operation.run(
-                {**body.variables, **from_path}, operations, viewer, known
+                {**body.variables, **from_path, **condition}, operations, viewer, known
             )
         except GatewayError as error:
             missing = _locate_in_request(error, route, body)
-            if missing.kind is not ErrorKind.NOT_FOUND:
+            if missing.kind is not ErrorKind.NOT_FOUND and not _is_about_version(error):
                 raise missing from error
         else:
             if answer.parts is not None or answer.not_modified or not route.has_data:
                 return answer
     raise missing or _nothing_there(matched.parameters)
+
+
+def _is_about_version(error: GatewayError) -> bool:
+    """Whether the process does not have the version that was tried."""
+    return error.kind is ErrorKind.CONFLICT and any(
+        problem.path == VERSION_ARGUMENT for problem in error.problems
+    )
 
 
 def _path_variables(route: Route, parameters: Mapping[str, str]) -> Iterable[dict[str, Any]]:
@@ -212,7 +240,9 @@ def _locate_in_request(error: GatewayError, route: Route, body: _RequestBody) ->
         variable, below = problem.path[:1], problem.path[1:]
         if variable and variable[0] in from_path:
             return not_found(problem.message)
-        if route.body is not None:
+        if problem.path == VERSION_ARGUMENT:
+            problems.append(FieldProblem((IF_MATCH,), problem.message))
+        elif route.body is not None:
             path = below if route.body.variable is not None else problem.path
             path = client_path(route.body.model, path, body.raw)
             problems.append(FieldProblem(path, problem.message))

@@ -43,6 +43,8 @@ class Request:
     """The ``Content-Type`` header. The body is read as JSON regardless of it."""
     known: Collection[str] = ()
     """The tags of the answers that the client of a GET request has."""
+    if_match: str | None = None
+    """The ``If-Match`` header."""
 
 
 @dataclass(frozen=True, slots=True)

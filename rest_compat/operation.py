@@ -19,9 +19,11 @@ from resolvers.operations.parameters import RunValues
 from resolvers.operations.run import Operations
 from resolvers.operations.variables import shape_of, with_references
 from resolvers.values.enums import Permission
+from rest_compat.entity_tags import known_tag, tag_of
 from storage.database.stream import Parts
-from storage.reads.plan import PageNodes, ReadPage, Scope, ValueFormat, Visibility
-from storage.reads.statement import compile_read, compile_rows
+from storage.reads.plan import PageNodes, ReadOne, ReadPage, Scope, ValueFormat, Visibility
+from storage.reads.statement import compile_read, compile_rows, compile_with_version
+from storage.reads.versions import VERSION_LENGTH
 
 _SCOPES = tuple(Scope(visibility, admin) for visibility in Visibility for admin in (True, False))
 
@@ -55,6 +57,8 @@ class LegacyOperation:
     """The compiled query for each scope that a viewer can have; empty for a mutation."""
     as_rows: bool = False
     """Whether the answer is a list whose elements are read as separate rows."""
+    tagged: bool = False
+    """Whether the answer is a process, and is read with its version."""
 
     async def run(
         self,
@@ -101,19 +105,31 @@ class LegacyOperation:
         asked = reads.ask(read, read.arguments(RunValues(variables, viewer.profile_id)))
         if known:
             await reads.validate([asked])
-            if asked.current_tag in known and reads.spared([asked]):
-                return RouteAnswer(None, asked.current_tag, not_modified=True)
+            current = asked.current_tag
+            tag = known_tag(known, current) if self.tagged else current
+            if tag in known and reads.spared([asked]):
+                return RouteAnswer(None, tag, not_modified=True)
         if self.as_rows:
             answer = await reads.answer_list(asked)
-            parts: Parts | None = (b"[", *(answer.parts or ()), b"]")
-        else:
-            answer = await reads.answer(asked)
-            parts = answer.parts
-        return RouteAnswer(parts, None if parts is None else answer.tag, kept=answer.kept)
+            return RouteAnswer((b"[", *(answer.parts or ()), b"]"), answer.tag, kept=answer.kept)
+        answer = await reads.answer(asked)
+        if answer.parts is None:
+            return RouteAnswer(None, kept=answer.kept)
+        if not self.tagged:
+            return RouteAnswer(answer.parts, answer.tag, kept=answer.kept)
+        (value,) = answer.parts
+        assert isinstance(value, bytes)
+        version, shown = value[:VERSION_LENGTH].decode(), value[VERSION_LENGTH:]
+        return RouteAnswer((shown,), tag_of(version, answer.tag))
 
 
 def compile_operation(
-    compiler: OperationCompiler, text: str, name: str, path: Sequence[str]
+    compiler: OperationCompiler,
+    text: str,
+    name: str,
+    path: Sequence[str],
+    *,
+    tagged: bool = False,
 ) -> LegacyOperation:
     """Validate and compile an operation of a legacy dialect.
 
@@ -121,6 +137,7 @@ def compile_operation(
         text: a document with the operation.
         name: the operation's name.
         path: where in the data the route's answer is, as response keys.
+        tagged: whether the answer is a process that is read with its version.
 
     Raises:
         ValueError: the operation does not fit the schema; the message names the field.
@@ -149,14 +166,11 @@ def compile_operation(
     if not only_nodes or tuple(path[1:]) != tuple(part.key for part in parts):
         raise ValueError(f"the operation selects more than {'.'.join(path)}")
     as_rows = isinstance(planned.read, ReadPage)
+    if tagged and not (isinstance(planned.read, ReadOne) and planned.read.table == "process"):
+        raise ValueError("expected the operation to select one process, whose version is the tag")
+    compile_ = compile_rows if as_rows else compile_with_version if tagged else compile_read
     reads = {
-        scope: compile_planned(
-            planned.read,
-            planned.slots,
-            scope,
-            ValueFormat.LEGACY,
-            compile_rows if as_rows else compile_read,
-        )
+        scope: compile_planned(planned.read, planned.slots, scope, ValueFormat.LEGACY, compile_)
         for scope in _SCOPES
     }
-    return LegacyOperation(operation, tuple(path), permission, reads, as_rows)
+    return LegacyOperation(operation, tuple(path), permission, reads, as_rows, tagged)

@@ -253,13 +253,16 @@ class Gateway(Graph):
         """Send an HTTP request.
 
         Args:
-            body: Sent unchanged if it is bytes, otherwise as JSON.
+            body: Sent unchanged if it is bytes, otherwise as JSON. Declared as JSON, unless
+                ``headers`` has another ``Content-Type``.
             profile: The profile to issue a token for, or None to send no token.
             encoded: Whether ``path`` is already percent-encoded.
         """
         headers = dict(headers or {})
         if profile is not None:
             headers.setdefault("Authorization", await self.token(profile))
+        if body is not None:
+            headers.setdefault("Content-Type", "application/json")
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         url = URL(f"{self.url}{path}", encoded=encoded)
         async with self._client.request(

@@ -12,6 +12,7 @@ for every request is two comparisons; everything else is done once a second for 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
 from collections.abc import Awaitable, Callable, Coroutine
@@ -25,6 +26,7 @@ from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineToo
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from gateway.http.body_intake import BodyIntake
 from gateway.settings.model import Settings
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value
 
@@ -49,8 +51,7 @@ _UNREAD_PROGRESS = 16 * 1024
 """Bytes that count as progress of a client that reads an answer. A client that reads a byte now and
 then would otherwise keep a large answer in memory for days."""
 _LINGERING_TIME = 5.0
-"""Seconds to read on when a request was answered before all of its body had arrived. If the
-connection were closed at once, the client might not see the answer."""
+"""Seconds to read on when a request was answered before all of its body had arrived."""
 _EOF_TIME = 0.2
 """Seconds in which a request is answered whose client has closed its side of the connection."""
 _STOP_INTERVAL = 0.02
@@ -170,7 +171,24 @@ class Connection(RequestHandler):
         """Send a response; the last one of this connection if the server stops."""
         if self.closing:
             resp.force_close()
-        return super().finish_response(request, resp, start_time)
+        sending = super().finish_response(request, resp, start_time)
+        return sending if request.content.is_eof() else self._linger(sending, request.content)
+
+    async def _linger(
+        self,
+        sending: Coroutine[Any, Any, tuple[web.StreamResponse, bool]],
+        body: StreamReader,
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send a response before all of the body has arrived, and read the rest for some time.
+
+        If the connection were closed at once, the client might not see the response.
+        """
+        sent = await sending
+        if not self._force_close:
+            with contextlib.suppress(TimeoutError, web.RequestPayloadError, ConnectionError):
+                async with asyncio.timeout(_LINGERING_TIME):
+                    await self._server.intake.discard(body)
+        return sent
 
     # Heads -------------------------------------------------------------------------------------
 
@@ -284,12 +302,16 @@ class Connections(web.Server):
         answer: Answers a request.
         refuse: Renders the response to bytes that are not a request.
         limits: The limits.
+        intake: Bounds what is taken in of large bodies.
     """
 
-    def __init__(self, answer: Answer, refuse: Refuse, limits: ConnectionLimits) -> None:
+    def __init__(
+        self, answer: Answer, refuse: Refuse, limits: ConnectionLimits, intake: BodyIntake
+    ) -> None:
         super().__init__(answer, handler_cancellation=True)
         self.refuse = refuse
         self.limits = limits
+        self.intake = intake
         self.stopping = False
         self._waiting: list[tuple[float, Connection]] = []  # idle when last looked, newest first
         self._sweep_handle: asyncio.TimerHandle | None = None
@@ -300,8 +322,11 @@ class Connections(web.Server):
             self,
             loop=self._loop,
             access_log=None,
+            # Decoding would start before anyone looks at the request, and go on when it is over. A
+            # body in zstd can ask for 128 MB of memory, which it takes from any client.
+            auto_decompress=False,
             keepalive_timeout=self.limits.keepalive_timeout,
-            lingering_time=_LINGERING_TIME,
+            lingering_time=0,  # see ``_linger``: aiohttp would read as fast as a client can send
             max_line_size=_MAX_LINE,
             max_field_size=_MAX_FIELD,
             max_headers=_MAX_FIELDS,

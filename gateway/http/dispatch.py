@@ -7,7 +7,7 @@ and aiohttp's application would take a fifth of the time spent on HTTP.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from importlib.metadata import version
@@ -17,18 +17,23 @@ from aiohttp import hdrs, web
 
 from gateway.auth.header import bearer
 from gateway.http import graphql
+from gateway.http.body_intake import BodyIntake
 from gateway.http.client_address import ClientAddresses
+from gateway.http.compression import FORMS, Compression, KeptForms
 from gateway.http.connections import ConnectionLimits, Connections
+from gateway.http.cors import CrossOrigin
 from gateway.http.etags import NO_STORE, is_known, known_tags, tag_headers
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of, collected
+from gateway.http.vary import add_vary
 from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import Services
 from gateway.telemetry.metrics import Metrics
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import ErrorKind, GatewayError, missing_token
 from resolvers.errors.translate import as_gateway_error
+from resolvers.operations.kept import Kept
 from resolvers.operations.public import MAX_PUBLIC_BODY
 from resolvers.operations.run import Prepared
 from resolvers.values.enums import Permission
@@ -40,6 +45,7 @@ from storage.database.errors import StorageError
 _SERVER = "process-gateway"
 _JSON = "application/json; charset=utf-8"
 _GRAPHQL = ("/graphql", "/graphql/")
+_OPENAPI = "/openapi/"
 _READ_METHODS = ("GET", "HEAD")
 _HEALTH_TIMEOUT = 2.0
 """Seconds without an answer from the database after which the gateway counts as not ready."""
@@ -47,9 +53,10 @@ _HEALTH_TIMEOUT = 2.0
 
 def create_server(services: Services) -> web.Server:
     """Return the server of GraphQL, both dialects and the pages, ready to listen."""
-    endpoint = _Endpoint(services)
+    intake = BodyIntake()
+    endpoint = _Endpoint(services, intake)
     limits = ConnectionLimits.from_settings(services.settings)
-    return Connections(endpoint.answer, endpoint.refuse, limits)
+    return Connections(endpoint.answer, endpoint.refuse, limits, intake)
 
 
 def _openapi(services: Services) -> dict[str, bytes]:
@@ -69,15 +76,20 @@ def _openapi(services: Services) -> dict[str, bytes]:
 class _Endpoint:
     """The handlers and the services that they use."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, intake: BodyIntake) -> None:
         self._services = services
+        self._intake = intake
         self._settings = services.settings
         self._metrics = Metrics(services)
         self._rates = services.rates
         self._addresses = ClientAddresses.from_settings(self._settings)
-        self._graphiql = graphiql_page(self._settings) if self._settings.graphiql else None
+        self._compression = Compression(enabled=self._settings.compression)
+        self._cross_origin = CrossOrigin.from_settings(self._settings)
+        self._graphiql = (
+            graphiql_page(self._settings, self._compression) if self._settings.graphiql else None
+        )
         self._read_handlers: Mapping[str, Handler] = {
-            **pages(self._settings, _openapi(services)),
+            **pages(self._settings, _openapi(services), self._compression),
             "/health": self.health,
             "/health/ready": self.ready,
             "/metrics": self.metrics,
@@ -88,11 +100,15 @@ class _Endpoint:
         """Apply the rate limit, dispatch, and render errors in the format of the called API."""
         path = request.rel_url.raw_path
         dialect, below = (None, path) if path in _GRAPHQL else self._dialect(path)
+        is_api = dialect is not None or path in _GRAPHQL or path.startswith(_OPENAPI)
         response: web.StreamResponse
         try:
             if self._rates.limits_addresses:
                 await self._rates.spend_address(self._addresses.of(request))
-            if path in _GRAPHQL:
+            self._cross_origin.check(request)
+            if is_api and (preflight := self._cross_origin.preflight(request)) is not None:
+                response = preflight
+            elif path in _GRAPHQL:
                 response = await self._graphql(request)
             elif dialect is not None:
                 response = await self._legacy(request, dialect, below)
@@ -104,6 +120,11 @@ class _Endpoint:
                 response = graphql.error_response(request, gateway_error)
             else:
                 response = _from_dialect(dialect.error_response(gateway_error))
+        finally:
+            self._intake.release(request)
+        await self._compression.apply(request, response)
+        if is_api:
+            self._cross_origin.share(request, response)
         # By default, aiohttp sends version numbers, which help only attackers.
         response.headers[hdrs.SERVER] = _SERVER
         return response
@@ -144,13 +165,15 @@ class _Endpoint:
             if request.method not in _READ_METHODS:
                 return graphql.method_not_allowed(request, (*_READ_METHODS, hdrs.METH_POST))
             if self._graphiql is not None and wants_page(request):
-                return await self._graphiql(request)
+                page = await self._graphiql(request)
+                add_vary(page, hdrs.ACCEPT)
+                return page
         operations = self._services.operations
         if hdrs.AUTHORIZATION in request.headers:
             viewer: Viewer | None = await self._viewer(request)
             largest = self._settings.max_body_bytes
             prepared = await operations.prepare(
-                await graphql.read_request(request, largest, operations)
+                await graphql.read_request(request, largest, self._intake, operations)
             )
         else:
             viewer = None
@@ -160,7 +183,8 @@ class _Endpoint:
                 request, (hdrs.METH_POST,), "send a mutation with POST, not GET"
             )
         answer = await operations.run(prepared, viewer, known_tags(request))
-        return graphql.respond(request, answer)
+        response = graphql.respond(request, answer)
+        return self._with_forms(request, response, answer.kept, answer.parts)
 
     async def _prepare_public(self, request: web.BaseRequest) -> Prepared:
         """Prepare an operation without a token. The token is judged before the shape of a request
@@ -171,7 +195,7 @@ class _Endpoint:
             raise missing_token()
         try:
             return await operations.prepare_public(
-                await graphql.read_request(request, MAX_PUBLIC_BODY, operations)
+                await graphql.read_request(request, MAX_PUBLIC_BODY, self._intake, operations)
             )
         except GatewayError as error:
             raise (error if error.kind is ErrorKind.RATE_LIMITED else missing_token()) from None
@@ -192,10 +216,10 @@ class _Endpoint:
 
         def read(*, bulk: bool) -> Awaitable[bytes]:
             settings = self._settings
-            return read_body(
-                request, settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
-            )
+            largest = settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
+            return read_body(request, largest, self._intake)
 
+        if_match = request.headers.getall(hdrs.IF_MATCH, ())
         response = await dialect.respond(
             Request(
                 request.method,
@@ -204,6 +228,7 @@ class _Endpoint:
                 read,
                 request.headers.get(hdrs.CONTENT_TYPE, ""),
                 known_tags(request),
+                ", ".join(if_match) if if_match else None,
             ),
             self._services.operations,
             lambda: self._viewer(request),
@@ -214,10 +239,22 @@ class _Endpoint:
                 await collected(response.parts)
                 return web.Response(status=304, headers=headers)
             response = replace(response, headers=headers)
-        if request.method == hdrs.METH_HEAD:
+        if request.method == hdrs.METH_HEAD and self._compression.coding_for(request) is None:
             # The length of the body is part of the answer.
             response = replace(response, parts=await collected(response.parts))
-        return _from_dialect(response)
+        return self._with_forms(request, _from_dialect(response), response.kept, response.parts)
+
+    def _with_forms(
+        self,
+        request: web.BaseRequest,
+        response: web.Response,
+        kept: Kept | None,
+        parts: Sequence[object],
+    ) -> web.Response:
+        """Return a response, with the compressed forms of the kept answer in its body."""
+        if kept is not None and self._compression.coding_for(request) is not None:
+            response[FORMS] = KeptForms.of(self._services.operations.reads.kept, kept, parts)
+        return response
 
     async def _viewer(self, request: web.BaseRequest) -> Viewer:
         return await self._services.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))

@@ -7,6 +7,8 @@ from collections.abc import Collection
 
 from aiohttp import hdrs, web
 
+from gateway.http.compression import plain_tag
+
 NO_STORE = "private, no-store"
 """``Cache-Control`` of answers that must not be kept."""
 _REVALIDATE = "private, no-cache"
@@ -16,10 +18,14 @@ _TAG = re.compile(r'(?:W/)?"([!#-~]*)"')
 
 
 def known_tags(request: web.BaseRequest) -> Collection[str]:
-    """Return the tags of the answers that the client has; none unless it only reads."""
+    """Return the tags of the answers that the client has; none unless it only reads.
+
+    The tag of a compressed answer counts as that of the answer as it is.
+    """
     if request.method not in _READS or hdrs.IF_NONE_MATCH not in request.headers:
         return ()
-    return frozenset(_TAG.findall(",".join(request.headers.getall(hdrs.IF_NONE_MATCH))))
+    tags = _TAG.findall(",".join(request.headers.getall(hdrs.IF_NONE_MATCH)))
+    return frozenset(map(plain_tag, tags))
 
 
 def tag_headers(request: web.BaseRequest, tag: str) -> dict[str, str]:

@@ -1,30 +1,75 @@
-"""Read request bodies up to a maximum size, within a time that grows with what has arrived."""
+"""Read request bodies up to a maximum size, within a time that grows with what has arrived.
+
+A body can be compressed with gzip or deflate. It is decompressed once it has arrived, and not
+further than its maximum size.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import zlib
+from collections.abc import Sequence
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.http.body_intake import LARGE, BodyIntake
 from resolvers.errors.catalogue import GatewayError, bad_value
+from resolvers.values.text import shorten
 
 _BODY_TIMEOUT = 10.0
 """Seconds in which a body arrives, and one more for each ``_BYTES_PER_SECOND`` of it."""
 _BYTES_PER_SECOND = 64 * 1024
 
+_GZIP = 16 + zlib.MAX_WBITS
+_RAW = -zlib.MAX_WBITS
+_FORMATS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (zlib.MAX_WBITS, _RAW)}
+"""The formats of zlib that each content coding may be. Some clients send deflate without the header
+that it should have (RFC 9110 §8.4.1.2)."""
 
-async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
+
+async def read_body(request: web.BaseRequest, max_bytes: int, intake: BodyIntake) -> bytes:
     """Return the body of a request.
 
     Args:
         request: The request.
         max_bytes: The maximum size, in bytes.
+        intake: Bounds what the worker takes in of large bodies.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``: the body is larger, ends early, does not arrive in time,
-            or is not encoded as the headers say.
+            or is not encoded as the headers say. ``RATE_LIMITED``: there are too many large bodies.
     """
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
+    if coding in ("", "identity"):
+        return await _received(request, max_bytes, intake)
+    if coding not in _FORMATS:
+        expected = "expected a Content-Encoding of gzip or deflate"
+        raise bad_value((), f"{expected}, got {shorten(coding)}")
+    body = await _received(request, max_bytes, intake)
+    decoded = await asyncio.to_thread(_decoded, body, _FORMATS[coding], max_bytes)
+    if len(decoded) > LARGE:
+        await intake.take(request, len(decoded))
+    return decoded
+
+
+def _decoded(body: bytes, formats: Sequence[int], max_bytes: int) -> bytes:
+    """Return a decompressed body. It is not decompressed further than its maximum size."""
+    for window in formats:
+        decoder = zlib.decompressobj(window)
+        with contextlib.suppress(zlib.error):
+            decoded = decoder.decompress(body, max_bytes + 1)
+            if len(decoded) > max_bytes:
+                raise _too_long(max_bytes)
+            # Several members of gzip in a row are not accepted: each would copy what is left.
+            if decoder.eof and not decoder.unused_data:
+                return decoded
+    raise bad_value((), "the body is not encoded as its headers say")
+
+
+async def _received(request: web.BaseRequest, max_bytes: int, intake: BodyIntake) -> bytes:
+    """Return a body as it was sent."""
     try:
         if request.content.is_eof():
             # A short body arrives together with the headers: there is nothing to wait for.
@@ -44,6 +89,8 @@ async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
                 if len(body) > max_bytes:
                     raise _too_long(max_bytes)
                 timeout.reschedule(deadline + len(body) / _BYTES_PER_SECOND)
+                if len(body) > LARGE:
+                    await intake.take(request, len(chunk))
     except TimeoutError as error:
         raise bad_value(
             (),

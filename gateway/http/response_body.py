@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol, cast
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
@@ -15,32 +15,53 @@ _LARGE = 128 * 1024
 """Size in bytes from which joining the parts costs more than writing each of them."""
 
 
-def body_of(parts: Sequence[bytes | JsonStream]) -> bytes | Payload | None:
+class Encoder(Protocol):
+    """Changes the bytes of a body on their way out."""
+
+    async def feed(self, data: bytes) -> bytes:
+        """Return what can be sent after these bytes, which can be nothing."""
+        ...
+
+    async def finish(self) -> bytes:
+        """Return the rest."""
+        ...
+
+
+def body_of(parts: Sequence[bytes | JsonStream]) -> bytes | Parts | None:
     """Return the body of a response; None if there are no parts."""
     if not parts:
         return None
     if any(isinstance(part, JsonStream) for part in parts):
-        return _Parts(parts, None)
+        return Parts(parts, None)
     whole = cast("Sequence[bytes]", parts)
     size = sum(map(len, whole))
-    return b"".join(whole) if size < _LARGE else _Parts(parts, size)
+    return b"".join(whole) if size < _LARGE else Parts(parts, size)
 
 
 async def collected(parts: Sequence[bytes | JsonStream]) -> tuple[bytes, ...]:
     """Return parts of which none is a stream any more."""
-    collected: list[bytes] = []
+    try:
+        return tuple([chunk async for chunk in _chunks(parts)])
+    finally:
+        _end(parts)
+
+
+async def _chunks(parts: Sequence[bytes | JsonStream]) -> AsyncIterator[bytes]:
     for part in parts:
         if isinstance(part, JsonStream):
-            try:
-                collected += [chunk async for chunk in part]
-            finally:
-                part.close()
+            async for chunk in part:
+                yield chunk
         else:
-            collected.append(part)
-    return tuple(collected)
+            yield part
 
 
-class _Parts(Payload):
+def _end(parts: Sequence[bytes | JsonStream]) -> None:
+    for part in parts:
+        if isinstance(part, JsonStream):
+            part.close()
+
+
+class Parts(Payload):
     """A body that is written part by part, without copying it.
 
     The connection accepts the next part when the client has read most of the previous ones. A body
@@ -51,28 +72,37 @@ class _Parts(Payload):
     def __init__(self, parts: Sequence[bytes | JsonStream], size: int | None) -> None:
         super().__init__(parts)
         self._size = size
+        self._encoder: Encoder | None = None
+
+    def encode(self, encoder: Encoder) -> None:
+        """Write the body through an encoder."""
+        self._encoder = encoder
+        self._size = None
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write all parts. If the client leaves meanwhile, the statements of the rest are ended."""
+        encoder = self._encoder
         try:
-            for part in self._value:
-                if isinstance(part, JsonStream):
-                    await _write_stream(part, writer)
-                else:
-                    await writer.write(part)
+            async for chunk in _chunks(self._value):
+                if encoder is None:
+                    await writer.write(chunk)
+                elif encoded := await encoder.feed(chunk):
+                    await writer.write(encoded)
+            if encoder is not None:
+                await writer.write(await encoder.finish())
+        except StorageError as error:  # logged where it was translated
+            raise ConnectionError("the stream of the body failed") from error
         finally:
-            for part in self._value:
-                if isinstance(part, JsonStream):
-                    part.close()
+            self.end()
+
+    def end(self) -> None:
+        """End the statements of the streams: nobody reads the rest."""
+        _end(self._value)
+
+    def join(self) -> bytes:
+        """Return the whole body; not for a body with a stream."""
+        return b"".join(self._value)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the body as text; not for a body with a stream."""
-        return b"".join(self._value).decode(encoding, errors)
-
-
-async def _write_stream(stream: JsonStream, writer: AbstractStreamWriter) -> None:
-    try:
-        async for chunk in stream:
-            await writer.write(chunk)
-    except StorageError as error:  # logged where it was translated
-        raise ConnectionError("the stream of the body failed") from error
+        return self.join().decode(encoding, errors)

@@ -20,7 +20,7 @@ _DEMO_TOKEN_TTL = timedelta(days=7)
 
 # README.md shows these commands with their output; a test runs them and compares.
 _EXAMPLES = """\
-curl -s BASE/graphql -H "Authorization: Bearer $TOKEN" \\
+curl -s BASE/graphql -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
   -d '{"query":"{ process(reference: \\"leave_home\\") { displayName subprocesses { reference\
  subprocesses { reference } } } }"}'
 curl -s BASE/process/3 -H "Authorization: $TOKEN"

@@ -23,6 +23,8 @@ from pydantic import (
 from resolvers.operations.limits import CostMode
 
 _REDIS_URL = re.compile(r"rediss?://([^@/]*@)?(\[[^]/]+\]|[^@/:]+):[0-9]+(/[0-9]*)?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -74,6 +76,22 @@ def _check_networks(text: str) -> str:
             raise ValueError(
                 'expected addresses and networks such as "10.0.0.0/8, 192.168.1.7"'
             ) from None
+    return text
+
+
+def _check_origins(text: str) -> str:
+    origins = list(filter(None, map(str.strip, text.split(","))))
+    if origins != ["*"] and not all(map(_ORIGIN.fullmatch, origins)):
+        raise ValueError(
+            'expected "*" or origins as browsers send them, such as "https://app.example,'
+            ' http://localhost:5173"'
+        )
+    return text
+
+
+def _check_header_names(text: str) -> str:
+    if not all(map(_HEADER_NAME.fullmatch, filter(None, map(str.strip, text.split(","))))):
+        raise ValueError('expected names of headers such as "Authorization, Content-Type"')
     return text
 
 
@@ -130,6 +148,31 @@ class Settings(BaseModel):
     rest_base_path: Annotated[str, AfterValidator(_check_base_path)] = Field(
         default="",
         description="Path, such as `/api/v1`, under which both dialects are also served.",
+    )
+    compression: bool = Field(
+        default=True,
+        description="Compress responses of 1 KiB and more as `Accept-Encoding` asks: zstd, br, "
+        "gzip.",
+    )
+    cors_origins: Annotated[str, AfterValidator(_check_origins)] = Field(
+        default="",
+        description="Origins of the pages that browsers may let call the gateway, separated by "
+        "commas, such as `https://app.example, http://localhost:5173`; `*` for all pages; empty "
+        "for no page of another origin.",
+    )
+    cors_headers: Annotated[str, AfterValidator(_check_header_names)] = Field(
+        default="Authorization, Content-Type, If-Match, If-None-Match",
+        description="Request headers that such pages may send.",
+    )
+    cors_max_age: int = Field(
+        default=7200,
+        ge=0,
+        description="Seconds that a browser may keep these permissions before it asks again.",
+    )
+    cors_credentials: bool = Field(
+        default=False,
+        description="Let browsers add cookies and client certificates to the requests of such "
+        "pages, for a proxy in front that reads them. Not together with `cors_origins` = `*`.",
     )
     max_body_bytes: int = Field(
         default=1024 * 1024, ge=1, description="Maximum size of a request body, in bytes."
@@ -301,6 +344,13 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Minimum log level."
     )
+
+    @field_validator("cors_credentials")
+    @classmethod
+    def _check_credentials(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("cors_origins", "").strip() == "*":
+            raise ValueError('expected false, because cors_origins is "*"')
+        return value
 
     @field_validator("page_size_max", "pool_max")
     @classmethod

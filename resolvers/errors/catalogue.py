@@ -16,13 +16,14 @@ class ErrorKind(Enum):
 
     BAD_USER_INPUT = "invalid input (shape, type, range, malformed JSON)"
     NOT_FOUND = "object does not exist, or is not visible to the caller"
-    CONFLICT = "object already exists, or is still in use"
+    CONFLICT = "object already exists, is still in use, or has another version"
     DATABASE_UNAVAILABLE = "database unreachable, or it failed"
     TOKEN_EXPIRED = "token expired"  # noqa: S105 - a description
     UNAUTHENTICATED = "token missing or invalid"
     FORBIDDEN = "caller lacks the required permission"
     RATE_LIMITED = "too many requests, too costly ones at once, no connection free in time"
     EXECUTION_FAILED = "an action of an execution failed"
+    PERSISTED_QUERY_NOT_SUPPORTED = "only the hash of a persisted query was sent"
     INTERNAL = "any other error"
 
 
@@ -155,7 +156,7 @@ def not_found(message: str, path: Sequence[str | int] = ()) -> GatewayError:
 
 
 def conflict(message: str, path: Sequence[str | int] = ()) -> GatewayError:
-    """Return the error for an object that already exists or is still in use."""
+    """Return the error for an object that already exists, is in use, or has another version."""
     problems = [FieldProblem(tuple(path), message)] if path else []
     return GatewayError(ErrorKind.CONFLICT, message, problems=problems)
 

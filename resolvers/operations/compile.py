@@ -114,7 +114,7 @@ class OperationCompiler:
         self.limits = limits
         self._suggestions = suggestions
         self.cache = DocumentCache(cache_bytes)
-        self.worker = Worker()
+        self.worker = Worker("large-requests")
         """Runs long computations, of all parts that use this compiler."""
         self.hits = 0
         """The number of queries whose compiled form was cached."""

@@ -76,7 +76,8 @@ _DIRECT_ROWS = 2
 _TEXTS = frozenset({ColumnKind.TEXT, ColumnKind.TEXTS, ColumnKind.PLAIN})
 _LINKS = 2
 """Rows of a table from which the same related row is reached."""
-_LONG_COLUMNS = frozenset({"description", "result", "error", "settings"})
+_LONG_COLUMNS = frozenset({"description", "result", "error", "settings", "version"})
+"""Columns that cost as much as a long text. A version is the hash of such a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,8 @@ def _in_index_order(page: Page, table: Table, relation: Relation | None) -> bool
     """Whether the page can be read from an index without sorting its rows."""
     one_direction = len({key.descending for key in page.order}) == 1
     any_column = relation is None and len(page.order) <= 2
-    return page.order == table.default_order or (any_column and one_direction)
+    indexed = any_column and one_direction and table.columns[page.order[0].column].indexed
+    return page.order == table.default_order or indexed
 
 
 def _reading(page: Page, table: Table, relation: Relation | None, *, sorts: bool) -> int:

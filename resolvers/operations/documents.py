@@ -15,6 +15,7 @@ from graphql import (
     GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
+    OverlappingFieldsCanBeMergedRule,
     TokenKind,
     parse,
     validate,
@@ -28,12 +29,17 @@ from resolvers.graphql_adapter import (
 )
 from resolvers.operations.input_problems import VALIDATION_RULES
 from resolvers.operations.limits import UNLIMITED, Limits, limit_error
+from resolvers.operations.overlaps import is_free_of_conflicts
 from resolvers.operations.selection import fragments_of, operations_of, walk_fields
 from resolvers.operations.size import size_error
 from resolvers.operations.variables import PlainVariable, plain_variables
 
 _MAX_ERRORS = 5
 """Validation errors of a document that are reported."""
+
+_RULES_BUT_OVERLAPS = tuple(
+    rule for rule in VALIDATION_RULES if rule is not OverlappingFieldsCanBeMergedRule
+)
 
 _MAX_NUMBER = 400
 """Digits of a number, more than a double can have before its point."""
@@ -134,10 +140,11 @@ def validate_document(
     Args:
         suggestions: Whether an error of an unknown name suggests known ones.
     """
+    free = is_free_of_conflicts(document, schema)
     errors = validate(
         schema,
         document,
-        VALIDATION_RULES,
+        _RULES_BUT_OVERLAPS if free else VALIDATION_RULES,
         max_errors=_MAX_ERRORS,
         hide_suggestions=not suggestions,
     )

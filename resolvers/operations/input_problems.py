@@ -69,7 +69,7 @@ _SCALARS = {
     "String": "text",
     "ID": "an id",
     "Boolean": "true or false",
-    "DateTime": "a date and time such as 2024-02-29T12:00:00Z",
+    "DateTime": "a date and time with an offset, such as 2024-02-29T12:00:00Z",
 }
 
 

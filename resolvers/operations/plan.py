@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from graphql import (
@@ -65,12 +66,16 @@ from storage.reads.plan import (
     VariableRef,
     describe_order,
 )
-from storage.reads.tables import SQL_TYPES, ColumnKind, Table
+from storage.reads.tables import SQL_TYPES, Column, ColumnKind, Table
 
 TABLE_OF_TYPE: Mapping[str, str] = {table.type_name: name for name, table in TABLES.items()}
 """The table of each GraphQL object type."""
 
-_PYTHON_TYPES = {ColumnKind.INTEGER: int, ColumnKind.TEXT: str}
+_PYTHON_TYPES: Mapping[ColumnKind, type] = {
+    ColumnKind.INTEGER: int,
+    ColumnKind.TEXT: str,
+    ColumnKind.TIME: datetime,
+}
 """The type of a cursor's key for each kind of column that can be ordered by."""
 
 ROW_ID = "row ID"
@@ -282,16 +287,16 @@ class Planner:
         """Plan slots for the order's columns, all read from one cursor; None without a cursor."""
         if argument not in arguments:
             return None
-        kinds = [table.columns[key.column].kind for key in order]
-        types = tuple(_PYTHON_TYPES[kind] for kind in kinds)
+        columns = [table.columns[key.column] for key in order]
+        types = tuple(_key_types(column) for column in columns)
         return tuple(
             self._planning.slot(
                 arguments[argument],
-                SQL_TYPES[kind],
+                SQL_TYPES[column.kind],
                 CursorKey(describe_order(order), types, index),
                 argument,
             )
-            for index, kind in enumerate(kinds)
+            for index, column in enumerate(columns)
         )
 
     def _part(
@@ -344,3 +349,9 @@ class Planner:
             else:
                 fields.append(PageFactField(key, PageFact(python_name(type_.fields[name]))))
         return tuple(fields)
+
+
+def _key_types(column: Column) -> tuple[type, ...]:
+    """Return the types that a cursor's key of a column may have."""
+    type_ = _PYTHON_TYPES[column.kind]
+    return (type_, type(None)) if column.nullable else (type_,)

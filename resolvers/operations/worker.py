@@ -21,11 +21,15 @@ _SWITCH = 0.0005
 class Worker:
     """A thread for computations.
 
-    There is one: the event loop would wait for each of several in turn.
+    There is one for everything that holds Python's lock: the event loop would wait for each of
+    several in turn.
+
+    Args:
+        name: The name of the thread.
     """
 
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="large-requests")
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def run(self, size: int, compute: Callable[[], Result]) -> Result:
         """Return what ``compute`` returns, or raise what it raises.

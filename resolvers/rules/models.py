@@ -267,6 +267,9 @@ class ProcessTextsModel(BulkItemModel):
     name_disable: ShortText | None = Field(None, description="New display name while disabled.")
     description: Description | None = Field(None, description="New description.")
     icon: ShortText | None = Field(None, description="New icon name.")
+    if_version: Text | None = Field(
+        None, description="Version that the process must have. Defaults to any version."
+    )
 
 
 class ActionChangesModel(InputModel):

@@ -20,6 +20,7 @@ from resolvers.rules.models import (
     NewActionModel,
     NewInputModel,
 )
+from resolvers.rules.versions import require_version
 from storage.database.database import Transaction
 from storage.writes.parts import (
     NewAction,
@@ -80,13 +81,17 @@ async def change_action(
     changes: ActionChangesModel,
     viewer: Viewer,
     path: Path,
+    if_version: str | None = None,
 ) -> int:
     """Update an action; fields that are left out keep their values. Return the process.
 
     Args:
         path: Path of the changes in the arguments.
+        if_version: The version that the process must have; None for any.
     """
-    process_id, _ = await require_part(transaction, "action", action_id, viewer)
+    process_id, _ = await require_part(
+        transaction, "action", action_id, viewer, if_version=if_version
+    )
     columns = columns_of(changes)
     targets: list[Target] = []
     if changes.source is not None or changes.action is not None:
@@ -120,10 +125,20 @@ async def add_inputs(
 
 
 async def change_input(
-    transaction: Transaction, input_id: int, changes: InputChangesModel, viewer: Viewer
+    transaction: Transaction,
+    input_id: int,
+    changes: InputChangesModel,
+    viewer: Viewer,
+    if_version: str | None = None,
 ) -> int:
-    """Update an input; fields that are left out keep their values. Return the process."""
-    process_id, _ = await require_part(transaction, "input", input_id, viewer)
+    """Update an input; fields that are left out keep their values. Return the process.
+
+    Args:
+        if_version: The version that the process must have; None for any.
+    """
+    process_id, _ = await require_part(
+        transaction, "input", input_id, viewer, if_version=if_version
+    )
     await update_row(transaction, "input", input_id, columns_of(changes))
     return process_id
 
@@ -132,19 +147,27 @@ async def change_input(
 
 
 async def require_part(
-    transaction: Transaction, table: str, part_id: int, viewer: Viewer, owner: int | None = None
+    transaction: Transaction,
+    table: str,
+    part_id: int,
+    viewer: Viewer,
+    owner: int | None = None,
+    if_version: str | None = None,
 ) -> tuple[int, int]:
     """Return the process and the position of an action or input, and lock the process.
 
     Args:
         owner: The process that it must belong to, if known.
+        if_version: The version that the process must have; None for any.
 
     Raises:
-        GatewayError: ``NOT_FOUND`` if it does not exist or the viewer cannot see it.
+        GatewayError: ``NOT_FOUND`` if it does not exist or the viewer cannot see it, ``CONFLICT``
+            if the process has another version.
     """
     part = await find_part(transaction, table, part_id, viewer.only_profile)
     if part is None or (owner is not None and part[0] != owner):
         raise not_found(f"there is no such {table}")
+    await require_version(transaction, part[0], if_version)
     return part
 
 
@@ -167,17 +190,26 @@ async def make_room(
 
 
 async def move_part(
-    transaction: Transaction, table: str, part_id: int, position: int, viewer: Viewer, path: Path
+    transaction: Transaction,
+    table: str,
+    part_id: int,
+    position: int,
+    viewer: Viewer,
+    path: Path,
+    if_version: str | None = None,
 ) -> int:
     """Move an action or input to another position and shift those in between.
 
     Args:
         path: Path of the position in the arguments.
+        if_version: The version that the process must have; None for any.
 
     Returns:
         The process.
     """
-    process_id, before = await require_part(transaction, table, part_id, viewer)
+    process_id, before = await require_part(
+        transaction, table, part_id, viewer, if_version=if_version
+    )
     count = await count_parts(transaction, table, process_id)
     _require_position(position, count, path)
     if position < before:
@@ -189,10 +221,22 @@ async def move_part(
 
 
 async def remove_part(
-    transaction: Transaction, table: str, part_id: int, viewer: Viewer, owner: int | None
+    transaction: Transaction,
+    table: str,
+    part_id: int,
+    viewer: Viewer,
+    owner: int | None,
+    if_version: str | None = None,
 ) -> int:
-    """Delete an action or input and close the gap that it leaves. Return the process."""
-    process_id, position = await require_part(transaction, table, part_id, viewer, owner)
+    """Delete an action or input and close the gap that it leaves. Return the process.
+
+    Args:
+        owner: The process that it must belong to, if known.
+        if_version: The version that the process must have; None for any.
+    """
+    process_id, position = await require_part(
+        transaction, table, part_id, viewer, owner, if_version
+    )
     await delete_row(transaction, table, part_id)
     await shift_parts(transaction, table, process_id, position + 1, None, -1)
     return process_id

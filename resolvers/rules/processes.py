@@ -27,6 +27,7 @@ from resolvers.rules.models import (
     ProcessChangesModel,
 )
 from resolvers.rules.parts import add_actions, add_inputs
+from resolvers.rules.versions import changed_items, require_version
 from storage.database.database import Transaction
 from storage.writes.calls import callers
 from storage.writes.processes import ProcessRow, authorize, existing_ids, lock_process, update_texts
@@ -36,11 +37,22 @@ _PART = 1000
 """Items that are written as JSON in one step."""
 
 
-async def require_process(transaction: Transaction, process_id: int, viewer: Viewer) -> ProcessRow:
-    """Return a process and lock it; raise ``NOT_FOUND`` if the viewer cannot see one."""
+async def require_process(
+    transaction: Transaction, process_id: int, viewer: Viewer, if_version: str | None = None
+) -> ProcessRow:
+    """Return a process and lock it.
+
+    Args:
+        if_version: The version that it must have; None for any.
+
+    Raises:
+        GatewayError: ``NOT_FOUND`` if the viewer cannot see such a process, ``CONFLICT`` if it has
+            another version.
+    """
     process = await lock_process(transaction, process_id, viewer.only_profile)
     if process is None:
         raise not_found("there is no such process")
+    await require_version(transaction, process_id, if_version)
     return process
 
 
@@ -77,13 +89,15 @@ async def change_process(
     changes: ProcessChangesModel,
     viewer: Viewer,
     path: Path,
+    if_version: str | None = None,
 ) -> None:
     """Update a process; fields that are left out keep their values.
 
     Args:
         path: Path of the changes in the arguments.
+        if_version: The version that it must have; None for any.
     """
-    await require_process(transaction, process_id, viewer)
+    await require_process(transaction, process_id, viewer, if_version)
     columns = columns_of(changes)
     if "espace" in changes.model_fields_set:
         columns["espace_id"] = None
@@ -111,6 +125,7 @@ async def change_texts(
                 repeated.append(index)
             known.add(id_)
         raise _bad_items(path, repeated, lambda index: f"the id {ids[index]} is given twice")
+    changed = await changed_items(transaction, changes, path)
     document = await _document(changes)
     if await update_texts(transaction, document, viewer.only_profile) < len(ids):
         existing = await existing_ids(transaction, ids, viewer.only_profile)
@@ -118,6 +133,8 @@ async def change_texts(
         raise _bad_items(
             path, missing, lambda index: f"there is no process with the id {ids[index]}"
         )
+    if changed is not None:
+        raise changed
     return len(ids)
 
 
@@ -140,9 +157,18 @@ async def _document(changes: ValidItems) -> bytes:
     return b"[" + b",".join(parts) + b"]"
 
 
-async def remove_process(transaction: Transaction, process_id: int, viewer: Viewer) -> None:
-    """Delete a process and its parts; raise ``CONFLICT`` if other processes run it."""
-    await require_process(transaction, process_id, viewer)
+async def remove_process(
+    transaction: Transaction, process_id: int, viewer: Viewer, if_version: str | None = None
+) -> None:
+    """Delete a process and its parts.
+
+    Args:
+        if_version: The version that it must have; None for any.
+
+    Raises:
+        GatewayError: ``CONFLICT`` if it has another version, or if other processes run it.
+    """
+    await require_process(transaction, process_id, viewer, if_version)
     references, count = await callers(transaction, process_id, viewer.only_profile)
     if count:
         # Neither the names nor the number of processes that the viewer does not see may leak.

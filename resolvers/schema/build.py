@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import strawberry
@@ -20,11 +21,29 @@ from resolvers.operations.context import MutationContext, RequestContext, run_mu
 from resolvers.schema.mutations.root import Mutation
 from resolvers.schema.queries import Query
 from resolvers.schema.types import NODE_TYPES
+from resolvers.values.times import read_time
+
+
+def _parse_time(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError("not a text")  # noqa: TRY004 (graphql-core expects it)
+    return read_time(value)
+
+
+_DATE_TIME = strawberry.scalar(
+    name="DateTime",
+    description="A date and time of RFC 3339. Answers are in UTC, with 6 digits after the point."
+    " Input needs an offset, `Z` or `+02:00`, and has at most 6 digits.",
+    specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
+    parse_value=_parse_time,
+)
 
 
 def build_schema() -> strawberry.Schema:
     """Return the schema that the gateway serves; ``schema.graphql`` is its printed form."""
-    schema = strawberry.Schema(Query, Mutation, types=NODE_TYPES)
+    schema = strawberry.Schema(
+        Query, Mutation, types=NODE_TYPES, scalar_overrides={datetime: _DATE_TIME}
+    )
     mark_one_of(schema)
     replace_mutation_resolvers(schema, _resolver)
     return schema

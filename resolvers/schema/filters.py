@@ -7,6 +7,7 @@ omitted one.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import strawberry
@@ -57,6 +58,15 @@ class IntFilter:
     gte: int | None = strawberry.field(
         default=UNSET, description="Is greater than or equal to this number."
     )
+
+
+@strawberry.input(description="Conditions on a time. All conditions must match.")
+class TimeFilter:
+    eq: datetime | None = strawberry.field(default=UNSET, description="Is this time.")
+    lt: datetime | None = strawberry.field(default=UNSET, description="Is before this time.")
+    lte: datetime | None = strawberry.field(default=UNSET, description="Is this time or before it.")
+    gt: datetime | None = strawberry.field(default=UNSET, description="Is after this time.")
+    gte: datetime | None = strawberry.field(default=UNSET, description="Is this time or after it.")
 
 
 @strawberry.input(description="Conditions on a process mode. All conditions must match.")
@@ -115,6 +125,10 @@ class ProcessWhere:
     description: TextFilter | None = strawberry.field(default=UNSET, description="Description.")
     mode: ProcessModeFilter | None = strawberry.field(default=UNSET, description="Mode.")
     state: ProcessStateFilter | None = strawberry.field(default=UNSET, description="Current state.")
+    created_at: TimeFilter | None = strawberry.field(default=UNSET, description="Time of creation.")
+    updated_at: TimeFilter | None = strawberry.field(
+        default=UNSET, description="Time of the last write to the process or one of its parts."
+    )
     espace: EspaceWhere | None = strawberry.field(
         default=UNSET, description="The espace of the process matches."
     )
@@ -209,12 +223,16 @@ class ExecutionWhere:
         description="True for executions that ran as a step of another execution, false for all"
         " others.",
     )
+    started_at: TimeFilter | None = strawberry.field(default=UNSET, description="Start time.")
+    finished_at: TimeFilter | None = strawberry.field(
+        default=UNSET, description="End time. Running executions have none and match no condition."
+    )
     process: ProcessWhere | None = strawberry.field(
         default=UNSET, description="The executed process matches."
     )
 
 
-# Sort orders: only indexed columns -------------------------------------------------------------
+# Sort orders ---------------------------------------------------------------------------------
 
 
 _ORDER = "Field to sort by."

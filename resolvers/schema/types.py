@@ -198,6 +198,17 @@ class Process(Node):
     icon: str = strawberry.field(description="Name of the icon. May be empty.")
     mode: ProcessMode = strawberry.field(description="How the actions depend on the state.")
     state: ProcessState = strawberry.field(description="Current state.")
+    version: str = strawberry.field(
+        description="Opaque text that changes with anything that the process shows: its own"
+        " fields, its actions and the names of their sources, its inputs, its espace and its"
+        " profiles. Mutations accept it as `ifVersion`. The same for every viewer. A process that"
+        " is changed back has its earlier version again."
+    )
+    created_at: datetime = strawberry.field(description="Time of creation.")
+    updated_at: datetime = strawberry.field(
+        description="Time of the last write to the process, its actions, its inputs or its"
+        " authorizations. A write to its espace, to a source or to a profile does not count."
+    )
     espace: Espace | None = strawberry.field(description="Espace that the process belongs to.")
     actions: list[Action] = strawberry.field(description="Actions, in order of execution.")
     inputs: list[Input] = strawberry.field(

@@ -96,6 +96,8 @@ class ProcessOrderField(Enum):
     DATABASE_ID = _described("database_id", description="Numeric ID, in order of creation.")
     REFERENCE = _described("reference", description="Reference, by Unicode code point.")
     NAME = _described("name", description="Name, by Unicode code point.")
+    CREATED_AT = _described("created_at", description="Time of creation.")
+    UPDATED_AT = _described("updated_at", description="Time of the last write.")
 
 
 @strawberry.enum(description="Fields to sort profiles by.")
@@ -119,3 +121,7 @@ class ExecutionOrderField(Enum):
     """The values are columns of ``storage.reads.model``."""
 
     DATABASE_ID = _described("database_id", description="Numeric ID, in order of start.")
+    STARTED_AT = _described("started_at", description="Start time.")
+    FINISHED_AT = _described(
+        "finished_at", description="End time. Running executions count as later than all others."
+    )

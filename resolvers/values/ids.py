@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import datetime
 
 import orjson
 
 from resolvers.values.text import shorten
+from resolvers.values.times import read_time
 
 MAX_DATABASE_ID = 2**31 - 1
 """Ids are positive 32-bit integers (docs/contract.md §1)."""
@@ -49,27 +51,39 @@ def read_id_of(text: str, type_name: str) -> int:
     return database_id
 
 
-def read_cursor(text: str, order: str, types: tuple[type, ...]) -> list[object]:
+def read_cursor(text: str, order: str, types: tuple[tuple[type, ...], ...]) -> list[object]:
     """Return the column values that a cursor encodes.
 
     Args:
         text: The cursor that the client sent.
         order: The sort order of the requested page, from
             ``storage.reads.plan.describe_order``.
-        types: The Python types of the columns in the sort order.
+        types: The Python types that the value of each column of the sort order may have. A time
+            is returned as a ``datetime``.
 
     Raises:
         ValueError: The cursor does not belong to this sort order. The message is safe to show to
             clients.
     """
+    not_ours = f"expected a cursor of this connection, got {shorten(text)}"
     try:
         cursor_order, *values = orjson.loads(base64.b64decode(text, validate=True))
     except (ValueError, TypeError, binascii.Error):
-        raise ValueError(f"expected a cursor of this connection, got {shorten(text)}") from None
+        raise ValueError(not_ours) from None
     if cursor_order != order:
         raise ValueError("the cursor was made for another orderBy; start again without it")
-    if [type(value) for value in values] != list(types) or any(
-        isinstance(value, int) and abs(value) > MAX_DATABASE_ID for value in values
-    ):
-        raise ValueError(f"expected a cursor of this connection, got {shorten(text)}")
-    return list(values)
+    if len(values) != len(types):
+        raise ValueError(not_ours)
+    try:
+        return [_cursor_value(value, kinds) for value, kinds in zip(values, types, strict=True)]
+    except ValueError:
+        raise ValueError(not_ours) from None
+
+
+def _cursor_value(value: object, types: tuple[type, ...]) -> object:
+    """Return a value of a cursor; raise ``ValueError`` if it has none of the types."""
+    if isinstance(value, str) and datetime in types:
+        return read_time(value)
+    if type(value) not in types or (isinstance(value, int) and abs(value) > MAX_DATABASE_ID):
+        raise ValueError("not a value of the column")
+    return value

@@ -1,7 +1,7 @@
 """Parse a long list in a body piece by piece, so that no step takes long.
 
 orjson parses in one step, in which no other thread runs: 0.1 s for 16 MiB, and more if the body was
-written to take long. A piece is as many items of the list as fit into 128 KiB. It ends at a ``},``
+written to take long. A piece is as many items of the list as fit into 32 KiB. It ends at a ``},``
 that proves to be the end of an item: what is between the ends of two items is JSON. If it does not,
 brackets are counted, which takes longer.
 """
@@ -36,7 +36,7 @@ from resolvers.values.strict_json import (
 LONG = 1024 * 1024
 """Bytes from which on a body is parsed in pieces. Each item, and what follows the list, is shorter.
 """
-_PIECE = 128 * 1024
+_PIECE = 32 * 1024
 """Bytes of a piece at the most, unless an item is longer."""
 
 # The start of an object up to its first list. The members before it are plain values.

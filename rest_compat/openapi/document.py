@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from rest_compat.body_model import ID_SCHEMA, SCHEMAS, Body, JsonSchema
 from rest_compat.dialect import Envelope, RouteExample
+from rest_compat.entity_tags import IF_MATCH
 from rest_compat.handler import CompiledDialect
 from rest_compat.openapi.answers import AnswerSchemas
 from rest_compat.openapi.errors import error_example, error_responses, errors_of, response_name
@@ -33,6 +34,12 @@ _SECURITY_SCHEMES = {
         "scheme": "bearer",
         "description": "The access token after `Bearer`.",
     },
+}
+_TAG_HEADER = {
+    "ETag": {
+        "description": "The version of the process, for `If-Match`.",
+        "schema": {"type": "string"},
+    }
 }
 _CONTACT = {"name": "The operator of this gateway"}
 # The project states no license, so this names none: an SPDX reference outside the SPDX list.
@@ -113,7 +120,11 @@ class _Operations:
             "description": f"{route.description} {access}".strip(),
             "responses": self._responses(compiled, example),
         }
-        parameters = [*_path_parameters(compiled, example), *self._query_parameters(compiled)]
+        parameters = [
+            *_path_parameters(compiled, example),
+            *self._query_parameters(compiled),
+            *_header_parameters(compiled),
+        ]
         if parameters:
             operation["parameters"] = parameters
         if route.body is not None:
@@ -156,6 +167,8 @@ class _Operations:
         data = self._answers.add(compiled) if route.has_data else None
         schema = self._envelope.success_schema(data)
         response: dict[str, Any] = {"description": "The request succeeded."}
+        if route.tagged:
+            response["headers"] = copy.deepcopy(_TAG_HEADER)
         if schema is None:
             return response | {"description": "The request succeeded. The answer has no body."}
         name = f"{route.operation}Response" if route.has_data else "Success"
@@ -190,6 +203,17 @@ def _path_parameters(compiled: CompiledRoute, example: RouteExample) -> Iterator
         if name in example.path:
             parameter["example"] = example.path[name]
         yield parameter
+
+
+def _header_parameters(compiled: CompiledRoute) -> Iterator[dict[str, Any]]:
+    if compiled.route.if_match is not None:
+        yield {
+            "name": IF_MATCH,
+            "in": "header",
+            "description": "Entity tags, separated by commas. Nothing is changed unless one of them"
+            " is the `ETag` of the process. `*` stands for any.",
+            "schema": {"type": "string"},
+        }
 
 
 def _body_schemas(dialect: CompiledDialect) -> dict[str, JsonSchema]:

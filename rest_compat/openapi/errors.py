@@ -70,6 +70,8 @@ def errors_of(compiled: CompiledRoute) -> list[ErrorKind]:
         kinds.add(ErrorKind.BAD_USER_INPUT)
     if compiled.route.variables:
         kinds.add(ErrorKind.NOT_FOUND)
+    if compiled.route.if_match is not None:
+        kinds |= {ErrorKind.BAD_USER_INPUT, ErrorKind.CONFLICT}
     return [kind for kind in ErrorKind if kind in kinds]
 
 

@@ -61,7 +61,7 @@ class ProcessEnvelope:
         """Return the JSON Schema of the codes."""
         return {
             "type": "string",
-            "enum": ["ok", *(ERROR_CODES[kind].process for kind in ErrorKind)],
+            "enum": ["ok", *filter(None, (ERROR_CODES[kind].process for kind in ErrorKind))],
             "description": "The kind of answer: `ok` on success, otherwise the kind of error.",
         }
 

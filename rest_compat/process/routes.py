@@ -46,6 +46,7 @@ ROUTES = (
         ("process",),
         "Retrieve a process.",
         variables={"idProcess": (PathValue("id"),)},
+        tagged=True,
     ),
     Route(
         "DELETE",
@@ -56,7 +57,7 @@ ROUTES = (
         "Also deletes its actions, inputs and authorizations. Fails while another process runs it.",
         variables={"idProcess": (PathValue("id", opaque="Process"),)},
         has_data=False,
-        errors=frozenset({ErrorKind.CONFLICT}),
+        if_match="ifVersion",
     ),
     Route(
         "POST",

@@ -28,6 +28,7 @@ class ProcessesEnvelope:
     def failure(self, error: GatewayError) -> bytes:
         """Return the body of an error: its code with the fixed message, and the details."""
         code = ERROR_CODES[error.kind].processes
+        assert code is not None
         problems = error.listed or (FieldProblem((), error.message),)
         return orjson.dumps(
             {

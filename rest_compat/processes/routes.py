@@ -36,6 +36,7 @@ ROUTES = (
         "Update the name and comment of a process.",
         "Requires a name or a comment. An omitted one keeps its value.",
         variables={"id": (PathValue("id", opaque="Process"),)},
+        if_match="ifVersion",
         body=BodyRule(ProcessChangesBody, "changes", repeats={"id": "id"}),
         has_data=False,
     ),

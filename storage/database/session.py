@@ -7,9 +7,10 @@ import contextlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import asyncpg
+from asyncpg.protocol import NO_TIMEOUT
 
 from storage.database.server import Identity, identity_of
 from storage.database.statements import Statements
@@ -69,16 +70,18 @@ class Session:
     Its methods raise whatever the driver raises.
     """
 
-    __slots__ = ("_connection", "_statements", "is_closed", "server")
+    __slots__ = ("_connection", "_statements", "_timeout", "is_closed", "server")
 
     def __init__(
         self,
         connection: asyncpg.Connection[asyncpg.Record],
         cache_bytes: int,
+        timeout: float | None = None,
         server: Identity = (),
     ) -> None:
         self.server = server
         self._connection = connection
+        self._timeout = timeout
         self._statements = Statements(connection, cache_bytes)
         self.is_closed: Callable[[], bool] = connection.is_closed
         """Whether the connection is closed, as far as this side can tell."""
@@ -120,10 +123,19 @@ class Session:
             first_sql: Returns one value, of the same snapshot, before the rows.
             first: Takes this value.
         """
+        # The driver would apply its timeout by a task for each piece of the data.
+        async with asyncio.timeout(self._timeout):
+            return await self._copy(sql, output, first_sql, first)
+
+    async def _copy(
+        self, sql: str, output: Receive, first_sql: str, first: Callable[[object], None]
+    ) -> str:
         # A failure leaves the transaction open, and so ends the use of the connection.
         await self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         first(await self.fetch_value(first_sql, []))
-        tag = await self._connection.copy_from_query(sql, output=output)
+        tag = await self._connection.copy_from_query(
+            sql, output=output, timeout=cast("float", NO_TIMEOUT)
+        )
         await self.execute("COMMIT")
         return tag
 
@@ -199,14 +211,14 @@ def _was_lost(failure: Exception) -> bool:
 
 
 async def _open(options: SessionOptions) -> Session:
-    timeout = options.statement_timeout
+    # Ends statements that PostgreSQL cannot cancel because the network is dead.
+    timeout = options.statement_timeout + 1 if options.statement_timeout else None
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
         options.url,
-        # Ends statements that PostgreSQL cannot cancel because the network is dead.
-        command_timeout=timeout + 1 if timeout else None,
+        command_timeout=timeout,
         timeout=_CONNECT_TIMEOUT,
         statement_cache_size=0,
-        server_settings=session_settings(timeout, options.name),
+        server_settings=session_settings(options.statement_timeout, options.name),
     )
     try:
         await use_json_bytes(connection)
@@ -214,4 +226,4 @@ async def _open(options: SessionOptions) -> Session:
     except BaseException:
         connection.terminate()
         raise
-    return Session(connection, options.statement_cache_bytes, server)
+    return Session(connection, options.statement_cache_bytes, timeout, server)

@@ -28,6 +28,7 @@ from storage.reads.plan import (
     PageInfo,
     PageNodes,
     PagePart,
+    Slot,
     TotalCount,
     describe_order,
 )
@@ -66,8 +67,15 @@ class ConnectionCompiler:
         if not all(isinstance(part, Constant | TotalCount) for part in page.parts):
             if page.limit is not None:
                 self._limit = compilation.parameter(page.limit)
-            self._after = [compilation.parameter(slot) for slot in page.after or ()]
-            self._before = [compilation.parameter(slot) for slot in page.before or ()]
+            self._after = self._bound(page.after)
+            self._before = self._bound(page.before)
+
+    def _bound(self, slots: Sequence[Slot] | None) -> list[str]:
+        """Add parameters for the keys of a cursor; return them as SQL expressions."""
+        return [
+            column.bound(self._compilation.parameter(slot))
+            for column, slot in zip(self._columns, slots or (), strict=False)
+        ]
 
     def object(self) -> str:
         """Compile the connection to one SQL expression: its JSON text."""
@@ -196,7 +204,7 @@ class ConnectionCompiler:
     def _order(self, alias: str, *, reverse: bool = False) -> str:
         """Compile the keys to order rows by: in the page's order, or in reverse."""
         return ", ".join(
-            column.sql.format(t=alias) + (" DESC" if key.descending is not reverse else "")
+            column.ordered(alias) + (" DESC" if key.descending is not reverse else "")
             for key, column in zip(self._page.order, self._columns, strict=True)
         )
 
@@ -204,7 +212,7 @@ class ConnectionCompiler:
         self, alias: str, bound: Sequence[str], *, after: bool, inclusive: bool = False
     ) -> str:
         """Test whether the row is after (or before) these keys in the page's order."""
-        columns = [column.sql.format(t=alias) for column in self._columns]
+        columns = [column.ordered(alias) for column in self._columns]
         ascending = [key.descending is not after for key in self._page.order]
         if len(set(ascending)) == 1:
             # One row comparison is one range of an index.
@@ -221,6 +229,6 @@ class ConnectionCompiler:
 
     def _cursor(self, alias: str) -> str:
         """Compile the row's cursor: base64 of a JSON array (``resolvers.values.ids`` reads it)."""
-        values = ", ".join(column.sql.format(t=alias) for column in self._columns)
+        values = ", ".join(column.in_cursor(alias) for column in self._columns)
         array = f"json_build_array({quoted(describe_order(self._page.order))}, {values})::text"
         return f"translate(encode(convert_to({array}, 'UTF8'), 'base64'), E'\\n', '')"

@@ -199,8 +199,10 @@ DOMAINS: Mapping[str, Domain] = {
 """The domain of each table of the model."""
 
 _TABLE = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]+)")
+_PARTS = ("action", "input", "authorisation")
+"""Tables whose rows are in the shard of the process that they belong to."""
 _PART_OF_ROW = re.compile(r"\bprocess_id = \{[ts]\}\.id\b")
-"""The join of an authorization to the process that it belongs to."""
+"""The join of such a row to its process."""
 
 
 class _Search:
@@ -232,7 +234,7 @@ class _Search:
                 case Constant():
                     pass
                 case Scalar(_, name):
-                    self._add_column(table, name)
+                    self._add_column(table, name, own=own)
                     self._add_visibility(table.columns[name].visible)
                 case PageOf(_, name, page):
                     if self._add_relation(table.relations[name], own=own) is not None:
@@ -289,9 +291,9 @@ class _Search:
         self.add_rows(target, own=within, visible=relation.owned)
         return within
 
-    def _add_column(self, table: Table, name: str) -> None:
+    def _add_column(self, table: Table, name: str, *, own: bool = False) -> None:
         column = table.columns[name]
-        self._add_fragment(f"{column.sql} {column.compared_within or ''}")
+        self._add_fragment(f"{column.sql} {column.compared_within or ''}", own=own)
 
     def _add_visibility(self, predicate: str | None, *, own: bool = False) -> None:
         if predicate is not None and self._scope.processes is Visibility.AUTHORIZED:
@@ -299,7 +301,8 @@ class _Search:
 
     def _add_fragment(self, sql: str, *, own: bool = False) -> None:
         """Add the domains of the tables that a fragment of the model reads."""
-        for name in _TABLE.findall(sql):
-            is_part = own and name == "authorisation" and _PART_OF_ROW.search(sql) is not None
-            if not is_part:
-                self.domains.add(DOMAINS[name])
+        names = _TABLE.findall(sql)
+        parts = sum(name in _PARTS for name in names)
+        # Each of them has to be joined to the row.
+        own = own and parts == len(_PART_OF_ROW.findall(sql))
+        self.domains.update(DOMAINS[name] for name in names if not (own and name in _PARTS))

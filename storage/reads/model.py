@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from storage.reads.plan import OrderKey
 from storage.reads.tables import Column, ColumnKind, EmbeddedList, Relation, Table
+from storage.reads.versions import PROCESS_VERSION
 
 
 def _global_id(type_name: str) -> Column:
@@ -22,7 +23,7 @@ def _columns(type_name: str, **columns: Column) -> dict[str, Column]:
     """Return the columns of a table, with the two IDs that every table has."""
     return {
         "id": _global_id(type_name),
-        "database_id": Column("{t}.id", ColumnKind.INTEGER),
+        "database_id": Column("{t}.id", ColumnKind.INTEGER, indexed=True),
         **columns,
     }
 
@@ -46,8 +47,8 @@ _STEP_OF_VISIBLE_PROCESS = "({t}.source_name <> 'process' OR " + (
     _authorized_on("{t}.subprocess_id") + ")"
 )
 
-_REFERENCE = Column("{t}.reference")
-_NAME = Column("{t}.name")
+_REFERENCE = Column("{t}.reference", indexed=True)
+_NAME = Column("{t}.name", indexed=True)
 _DESCRIPTION = Column("{t}.description")
 _ICON = Column("{t}.icon")
 _POSITION = Column("{t}.position", ColumnKind.INTEGER)
@@ -55,7 +56,7 @@ _STATE = Column("{t}.enabled", ColumnKind.STATE)
 _BY_POSITION = ("{t}.position",)
 _ARGUMENTS = EmbeddedList("{t}.arguments", ("reference", "value"))
 _TIMES = {
-    "started_at": Column("{t}.started_at", ColumnKind.TIME),
+    "started_at": Column("{t}.started_at", ColumnKind.TIME, indexed=True),
     "finished_at": Column("{t}.finished_at", ColumnKind.TIME, nullable=True),
 }
 
@@ -83,6 +84,9 @@ PROCESS = Table(
         icon=_ICON,
         mode=Column("{t}.mode", ColumnKind.WORD),
         state=_STATE,
+        version=Column(PROCESS_VERSION, ColumnKind.PLAIN),
+        created_at=Column("{t}.created_at", ColumnKind.TIME, indexed=True),
+        updated_at=Column("{t}.updated_at", ColumnKind.TIME),
     ),
     {
         "espace": Relation("espace", "{t}.id = {s}.espace_id", many=False),

@@ -5,6 +5,8 @@ A relation is a sub-select that refers to the row above it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from storage.reads.connections import ConnectionCompiler
 from storage.reads.json_text import (
     Pieces,
@@ -66,10 +68,21 @@ def _column(compilation: Compilation, column: Column, alias: str) -> Pieces:
     return (Sql(f"CASE WHEN {visible} THEN {text_of(value)} ELSE 'null' END"),)
 
 
-def one(compilation: Compilation, fields: Fields, table: Table, condition: Condition) -> str:
-    """Compile the one row of a table that matches the condition, or null."""
+def one(
+    compilation: Compilation,
+    fields: Fields,
+    table: Table,
+    condition: Condition,
+    before: Sequence[str] = (),
+) -> str:
+    """Compile the one row of a table that matches the condition, or null.
+
+    Args:
+        before: Columns whose plain values precede the JSON.
+    """
     alias = compilation.alias()
-    text = text_of(object_of(compilation, fields, table, alias))
+    prefix = [Sql(table.columns[name].sql.format(t=alias)) for name in before]
+    text = text_of((*prefix, *object_of(compilation, fields, table, alias)))
     tail = from_where(compilation, Rows(table), alias, condition=condition)
     return f"(SELECT {text}{tail})"
 

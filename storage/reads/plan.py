@@ -120,8 +120,8 @@ class CursorKey:
 
     order: str
     """As ``describe_order`` writes it."""
-    types: tuple[type, ...]
-    """The Python types of the order's columns."""
+    types: tuple[tuple[type, ...], ...]
+    """The Python types that the value of each of the order's columns may have."""
     index: int
 
 

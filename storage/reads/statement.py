@@ -29,6 +29,7 @@ from storage.reads.plan import (
     ReadNodes,
     ReadOne,
     ReadPage,
+    Scalar,
     Scope,
     Slot,
     ValueFormat,
@@ -75,7 +76,21 @@ def compile_read(
             sql = objects.one(compilation, fields, TABLES[table], condition)
         case ReadNodes():
             sql = objects.nodes(compilation, read)
-    depends = dependencies(read, scope)
+    return _statement(sql, compilation, dependencies(read, scope))
+
+
+def compile_with_version(
+    read: ReadOne, scope: Scope, value_format: ValueFormat = ValueFormat.GRAPHQL
+) -> Statement:
+    """Compile the read of a process to a statement that returns its version before its JSON."""
+    compilation = Compilation(scope, value_format)
+    table = TABLES[read.table]
+    sql = objects.one(compilation, read.fields, table, read.condition, before=("version",))
+    with_version = ReadOne(read.table, (*read.fields, Scalar("", "version")), read.condition)
+    return _statement(sql, compilation, dependencies(with_version, scope))
+
+
+def _statement(sql: str, compilation: Compilation, depends: Dependencies) -> Statement:
     version = _version(depends, compilation)
     # As bytes: asyncpg would decode a text, only for it to be encoded again.
     answer = f"convert_to({sql}, 'UTF8')"

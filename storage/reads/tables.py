@@ -51,6 +51,12 @@ def json_string(expression: str) -> Sql:
     return Sql(f"json_text({expression})")
 
 
+def _utc(time: str) -> str:
+    """Return SQL that writes a time as in RFC 3339, in UTC, independent of the session."""
+    pattern = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
+    return f"to_char({time} AT TIME ZONE 'UTC', {pattern})"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table, or a value computed from its row."""
@@ -58,11 +64,29 @@ class Column:
     sql: str
     kind: ColumnKind = ColumnKind.TEXT
     nullable: bool = False
+    indexed: bool = False
+    """Whether an index has all rows of the table in the order of the column."""
     visible: str | None = None
     """Like ``Table.visible``, for this value only: it is null if the condition is false."""
     compared_within: str | None = None
     """For a value from another table: the condition that applies a comparison inside that table,
     so that its index can be used. ``{comparison}`` is the comparison of its column ``name``."""
+
+    def ordered(self, alias: str) -> str:
+        """Return SQL for the value that the row with this alias is ordered by."""
+        return self.bound(self.sql.format(t=alias))
+
+    def bound(self, expression: str) -> str:
+        """Return SQL for a value that rows in the order of the column are compared with.
+
+        A time that is null comes after all others, because null is not comparable in SQL.
+        """
+        return f"coalesce({expression}, 'infinity')" if self.nullable else expression
+
+    def in_cursor(self, alias: str) -> str:
+        """Return SQL for the value in a cursor: exact, and independent of the session."""
+        value = self.sql.format(t=alias)
+        return _utc(value) if self.kind is ColumnKind.TIME else value
 
     def render(self, alias: str, value_format: ValueFormat) -> Pieces:
         """Return SQL for the value as JSON text, for the row with this alias."""
@@ -86,9 +110,7 @@ class Column:
             case ColumnKind.STATE | ColumnKind.BOOLEAN:
                 return (Sql(f"({value})::integer"),)
             case ColumnKind.TIME:
-                # RFC 3339 in UTC, independent of the session's time zone.
-                pattern = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
-                utc = f"to_char({value} AT TIME ZONE 'UTC', {pattern})"
+                utc = _utc(value)
                 return (
                     or_null(f"""'"' || {utc} || '"'""") if self.nullable else ('"', Sql(utc), '"')
                 )

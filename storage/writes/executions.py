@@ -9,6 +9,7 @@ import orjson
 
 from storage.database.database import Transaction
 from storage.writes.processes import VISIBLE, ProcessRow
+from storage.writes.rows import TOUCHED
 
 Argument = tuple[str, str]
 """The reference and the value of an argument."""
@@ -177,7 +178,8 @@ async def finish_execution(
 async def flip_state(transaction: Transaction, process_id: int, enabled: bool) -> bool:
     """Flip the state of a switch. Return False if its current state is not ``enabled``."""
     rows = await transaction.fetch(
-        "UPDATE process SET enabled = NOT $2 WHERE id = $1 AND enabled = $2 RETURNING id",
+        f"""UPDATE process SET enabled = NOT $2, {TOUCHED}
+        WHERE id = $1 AND enabled = $2 RETURNING id""",
         process_id,
         enabled,
     )

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.database.database import Transaction
+from storage.reads.versions import PROCESS_VERSION
+from storage.writes.rows import TOUCHED
 
 _BULK_LOCK = 0x62756C6B
 """The key of the advisory lock for changing many processes in one statement."""
@@ -62,7 +64,8 @@ async def update_texts(transaction: Transaction, changes: bytes, only_profile: i
                 name_enable = coalesce(change.name_enable, process.name_enable),
                 name_disable = coalesce(change.name_disable, process.name_disable),
                 description = coalesce(change.description, process.description),
-                icon = coalesce(change.icon, process.icon)
+                icon = coalesce(change.icon, process.icon),
+                {TOUCHED}
             FROM alone, json_to_recordset($1::json) AS change (
                 database_id integer,
                 name text,
@@ -79,6 +82,26 @@ async def update_texts(transaction: Transaction, changes: bytes, only_profile: i
     )
     assert isinstance(count, int)
     return count
+
+
+async def lock_processes(transaction: Transaction, process_ids: Sequence[int]) -> None:
+    """Lock many processes against other writers until the transaction ends."""
+    # Under the lock of bulk updates, so that two of them do not wait for each other's rows.
+    await transaction.fetch("SELECT pg_advisory_xact_lock($1)", _BULK_LOCK)
+    await transaction.fetch(
+        "SELECT FROM process WHERE id = ANY ($1::integer[]) ORDER BY id FOR NO KEY UPDATE",
+        process_ids,
+    )
+
+
+async def read_versions(transaction: Transaction, process_ids: Sequence[int]) -> dict[int, str]:
+    """Return the versions of the processes that exist, by ID."""
+    rows = await transaction.fetch(
+        f"""SELECT id, {PROCESS_VERSION.format(t="process")} AS version
+        FROM process WHERE id = ANY ($1::integer[])""",
+        process_ids,
+    )
+    return {row["id"]: row["version"] for row in rows}
 
 
 async def existing_ids(

@@ -29,6 +29,10 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
     "source": frozenset({"name", "kind", "settings", "secrets"}),
 }
 
+TOUCHED = "updated_at = greatest(now(), process.updated_at)"
+"""The assignment that every update of a process contains. A trigger makes up for the updates of
+other writers (``0004_times.sql``), but would slow down a bulk update."""
+
 
 def _writable_columns(table: str, values: Mapping[str, object]) -> list[str]:
     """Return the names of the columns.
@@ -72,6 +76,8 @@ async def update_row(
         return bool(rows)
     columns = _writable_columns(table, values)
     changes = ", ".join(f"{column} = ${number}" for number, column in enumerate(columns, start=2))
+    if table == "process":
+        changes += f", {TOUCHED}"
     rows = await transaction.fetch(
         f"UPDATE {table} SET {changes} WHERE id = $1 RETURNING id", row_id, *values.values()
     )

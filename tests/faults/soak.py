@@ -109,10 +109,15 @@ class MixedLoad:
         self, kind: str, path: str, body: object = None, *, method: str = "", expected: int = 200
     ) -> bytes:
         data = body if isinstance(body, bytes) else None
+        headers = {
+            "Authorization": self._token,
+            "Content-Type": "application/json",
+            "Accept": "application/graphql-response+json",  # so that errors have their status
+        }
         async with self._http.request(
             method or ("GET" if body is None else "POST"),
             f"{self._url}{path}",
-            headers={"Authorization": self._token},
+            headers=headers,
             data=data,
             json=None if data is not None else body,
         ) as response:

@@ -189,6 +189,7 @@ def fetch(
         request.add_header("Authorization", token)
     if body is not None:
         request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
             return response.status, json.load(response)

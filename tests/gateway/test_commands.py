@@ -229,6 +229,8 @@ def test_the_value_of_every_option_reaches_its_setting(
         "cost_mode": "measure",
         "log_level": "debug",
         "data_dir": Path("/elsewhere"),
+        "cors_headers": "X-Trace",
+        "cors_origins": "https://app.example",
         "host": "::1",
         "workers": 3,
         "port": 1,

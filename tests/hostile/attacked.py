@@ -21,12 +21,15 @@ from gateway.auth.tokens import TokenKeys
 from storage.database.database import Database
 from storage.demo.load import generate
 from tests.conftest import SECRET, database_copy
+from tests.faults.world import CHAOS
 from tests.gateway.programs import Server, serving
 
 COUNT = {"query": "{ processes { totalCount } }"}
 
+# The short form takes the 9th of 10 requests, which is less sensitive to a busy machine.
 _ROUNDS = 4
-_REQUESTS = 120
+_REQUESTS = 1000 if CHAOS else 120
+_QUANTILES = 100 if CHAOS else 10
 _NOISE = 0.004
 """Seconds that a busy machine may add to a request at any time."""
 
@@ -69,7 +72,8 @@ class Attacked:
     def post(self, body: object = COUNT, *more: str) -> bytes:
         """Return a GraphQL request of the admin."""
         data = json.dumps(body).encode()
-        return self.head("POST", "/graphql", f"Content-Length: {len(data)}", *more) + data
+        length = f"Content-Length: {len(data)}"
+        return self.head("POST", "/graphql", "Content-Type: application/json", length, *more) + data
 
     def peak_memory(self) -> int:
         """Return the most memory that the process has used so far, in bytes."""
@@ -164,7 +168,7 @@ async def exchange(
 
 
 async def _request_time(target: Attacked) -> float:
-    """Return the time of a request of an honest client, in seconds: the 9th of 10."""
+    """Return the time that few requests of an honest client exceed, in seconds."""
     reader, writer = await asyncio.open_connection(*target.address)
     request, times = target.post(), []
     try:
@@ -175,7 +179,7 @@ async def _request_time(target: Attacked) -> float:
             assert head.startswith(b"HTTP/1.1 200 "), head
     finally:
         writer.close()
-    return statistics.quantiles(times, n=10)[-1]
+    return statistics.quantiles(times, n=_QUANTILES)[-1]
 
 
 async def check_others_are_served(

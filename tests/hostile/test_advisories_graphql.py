@@ -31,7 +31,7 @@ async def test_cve_2026_47706(gateway: Gateway) -> None:
     """Fragments that spread each other made a depth limiter recurse without end."""
     circle = "{ viewer { ...a } } fragment a on Viewer { ...b } fragment b on Viewer { ...a }"
     reply = await gateway.call("POST", "/graphql", {"query": circle})
-    assert reply.status == 400
+    assert reply.status == 200
     assert "Cannot spread fragment" in reply.json["errors"][0]["message"]
 
 

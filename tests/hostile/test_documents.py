@@ -15,7 +15,7 @@ from gateway.services import compiler_of
 from resolvers.operations.compile import OperationCompiler
 from tests.conftest import settings_for_tests
 from tests.hostile.attacked import Attacked, check_others_are_served
-from tests.hostile.documents import INTROSPECTION, REJECTED, processor_time
+from tests.hostile.documents import INTROSPECTION, REJECTED, REPEATING, processor_time
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,14 @@ def test_a_document_is_rejected_in_little_time(compiler: OperationCompiler, text
     errors = compiler.read(text).errors
     assert 1 <= len(errors) <= 5
     assert all(len(error.message) < 1100 for error in errors)
+    assert processor_time(compiler, text) < 8 * processor_time(compiler, INTROSPECTION)
+
+
+@pytest.mark.parametrize("text", REPEATING.values(), ids=REPEATING)
+def test_a_document_that_repeats_itself_is_read_in_little_time(
+    compiler: OperationCompiler, text: str
+) -> None:
+    assert not compiler.read(text).errors
     assert processor_time(compiler, text) < 8 * processor_time(compiler, INTROSPECTION)
 
 

@@ -232,6 +232,9 @@ async def test_the_proof_fails_without_a_trigger(
     read = Query(Operation(parse(_EVERYTHING), None, {}), "admin", 1, by_get=False)
     async with database_copy(postgres, template) as url, home_of(url, audit_one_in=0) as home:
         await home.run(f"ALTER TABLE {table} DISABLE TRIGGER log_{event}")
+        if table in ("action", "input", "authorisation") and event != "truncate":
+            # It updates the process, and that would log the change as well.
+            await home.run(f"ALTER TABLE {table} DISABLE TRIGGER process_touched_by_{event}")
         for attempt in range(100):
             if attempt % 10 == 0:
                 await home.start(7 + attempt)

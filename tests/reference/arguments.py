@@ -15,6 +15,7 @@ from graphql import (
 from tests.reference.messages import Path, Problem, not_storable, quoted
 from tests.reference.model import LARGEST_ID, read_id
 from tests.reference.pages import order_of, read_cursor
+from tests.reference.times import EXPECTED, read_time
 
 LARGEST_PAGE = 100
 
@@ -140,7 +141,11 @@ def _misfit(type_: Any, value: Any) -> str | None:
         case "Boolean":
             return None if isinstance(value, bool) else "true or false"
         case "DateTime":
-            raise NotImplementedError("no argument takes one")
+            try:
+                read_time(value)
+            except ValueError:
+                return EXPECTED
+            return None
     fits = isinstance(value, str) and value in type_.values
     return None if fits else f"one of {', '.join(type_.values)}"
 

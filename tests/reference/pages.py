@@ -5,15 +5,27 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.reference.messages import not_storable, quoted
-from tests.reference.model import LARGEST_ID, Row
+from tests.reference.model import LARGEST_ID, Row, time
+from tests.reference.times import read_time
 
 Order = tuple[tuple[str, bool], ...]
 """Columns, and whether each is descending."""
 
-ORDER_COLUMNS = {"DATABASE_ID": "database_id", "REFERENCE": "reference", "NAME": "name"}
+ORDER_COLUMNS = {
+    "DATABASE_ID": "database_id",
+    "REFERENCE": "reference",
+    "NAME": "name",
+    "CREATED_AT": "created_at",
+    "UPDATED_AT": "updated_at",
+    "STARTED_AT": "started_at",
+    "FINISHED_AT": "finished_at",
+}
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""Where a time that is null is sorted."""
 
 
 def order_of(type_name: str, order_by: Sequence[Mapping[str, str]] | None) -> Order:
@@ -31,7 +43,8 @@ def order_of(type_name: str, order_by: Sequence[Mapping[str, str]] | None) -> Or
 
 
 def sort_key(row: Row, order: Order) -> list[Any]:
-    return [row["id" if column == "database_id" else column] for column, _ in order]
+    keys = [row["id" if column == "database_id" else column] for column, _ in order]
+    return [NEVER if key is None else key for key in keys]
 
 
 def compare(one: Sequence[Any], other: Sequence[Any], order: Order) -> int:
@@ -47,9 +60,15 @@ def describe(order: Order) -> str:
 
 
 def cursor_of(row: Row, order: Order) -> str:
-    parts = [describe(order), *sort_key(row, order)]
+    parts = [describe(order), *map(_in_cursor, sort_key(row, order))]
     text = "[" + ", ".join(json.dumps(part, ensure_ascii=False) for part in parts) + "]"
     return base64.b64encode(text.encode()).decode()
+
+
+def _in_cursor(key: Any) -> Any:
+    if isinstance(key, datetime):
+        return None if key == NEVER else time(key)
+    return key
 
 
 def read_cursor(text: str, order: Order) -> list[Any]:
@@ -67,13 +86,24 @@ def read_cursor(text: str, order: Order) -> list[Any]:
         raise ValueError(invalid) from None
     if cursor_order != describe(order):
         raise ValueError("the cursor was made for another orderBy; start again without it")
-    if [type(part) for part in key] != [
-        int if column == "database_id" else str for column, _ in order
-    ]:
+    if len(key) != len(order):
         raise ValueError(invalid)
+    try:
+        key = [_read_key(column, part) for (column, _), part in zip(order, key, strict=True)]
+    except ValueError:
+        raise ValueError(invalid) from None
     if any(abs(part) > LARGEST_ID for part in key if isinstance(part, int)):
         raise ValueError(invalid)
     for part in key:
         if problem := not_storable(part):
             raise ValueError(problem)
     return key
+
+
+def _read_key(column: str, part: Any) -> Any:
+    """Return a value of a cursor; raise ``ValueError`` if the column has no such values."""
+    if column.endswith("_at"):
+        return NEVER if part is None and column == "finished_at" else read_time(part)
+    if type(part) is not (int if column == "database_id" else str):
+        raise ValueError(column)
+    return part

@@ -41,6 +41,13 @@ async def insert(database: Database, rows: Rows) -> None:
                     f" SELECT {names} FROM json_populate_recordset(NULL::{table}, $1)",
                     json.dumps(group).encode(),
                 )
+        # Inserting the parts of a process sets its updated_at.
+        await transaction.fetch(
+            "UPDATE process SET updated_at = new.updated_at"
+            " FROM json_populate_recordset(NULL::process, $1) AS new"
+            " WHERE new.id = process.id AND new.updated_at <> process.updated_at",
+            json.dumps(rows.get("process", [])).encode(),
+        )
         await transaction.fetch(
             "UPDATE execution SET parent_step_id = new.parent_step_id"
             " FROM json_populate_recordset(NULL::execution, $1) AS new"
@@ -50,15 +57,25 @@ async def insert(database: Database, rows: Rows) -> None:
 
 
 async def select(database: Database) -> Rows:
-    """Return all rows of all tables, in a deterministic order."""
+    """Return all rows of all tables, in a deterministic order.
+
+    The arguments of an action are also returned as the text that is stored (``arguments_text``).
+    """
     async with database.transaction() as transaction:
         return {
             table: [
-                {
-                    column: json.loads(value) if isinstance(value, bytes) else value
-                    for column, value in row.items()
-                }
+                _row(table, row)
                 for row in await transaction.fetch(f"SELECT * FROM {table} AS t ORDER BY t::text")
             ]
             for table in TABLES
         }
+
+
+def _row(table: str, stored: Mapping[str, Any]) -> Row:
+    row = {
+        column: json.loads(value) if isinstance(value, bytes) else value
+        for column, value in stored.items()
+    }
+    if table == "action":
+        row["arguments_text"] = stored["arguments"].decode()
+    return row

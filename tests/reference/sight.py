@@ -23,10 +23,18 @@ from tests.reference.model import (
     word,
 )
 from tests.reference.pages import compare, cursor_of, order_of, read_cursor, sort_key
+from tests.reference.versions import version_of
 
 Where = Mapping[str, Any]
 
 DEFAULT_PAGE = 20
+TIMES = {
+    "createdAt": "created_at",
+    "updatedAt": "updated_at",
+    "startedAt": "started_at",
+    "finishedAt": "finished_at",
+}
+"""The columns of the fields that are times."""
 
 
 class Sight:
@@ -104,6 +112,9 @@ class Sight:
                         "displayName": display_name(row),
                         "mode": word(row["mode"]),
                         "state": state(row["enabled"]),
+                        "version": version_of(row, self.rows),
+                        "createdAt": time(row["created_at"]),
+                        "updatedAt": time(row["updated_at"]),
                     }
                 )
             case "Action":
@@ -258,11 +269,11 @@ class Sight:
             target = RELATIONS[type_name][key][1]
             others = self.related(type_name, key, row)
             return any(self.matches(target, other, value) for other in others)
-        actual = self.scalars(type_name, row)[key]
+        actual = row[TIMES[key]] if key in TIMES else self.scalars(type_name, row)[key]
         if not isinstance(value, Mapping):
             return bool(actual == value)
         return all(
-            _compares(actual, operator, operand)
+            actual is not None and _compares(actual, operator, operand)
             for operator, operand in value.items()
             if operand is not None
         )

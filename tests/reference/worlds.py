@@ -147,6 +147,8 @@ class _World:
             "icon": self._text(),
             "mode": self.chance.choice(("simple", "switch")),
             "enabled": self.chance.random() < 0.5,
+            "created_at": self._time(),
+            "updated_at": self._time(),
         }
 
     def _source(self, id_: int) -> Row:

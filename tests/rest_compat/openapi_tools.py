@@ -1,4 +1,5 @@
-"""Run the linters and client generators that the OpenAPI documents are tested with.
+"""Run the linters and client generators that the OpenAPI documents are tested with, and programs
+from npm.
 
 ``make .venv-openapi/ready`` installs them from the lock files in ``tests/rest_compat/clients``.
 """
@@ -14,13 +15,14 @@ from typing import Any
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-_TOOLS = _ROOT / ".venv-openapi"
-_PATH = (_TOOLS / "bin", _TOOLS / "node_modules" / ".bin")
+TOOLS = _ROOT / ".venv-openapi"
+"""The environment of the tools."""
+_PATH = (TOOLS / "bin", TOOLS / "node_modules" / ".bin")
 
 
 def require_tools() -> None:
     """Skip the test where the tools are not installed; fail instead in CI."""
-    if not (_TOOLS / "ready").exists():
+    if not (TOOLS / "ready").exists():
         if not os.environ.get("CI"):
             pytest.skip("the OpenAPI tools are not installed: run make .venv-openapi/ready")
         pytest.fail("the OpenAPI tools are not installed")

@@ -72,7 +72,7 @@ def test_has_every_error_response() -> None:
         ("GET", "/espaces"): set(),
         ("GET", "/process"): {"403"},
         ("POST", "/process"): {"400", "403", "409"},
-        ("DELETE", "/process/{idProcess}"): {"403", "404", "409"},
+        ("DELETE", "/process/{idProcess}"): {"400", "403", "404", "409"},
         ("POST", "/process/{id}/execute"): {"400", "403", "404", "502"},
     }
     by_route = {(method, path): operation for method, path, operation in operations(document)}
@@ -172,7 +172,7 @@ async def test_describes_real_responses(api: Api) -> None:
         if reply.body:
             check(reply.json, content_of(response, document)["schema"], document)
             for name in resolve(response, document).get("headers", {}):
-                assert name in reply.headers
+                assert name.lower() in {received.lower() for received in reply.headers}
         else:
             assert "content" not in response
         if reply.status == 200:
@@ -263,7 +263,7 @@ async def test_describes_the_recommended_form_of_bodies(api: Api) -> None:
 def test_names_every_kind_of_error() -> None:
     document = documents()["process"]
     codes = document["components"]["schemas"]["Code"]["enum"]
-    assert codes == ["ok", *(ERROR_CODES[kind].process for kind in ErrorKind)]
+    assert codes == ["ok", *filter(None, (ERROR_CODES[kind].process for kind in ErrorKind))]
 
 
 KEYS = st.one_of(

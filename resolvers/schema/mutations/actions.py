@@ -14,6 +14,7 @@ from resolvers.rules.processes import require_process
 from resolvers.schema.inputs import ActionChanges, NewAction
 from resolvers.schema.mutations.common import (
     CHANGES,
+    IfVersion,
     NewPosition,
     OfProcess,
     Position,
@@ -47,11 +48,12 @@ class ActionMutations:
         process: ProcessId,
         action: Annotated[NewAction, new_argument("action")],
         position: Position = UNSET,
+        if_version: IfVersion = UNSET,
     ) -> ActionPayload | None:
         new = accept(NewActionModel, action, "action")
         process_id, context = read_id(process, "Process", "process"), info.context
         transaction = await context.begin()
-        await require_process(transaction, process_id, context.viewer)
+        await require_process(transaction, process_id, context.viewer, none_if_unset(if_version))
         free = await parts.make_room(
             transaction, "action", process_id, none_if_unset(position), ("position",)
         )
@@ -62,35 +64,58 @@ class ActionMutations:
 
     @mutation(Permission.PROCESS_WRITE, "Update an action.")
     async def update_action(
-        self, info: Info, id: ActionId, changes: Annotated[ActionChanges, CHANGES]
+        self,
+        info: Info,
+        id: ActionId,
+        changes: Annotated[ActionChanges, CHANGES],
+        if_version: IfVersion = UNSET,
     ) -> ActionPayload | None:
         accepted = accept(ActionChangesModel, changes, "changes")
         action_id, context = read_id(id, "Action", "id"), info.context
         transaction = await context.begin()
         process_id = await parts.change_action(
-            transaction, action_id, accepted, context.viewer, ("changes",)
+            transaction,
+            action_id,
+            accepted,
+            context.viewer,
+            ("changes",),
+            none_if_unset(if_version),
         )
         return written(action=action_id, process=process_id)
 
     @mutation(Permission.PROCESS_WRITE, "Move an action to another position in its process.")
     async def move_action(
-        self, info: Info, id: ActionId, position: NewPosition
+        self,
+        info: Info,
+        id: ActionId,
+        position: NewPosition,
+        if_version: IfVersion = UNSET,
     ) -> ActionPayload | None:
         action_id, context = read_id(id, "Action", "id"), info.context
         transaction = await context.begin()
         process_id = await parts.move_part(
-            transaction, "action", action_id, position, context.viewer, ("position",)
+            transaction,
+            "action",
+            action_id,
+            position,
+            context.viewer,
+            ("position",),
+            none_if_unset(if_version),
         )
         return written(action=action_id, process=process_id)
 
     @mutation(Permission.PROCESS_WRITE, "Remove an action from its process.")
     async def remove_action(
-        self, info: Info, id: ActionId, of_process: OfProcess = UNSET
+        self,
+        info: Info,
+        id: ActionId,
+        of_process: OfProcess = UNSET,
+        if_version: IfVersion = UNSET,
     ) -> RemovedPayload | None:
         action_id, context = read_id(id, "Action", "id"), info.context
         owner = read_optional_id(of_process or None, "Process", "ofProcess")
         transaction = await context.begin()
         process_id = await parts.remove_part(
-            transaction, "action", action_id, context.viewer, owner
+            transaction, "action", action_id, context.viewer, owner, none_if_unset(if_version)
         )
         return written(removed_id=id, process=process_id)

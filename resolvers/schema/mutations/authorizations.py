@@ -12,7 +12,14 @@ from resolvers.rules.keys import find_profile_id
 from resolvers.rules.models import ProfileKey, accept
 from resolvers.rules.processes import require_process
 from resolvers.schema.inputs import ProfileKeyInput
-from resolvers.schema.mutations.common import ProcessId, mutation, read_id, written
+from resolvers.schema.mutations.common import (
+    IfVersion,
+    ProcessId,
+    mutation,
+    none_if_unset,
+    read_id,
+    written,
+)
 from resolvers.schema.mutations.processes import ProcessPayload
 from resolvers.values.enums import Permission
 from storage.writes.processes import authorize, unauthorize
@@ -31,11 +38,12 @@ class AuthorizationMutations:
         profile: Annotated[
             ProfileKeyInput, strawberry.argument(description="The profile to authorize.")
         ],
+        if_version: IfVersion = UNSET,
     ) -> ProcessPayload | None:
         key = accept(ProfileKey, profile, "profile")
         process_id, context = read_id(process, "Process", "process"), info.context
         transaction = await context.begin()
-        await require_process(transaction, process_id, context.viewer)
+        await require_process(transaction, process_id, context.viewer, none_if_unset(if_version))
         profile_id = await find_profile_id(transaction, key, ("profile",))
         await authorize(transaction, process_id, [profile_id])
         return written(process=process_id)
@@ -52,11 +60,12 @@ class AuthorizationMutations:
             ProfileKeyInput | None,
             strawberry.argument(description="The profile. Defaults to all profiles."),
         ] = UNSET,
+        if_version: IfVersion = UNSET,
     ) -> ProcessPayload | None:
         key = accept(ProfileKey, profile, "profile") if profile else None
         process_id, context = read_id(process, "Process", "process"), info.context
         transaction = await context.begin()
-        await require_process(transaction, process_id, context.viewer)
+        await require_process(transaction, process_id, context.viewer, none_if_unset(if_version))
         profile_id = (
             await find_profile_id(transaction, key, ("profile",)) if key is not None else None
         )

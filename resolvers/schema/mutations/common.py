@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 from strawberry import UNSET
@@ -12,6 +12,8 @@ from resolvers.errors.catalogue import bad_value
 from resolvers.schema.types import Process
 from resolvers.values.enums import Permission
 from resolvers.values.ids import read_id_of
+
+Value = TypeVar("Value")
 
 ProcessId = Annotated[strawberry.ID, strawberry.argument(description="Opaque ID of the process.")]
 CHANGES = strawberry.argument(
@@ -25,6 +27,13 @@ NewPosition = Annotated[int, strawberry.argument(description="New position, star
 OfProcess = Annotated[
     strawberry.ID | None,
     strawberry.argument(description="Process that it must belong to, if given."),
+]
+IfVersion = Annotated[
+    str | None,
+    strawberry.argument(
+        description="`version` that the process must have. If it has another one, nothing is"
+        " changed, and the error is CONFLICT. Defaults to any version."
+    ),
 ]
 
 
@@ -76,7 +85,7 @@ def read_optional_id(text: str | None, type_name: str, argument: str) -> int | N
     return read_id(text, type_name, argument) if text else None
 
 
-def none_if_unset(value: int | None) -> int | None:
+def none_if_unset(value: Value | None) -> Value | None:
     """Return the value of an optional argument, for which null is the same as leaving it out."""
     return None if value is UNSET else value
 

@@ -15,6 +15,7 @@ from resolvers.rules.processes import require_process
 from resolvers.schema.inputs import InputChanges, NewInput
 from resolvers.schema.mutations.common import (
     CHANGES,
+    IfVersion,
     NewPosition,
     OfProcess,
     Position,
@@ -52,11 +53,12 @@ class InputMutations:
         process: ProcessId,
         input: Annotated[NewInput, new_argument("input")],
         position: Position = UNSET,
+        if_version: IfVersion = UNSET,
     ) -> InputPayload | None:
         new = accept(NewInputModel, input, "input")
         process_id, context = read_id(process, "Process", "process"), info.context
         transaction = await context.begin()
-        await require_process(transaction, process_id, context.viewer)
+        await require_process(transaction, process_id, context.viewer, none_if_unset(if_version))
         free = await parts.make_room(
             transaction, "input", process_id, none_if_unset(position), ("position",)
         )
@@ -65,22 +67,38 @@ class InputMutations:
 
     @mutation(Permission.PROCESS_WRITE, "Update an input.")
     async def update_input(
-        self, info: Info, id: InputId, changes: Annotated[InputChanges, CHANGES]
+        self,
+        info: Info,
+        id: InputId,
+        changes: Annotated[InputChanges, CHANGES],
+        if_version: IfVersion = UNSET,
     ) -> InputPayload | None:
         accepted = accept(InputChangesModel, changes, "changes")
         input_id, context = read_id(id, "Input", "id"), info.context
         transaction = await context.begin()
-        process_id = await parts.change_input(transaction, input_id, accepted, context.viewer)
+        process_id = await parts.change_input(
+            transaction, input_id, accepted, context.viewer, none_if_unset(if_version)
+        )
         return written(input=input_id, process=process_id)
 
     @mutation(Permission.PROCESS_WRITE, "Move an input to another position in its process.")
     async def move_input(
-        self, info: Info, id: InputId, position: NewPosition
+        self,
+        info: Info,
+        id: InputId,
+        position: NewPosition,
+        if_version: IfVersion = UNSET,
     ) -> InputPayload | None:
         input_id, context = read_id(id, "Input", "id"), info.context
         transaction = await context.begin()
         process_id = await parts.move_part(
-            transaction, "input", input_id, position, context.viewer, ("position",)
+            transaction,
+            "input",
+            input_id,
+            position,
+            context.viewer,
+            ("position",),
+            none_if_unset(if_version),
         )
         return written(input=input_id, process=process_id)
 
@@ -97,6 +115,7 @@ class InputMutations:
             str | None,
             strawberry.argument(description="Reference of the input. Requires ofProcess."),
         ] = UNSET,
+        if_version: IfVersion = UNSET,
     ) -> RemovedPayload | None:
         context = info.context
         input_id = read_optional_id(id or None, "Input", "id")
@@ -112,6 +131,8 @@ class InputMutations:
             input_id = await find_input(transaction, owner, accepted)
             if input_id is None:
                 raise not_found("there is no such input")
-        process_id = await parts.remove_part(transaction, "input", input_id, context.viewer, owner)
+        process_id = await parts.remove_part(
+            transaction, "input", input_id, context.viewer, owner, none_if_unset(if_version)
+        )
         removed = global_id("Input", input_id)
         return written(removed_id=removed, process=process_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import strawberry
+from strawberry import UNSET
 
 from resolvers.operations.context import Info
 from resolvers.rules import processes
@@ -19,9 +20,11 @@ from resolvers.schema.inputs import NewProcess, ProcessChanges, ProcessTexts
 from resolvers.schema.mutations.common import (
     CHANGES,
     DeletedPayload,
+    IfVersion,
     ProcessId,
     mutation,
     new_argument,
+    none_if_unset,
     read_id,
     written,
 )
@@ -71,13 +74,22 @@ class ProcessMutations:
 
     @mutation(Permission.PROCESS_WRITE, "Update a process.")
     async def update_process(
-        self, info: Info, id: ProcessId, changes: Annotated[ProcessChanges, CHANGES]
+        self,
+        info: Info,
+        id: ProcessId,
+        changes: Annotated[ProcessChanges, CHANGES],
+        if_version: IfVersion = UNSET,
     ) -> ProcessPayload | None:
         accepted = accept(ProcessChangesModel, changes, "changes")
         process_id, context = read_id(id, "Process", "id"), info.context
         transaction = await context.begin()
         await processes.change_process(
-            transaction, process_id, accepted, context.viewer, ("changes",)
+            transaction,
+            process_id,
+            accepted,
+            context.viewer,
+            ("changes",),
+            none_if_unset(if_version),
         )
         return written(process=process_id)
 
@@ -104,8 +116,12 @@ class ProcessMutations:
         "Delete a process with its actions, inputs and authorizations. Fails while another process"
         " runs it.",
     )
-    async def delete_process(self, info: Info, id: ProcessId) -> DeletedPayload | None:
+    async def delete_process(
+        self, info: Info, id: ProcessId, if_version: IfVersion = UNSET
+    ) -> DeletedPayload | None:
         process_id, context = read_id(id, "Process", "id"), info.context
         transaction = await context.begin()
-        await processes.remove_process(transaction, process_id, context.viewer)
+        await processes.remove_process(
+            transaction, process_id, context.viewer, none_if_unset(if_version)
+        )
         return written(deleted_id=id)

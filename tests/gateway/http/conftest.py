@@ -1,13 +1,15 @@
-"""Gateways that several tests share because the tests change nothing."""
+"""Gateways that several tests share because the tests change nothing, and a browser."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 import pytest
+from playwright.async_api import Browser, async_playwright
 
 from storage.database.database import Database
 from tests.conftest import Gateway, database_copy, running_gateway
+from tests.gateway.programs import require_program
 from tests.resolvers.home import Home
 
 
@@ -42,3 +44,17 @@ async def empty_gateway(postgres: str, template: str) -> AsyncIterator[Gateway]:
         async with running_gateway(database) as started:
             yield started
         await database.close()
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium, without background requests."""
+    path = require_program("chromium")
+    quiet = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(
+            executable_path=path,
+            args=[f"--{name}" for name in f"{quiet} disable-component-update disable-sync".split()],
+        )
+        yield started
+        await started.close()

@@ -160,7 +160,10 @@ DOCUMENTS: dict[str, str] = {
     "20,000 times a field": "{" + "viewer { seesAll } " * 20_000 + "}",
     "5,000 words": "{" + "a " * 5000 + "}",
     "300 times a field": "{" + "viewer { seesAll } " * 300 + "}",
-    "400 times a field below": "{ viewer {" + "profile { name } " * 300 + "seesAll " * 100 + "} }",
+    "400 conflicting fields": "{ viewer {"
+    + "profile { name } " * 300
+    + "seesAll " * 100
+    + "profile { name: id } } }",
     "3,900 times a word": "{" + "__typename " * 3900 + "}",
     "fragments beside fragments": "{ viewer {"
     + " ".join(f"...f{n}" for n in range(200))

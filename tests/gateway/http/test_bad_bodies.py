@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from gateway.http.compression import Coding, encode
 from tests.conftest import Gateway, Reply
 from tests.gateway.http.hostile import (
     BODIES,
@@ -30,10 +31,37 @@ async def test_an_invalid_body_is_rejected(hostile: Gateway, body: bytes, messag
     assert message in error["message"]
 
 
-async def test_a_body_of_any_type_is_read_as_json(hostile: Gateway) -> None:
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "?",
+        "text/plain",
+        "text/plain;charset=UTF-8",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/graphql",
+        "application/jsonp",
+        "application/json, text/plain",
+        "text/plain; application/json",
+        "application/json; charset=latin1",
+        "application/json; charset=utf-8; charset=utf-16",
+    ],
+)
+async def test_a_body_that_is_not_declared_as_json_is_rejected(
+    hostile: Gateway, content_type: str
+) -> None:
     body = json.dumps({"query": VIEWER}).encode()
-    for type_ in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "?"):
-        reply = await hostile.call("POST", "/graphql", body, headers={"Content-Type": type_})
+    reply = await hostile.call("POST", "/graphql", body, headers={"Content-Type": content_type})
+    (error,) = bad(reply, 415)
+    got = f', got "{content_type}'[:30] if content_type else ""
+    assert error["message"].startswith(f"expected the header 'Content-Type: application/json'{got}")
+
+
+async def test_the_declaration_as_json_is_read_as_its_rules_say(hostile: Gateway) -> None:
+    body = json.dumps({"query": VIEWER}).encode()
+    for content_type in ("Application/JSON", 'application/json ; Charset="UTF-8"; x=y'):
+        reply = await hostile.call("POST", "/graphql", body, headers={"Content-Type": content_type})
         assert reply.json == {"data": {"viewer": {"seesAll": True}}}
 
 
@@ -50,7 +78,8 @@ async def test_a_body_over_the_limit_is_rejected(hostile: Gateway) -> None:
     fits = b'{"query": "{ viewer { seesAll } }", "extensions": {"a": "'
     fits += b"x" * (LIMIT - len(fits) - 3) + b'"}}'
     assert len(fits) == LIMIT
-    async with aiohttp.ClientSession(headers={"Authorization": token}) as client:
+    headers = {"Authorization": token, "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(headers=headers) as client:
         for body, status in ((fits, 200), (fits + b" ", 400), (b"x" * (5 * LIMIT), 400)):
             for data in (io.BytesIO(body), in_chunks(body)):
                 async with client.post(f"{hostile.url}/graphql", data=data) as response:
@@ -64,9 +93,18 @@ async def test_a_body_over_the_limit_is_rejected(hostile: Gateway) -> None:
 async def test_compressed_bodies_are_limited(hostile: Gateway) -> None:
     body = json.dumps({"query": VIEWER}).encode()
     bomb = b'{"query": "' + b"a" * (30 * LIMIT) + b'"}'
+    codings: list[Coding] = ["br", "zstd"]
     for encoding, packed, statuses in [
-        ("gzip", gzip.compress(body), (200, 400)),
-        ("deflate", zlib.compress(body), (200, 400)),
+        *((coding, encode(body, coding), (400,)) for coding in codings),
+        ("gzip", gzip.compress(body), (200,)),
+        ("X-Gzip", gzip.compress(body), (200,)),
+        ("deflate", zlib.compress(body), (200,)),
+        ("deflate", zlib.compress(body, wbits=-15), (200,)),
+        ("identity", body, (200,)),
+        ("gzip", gzip.compress(body) * 2, (400,)),
+        ("gzip", gzip.compress(body) + b"x", (400,)),
+        ("gzip, gzip", gzip.compress(gzip.compress(body)), (400,)),
+        ("gzip", b"", (400,)),
         ("gzip", b"not packed at all", (400,)),
         ("deflate", b"\xff" * 100, (400,)),
         ("gzip", gzip.compress(body)[:20], (400,)),

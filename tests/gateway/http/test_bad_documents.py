@@ -21,7 +21,7 @@ from tests.gateway.http.hostile import (
 
 @pytest.mark.parametrize("query", DOCUMENTS.values(), ids=DOCUMENTS)
 async def test_an_invalid_document_is_rejected(hostile: Gateway, query: str) -> None:
-    bad(await send(hostile, query), 200, 400)
+    bad(await send(hostile, query), 200)
 
 
 async def test_messages_about_documents_explain_the_problem(hostile: Gateway) -> None:
@@ -30,7 +30,7 @@ async def test_messages_about_documents_explain_the_problem(hostile: Gateway) ->
         ("20,000 times a field", "has 380,002 characters, and at most 100,000 are allowed"),
         ("5,000 words", "has more than 1,500 tokens"),
         ("300 times a field", "has 300 fields at its root, and at most 20 are allowed"),
-        ("400 times a field below", "repeats fields, or spreads fragments, too often"),
+        ("400 conflicting fields", "repeats fields, or spreads fragments, too often"),
         ("200 aliases", "has 200 fields at its root"),
         ("the schema 100 times", "has 100 fields at its root"),
         ("all types 201 times", "has 201 aliases, and at most 200 are allowed"),
@@ -42,14 +42,14 @@ async def test_messages_about_documents_explain_the_problem(hostile: Gateway) ->
         ("two to choose from", "expected one of the document's operations: a, b"),
         ("a cycle", 'Cannot spread fragment "f" within itself'.replace('"', "'")),
     ]:
-        errors = bad(await send(hostile, DOCUMENTS[name]), 200, 400)
+        errors = bad(await send(hostile, DOCUMENTS[name]), 200)
         assert any(message in error["message"] for error in errors), (name, errors)
 
 
 async def test_an_unknown_operation_name_is_rejected(hostile: Gateway) -> None:
     for query in (VIEWER, "query a { viewer { seesAll } } query b { viewer { seesAll } }"):
         for name in ("c", "A", "\N{SNOWMAN}", "__proto__"):
-            bad(await post(hostile, {"query": query, "operationName": name}))
+            bad(await post(hostile, {"query": query, "operationName": name}), 200)
 
 
 # Values ------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ async def test_invalid_database_ids_are_rejected(hostile: Gateway) -> None:
     query = "query($id: Int!) { process(databaseId: $id) { id } }"
     not_ints: list[Any] = [2**31, -(2**31) - 1, 2**63, 1.5, True, "1", [], {}]
     for id_ in not_ints:
-        bad(await send(hostile, query, id=id_), 400)
+        bad(await send(hostile, query, id=id_), 200)
     for unknown in (0, -1, 2**31 - 1):
         assert (await send(hostile, query, id=unknown)).json == {"data": {"process": None}}
 
@@ -195,11 +195,11 @@ async def test_variables_of_the_wrong_type_are_rejected(hostile: Gateway) -> Non
         {"__proto__": {}, "name": "a", "reference": "a"},
     ]
     for process in processes:
-        bad(await send(hostile, create, p=process), 200, 400)
+        bad(await send(hostile, create, p=process), 200)
     deep: Any = "x"
     for _ in range(300):
         deep = [deep]
-    bad(await send(hostile, create, p=deep), 400)
+    bad(await send(hostile, create, p=deep), 200)
 
 
 async def test_the_limits_are_settings(start_gateway: StartGateway) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.conftest import Gateway, StartGateway
-from tests.gateway.http.wire import COUNT, GRAPHQL_JSON, JSON, NEW, code
+from tests.gateway.http.wire import COUNT, JSON, NEW, code
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ REQUESTS: list[tuple[str, str, Any, str | None, int]] = [
     ("POST", "/graphql", COUNT, "admin", 200),
     ("POST", "/graphql", COUNT, None, 401),
     ("POST", "/graphql", b"{", "admin", 400),
-    ("POST", "/graphql", {"query": "{ nonsense }"}, "admin", 400),
+    ("POST", "/graphql", {"query": "{ nonsense }"}, "admin", 200),
     ("GET", "/process", None, "admin", 200),
     ("GET", "/process", None, None, 401),
     ("GET", "/process/1", None, "admin", 404),
@@ -51,6 +51,8 @@ async def test_responses_of_the_apis_share_their_headers(
     assert headers.pop("Cache-Control") == f"private, {'no-cache' if is_read else 'no-store'}"
     assert headers.pop("Server") == "process-gateway"
     assert headers.pop("Date")
+    varies = "Accept, Accept-Encoding" if path == "/graphql" else "Accept-Encoding"
+    assert headers.pop("Vary") == varies
     expected = {405: {"Allow"}, 401: {"WWW-Authenticate"}}.get(status, set())
     if status == 200:
         expected = {"Etag"}
@@ -158,27 +160,6 @@ async def test_head_returns_the_headers_of_get(gateway: Gateway, path: str) -> N
 # GraphQL -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("accept", "content_type"),
-    [
-        (None, JSON),
-        ("*/*", JSON),
-        ("application/json", JSON),
-        ("application/graphql-response+json", GRAPHQL_JSON),
-        ("application/graphql-response+json, application/json;q=0.9", GRAPHQL_JSON),
-    ],
-)
-async def test_the_content_type_of_graphql_follows_the_accept_header(
-    gateway: Gateway, accept: str | None, content_type: str
-) -> None:
-    headers = {} if accept is None else {"Accept": accept}
-    for body, status in ((COUNT, 200), ({"query": "{"}, 400), (b"\xff", 400)):
-        reply = await gateway.call("POST", "/graphql", body, headers=headers)
-        assert (reply.status, reply.headers["Content-Type"]) == (status, content_type)
-    rejected = await gateway.call("POST", "/graphql", COUNT, headers=headers, profile=None)
-    assert (rejected.status, rejected.headers["Content-Type"]) == (401, content_type)
-
-
 async def test_queries_are_accepted_by_get(gateway: Gateway) -> None:
     query = quote(
         "query A($n: Int!) { processes(first: $n) { totalCount } } query B { __typename }"
@@ -188,16 +169,16 @@ async def test_queries_are_accepted_by_get(gateway: Gateway) -> None:
     assert reply.json == {"data": {"processes": {"totalCount": 0}}}
 
     invalid = {
-        "/graphql": "query",
-        "/graphql?query=": "Syntax Error",
-        f"/graphql?query={query}": "operationName",
-        f"/graphql?query={query}&operationName=A&variables=%7B": "",
-        f"/graphql?query={query}&operationName=A&variables=1": "variables",
-        f"/graphql?query={query}&operationName=A&variables=%FF": "",
+        "/graphql": (400, "query"),
+        "/graphql?query=": (200, "Syntax Error"),
+        f"/graphql?query={query}": (200, "operationName"),
+        f"/graphql?query={query}&operationName=A&variables=%7B": (400, ""),
+        f"/graphql?query={query}&operationName=A&variables=1": (400, "variables"),
+        f"/graphql?query={query}&operationName=A&variables=%FF": (400, ""),
     }
-    for path, named in invalid.items():
+    for path, (status, named) in invalid.items():
         reply = await gateway.call("GET", path)
-        assert (reply.status, code(reply)) == (400, "BAD_USER_INPUT"), path
+        assert (reply.status, code(reply)) == (status, "BAD_USER_INPUT"), path
         assert named in reply.json["errors"][0]["message"]
 
 
@@ -280,6 +261,4 @@ async def test_errors_can_have_status_200(start_gateway: StartGateway) -> None:
             if path.split("/")[1] == "process":
                 assert reply.status == 200
                 assert reply.json["error"] is (reply.json["code"] != "ok")
-            elif reply.status == 200:
-                assert "errors" not in reply.json
         assert (await gateway.call("PATCH", "/process")).headers["Allow"]

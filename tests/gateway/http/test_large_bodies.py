@@ -28,7 +28,8 @@ import http.client, json, sys
 url, method, path, token, file = sys.argv[1:]
 connection = http.client.HTTPConnection(url)
 with open(file, "rb") as body:
-    connection.request(method, path, body.read(), {"Authorization": token})
+    headers = {"Authorization": token, "Content-Type": "application/json"}
+    connection.request(method, path, body.read(), headers)
 response = connection.getresponse()
 sys.stdout.buffer.write(b"%d " % response.status + response.read())
 """

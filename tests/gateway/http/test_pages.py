@@ -8,28 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from storage.demo.home import load_home
 from tests.conftest import Gateway, StartGateway
-from tests.gateway.programs import require_program
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """The folder that screenshots are saved in."""
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """Chromium, without background requests."""
-    path = require_program("chromium")
-    quiet = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(
-            executable_path=path,
-            args=[f"--{name}" for name in f"{quiet} disable-component-update disable-sync".split()],
-        )
-        yield started
-        await started.close()
 
 
 @dataclass

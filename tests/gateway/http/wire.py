@@ -1,12 +1,14 @@
-"""Send raw bytes to a gateway, and read the responses."""
+"""Send raw bytes to a gateway, read the responses, and serve something else beside it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
+
+from aiohttp import web
 
 from tests.conftest import Gateway, Reply
 
@@ -53,9 +55,11 @@ async def sending(gateway: Gateway, *parts: bytes) -> AsyncIterator[asyncio.Stre
 
 
 async def head(gateway: Gateway, method: str, path: str, *more: str) -> bytes:
-    """Return the request line and headers of a request by an admin."""
+    """Return the request line and headers of a request by an admin, with a JSON body if any."""
     token = await gateway.token()
     lines = [f"{method} {path} HTTP/1.1", "Host: gateway", f"Authorization: {token}", *more]
+    if not any(line.startswith("Content-Type:") for line in more):
+        lines.append("Content-Type: application/json")
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -70,3 +74,17 @@ def body_of_response(response: bytes) -> bytes:
         chunks.append(body[: int(size, 16)])
         body = body[int(size, 16) + 2 :]
     return b"".join(chunks)
+
+
+@contextlib.asynccontextmanager
+async def other_server(
+    handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    """Serve something else than a gateway on a port of this machine, and yield its origin."""
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

@@ -80,11 +80,11 @@ async def locked_processes(data_dir: Path) -> AsyncIterator[None]:
         host=lines[4], port=int(lines[3]), user="postgres", database="postgres"
     )
     try:
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE process IN ACCESS EXCLUSIVE MODE")
-            yield
+        # Closing the connection ends the transaction; a gateway that stops may have closed it.
+        await connection.execute("BEGIN; LOCK TABLE process IN ACCESS EXCLUSIVE MODE")
+        yield
     finally:
-        await connection.close()
+        connection.terminate()
 
 
 # Starting ----------------------------------------------------------------------------------------

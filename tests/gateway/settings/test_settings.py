@@ -129,6 +129,32 @@ def test_variables_are_converted_to_the_types_of_settings(monkeypatch: pytest.Mo
             'rest_base_path: expected "" or a path such as "/api/v1", without "/" at the end,'
             ' got "/api/"',
         ),
+        *(
+            (
+                "cors_origins",
+                origins,
+                'cors_origins: expected "*" or origins as browsers send them, such as'
+                f' "https://app.example, http://localhost:5173", got "{origins}"',
+            )
+            for origins in (
+                "app.example",
+                "https://app.example/",
+                "https://App.example",
+                "https://*.example",
+                "*, https://app.example",
+                "null",
+                "https://me@app.example",
+            )
+        ),
+        *(
+            (
+                "cors_headers",
+                names,
+                'cors_headers: expected names of headers such as "Authorization, Content-Type",'
+                f' got "{names}"',
+            )
+            for names in ("*", "X-One, X Two", "Accept: all")
+        ),
         ("token_secret", "too short", "token_secret: expected text of at least 32 characters"),
         (
             "database_url",
@@ -145,6 +171,17 @@ def test_an_invalid_variable_is_rejected(
     variable = "GATEWAY_" + name.upper()
     monkeypatch.setenv(variable, value)
     assert error_message() == f"{expected} ({variable})"
+
+
+@pytest.mark.parametrize("origins", ["*", " * "])
+def test_all_origins_and_credentials_are_not_allowed_together(origins: str) -> None:
+    message = error_message(cors_origins=origins, cors_credentials=True)
+    assert message == (
+        'cors_credentials: expected false, because cors_origins is "*", got true'
+        " (--cors-credentials)"
+    )
+    allowed = "https://app.example, capacitor://localhost, http://[::1]:8080,"
+    assert load_settings(cors_origins=allowed, cors_credentials=True).cors_credentials
 
 
 @pytest.mark.parametrize("rates", ["50", "50/s", "-1/second", "1/second,,2/hour", "1.5/hour", " "])

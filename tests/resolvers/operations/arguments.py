@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, cast
 
@@ -191,10 +192,32 @@ class ArgumentWriter:
                 return _int(self.chance.randint(0, 12))
             case "Boolean":
                 return BooleanValueNode(value=self.happens(0.5))
+            case "DateTime":
+                return StringValueNode(value=self.time())
         text = self.chance.choice(self.texts)
         start = self.chance.choice((0, 0, len(text) // 2))
         end = self.chance.choice((len(text), start + 1))
         return StringValueNode(value=text[start:end])
+
+    def time(self) -> str:
+        """Return a time in the database, or one that is a microsecond away from it."""
+        moment = self.chance.choice(self.times)
+        moment += timedelta(microseconds=self.chance.choice((0, 0, 1, -1)))
+        zone = timezone(timedelta(minutes=self.chance.choice((0, 90, -480))))
+        text = moment.astimezone(zone).isoformat()
+        return text.replace("+00:00", self.chance.choice(("Z", "z", "-00:00")))
+
+    @cached_property
+    def times(self) -> list[datetime]:
+        """All times in the database, and another one."""
+        times = {
+            value
+            for table in self.rows.values()
+            for row in table
+            for value in row.values()
+            if isinstance(value, datetime)
+        }
+        return sorted(times | {datetime(2024, 2, 29, tzinfo=UTC)})
 
     @cached_property
     def texts(self) -> list[str]:

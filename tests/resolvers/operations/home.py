@@ -29,7 +29,15 @@ _PROCESSES: list[tuple[int, str, str, int | None, Row]] = [
     (12, "case", "leave home", None, {"description": 'quote " and \\ and \n and \u0001'}),
 ]
 PROCESSES: list[Row] = [
-    {"id": id_, "reference": reference, "name": name, "espace_id": espace, **more}
+    {
+        "id": id_,
+        "reference": reference,
+        "name": name,
+        "espace_id": espace,
+        "created_at": f"2024-03-0{1 + id_ % 3}T00:00:00.00000{id_ % 2}Z",
+        "updated_at": f"2024-04-0{1 + id_ % 4}T12:00:00.000000Z",
+        **more,
+    }
     for id_, reference, name, espace, more in _PROCESSES
 ]
 

@@ -67,6 +67,8 @@ NODE = 'node(id: "%s")'
         (f"{{ {NODE % global_id('Process', 66)} {{ id }} }}", "process 2"),
         (f"{{ {NODE % global_id('Execution', 3)} {{ id }} }}", "execution 3"),
         ("{ execution(databaseId: 64) { status steps { result } } }", "execution 0"),
+        # The version shows parts of the process, and the names of others.
+        (f"{{ {ONE} {{ version updatedAt }} }}", "espace, process 1, profile, source"),
         # What else they lead to, as a whole.
         (f"{{ {ONE} {{ profiles {{ name }} }} }}", "process 1, profile"),
         (f"{{ {ONE} {{ espace {{ name }} }} }}", "espace, process 1"),

@@ -23,6 +23,7 @@ async def ids(graph: Graph, where: str, *, root: str = "processes", profile: str
 
 
 EVERY = list(range(1, 13))
+EXECUTIONS = list(range(1, 8))
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,18 @@ async def test_processes_are_filtered(home: Graph, where: str, expected: list[in
         ("executions", "{nested: false}", [1, 4, 5, 6, 7]),
         ("executions", "{nested: null}", [1, 2, 3, 4, 5, 6, 7]),
         ("executions", "{process: {}}", [1, 2, 3, 4]),
+        ("executions", '{startedAt: {lt: "2024-02-29T10:00:00.000002Z"}}', EXECUTIONS),
+        ("executions", '{startedAt: {lt: "2024-02-29T10:00:00.000001Z"}}', []),
+        ("executions", '{startedAt: {lte: "2024-02-29T10:00:00.000001+00:00"}}', EXECUTIONS),
+        ("executions", '{startedAt: {eq: "2024-02-29t05:00:00.000001-05:00"}}', EXECUTIONS),
+        ("executions", '{startedAt: {gt: "2024-02-29T10:00:00Z", lt: null}}', EXECUTIONS),
+        ("executions", '{finishedAt: {gte: "0001-01-01T00:00:00Z"}}', [1, 2, 3, 4, 5, 7]),
+        ("executions", '{finishedAt: {lte: "9999-12-31T23:59:59.999999Z"}}', [1, 2, 3, 4, 5, 7]),
+        ("executions", '{not: {finishedAt: {gt: "0001-01-01T00:00:00Z"}}}', [6]),
+        ("executions", "{finishedAt: {}}", EXECUTIONS),
+        ("processes", '{createdAt: {gte: "2024-03-03T00:00:00Z"}}', [2, 5, 8, 11]),
+        ("processes", '{createdAt: {gt: "2024-03-03T00:00:00Z"}}', [5, 11]),
+        ("processes", '{updatedAt: {lt: "2024-04-01T12:00:00.000001Z"}}', [4, 8, 12]),
         ("executions", "{not: {process: {mode: {eq: SWITCH}}}}", [1, 2, 4, 5, 6, 7]),
     ],
 )

@@ -43,6 +43,15 @@ ORDERS: list[tuple[str, list[Sort]]] = [
         "[{field: NAME, direction: DESC}, {field: REFERENCE}]",
         [by("reference"), by("name", descending=True)],
     ),
+    ("{field: CREATED_AT}", [by("id"), by("created_at")]),
+    (
+        "[{field: CREATED_AT, direction: DESC}, {field: UPDATED_AT}]",
+        [by("id"), by("updated_at"), by("created_at", descending=True)],
+    ),
+    (
+        "{field: UPDATED_AT, direction: DESC}",
+        [by("id", descending=True), by("updated_at", descending=True)],
+    ),
     # Keys after a unique key, and repeated keys, have no effect.
     ("[{field: REFERENCE}, {field: NAME, direction: DESC}]", [by("reference")]),
     ("[{field: NAME}, {field: NAME, direction: DESC}]", [by("id"), by("name")]),

@@ -55,7 +55,7 @@ def test_a_slot_says_where_its_value_is_and_how_it_is_checked() -> None:
         VariableRef(("size",)), "integer", PageSize(100), (*path, "first")
     )
     (after,) = read.page.after
-    key = CursorKey("database_id", (int,), 0)
+    key = CursorKey("database_id", ((int,),), 0)
     assert after == Slot(VariableRef(("after",)), "integer", key, (*path, "after"))
     condition: Any = read.page.condition
     assert isinstance(condition, AllOf)

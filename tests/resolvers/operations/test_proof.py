@@ -38,6 +38,7 @@ from tests.proof import AGAIN, World, Worlds, proof, read_json, written
 from tests.reference.answers import Expected, Reference
 from tests.reference.messages import MOST_LISTED, Error, of_graphql, of_listed
 from tests.reference.model import TABLES, global_id
+from tests.reference.times import with_times
 from tests.reference.worlds import NAMES, PROFILES
 from tests.resolvers.operations.arguments import Twists
 from tests.resolvers.operations.operations import Operation, write
@@ -49,7 +50,7 @@ HTTP = 0.2
 """The share of operations that are sent over HTTP, which is slower."""
 
 SDL = compiler_of(settings_for_tests()).sdl()
-SCHEMA = build_schema(SDL)
+SCHEMA = with_times(build_schema(SDL))
 
 SHRUNKEN: dict[int, Operation] = {}
 """Shrunken failures by their seed."""
@@ -76,6 +77,7 @@ _SCALARS: CustomScalarStrategies = {
     "String": _TEXTS.map(nodes.String),
     "ID": st.one_of(*[_IDS] * 20, _INVALID_IDS).map(nodes.String),
     "Int": st.integers(-1, 12).map(nodes.Int),
+    "DateTime": st.sampled_from(["2024-02-29T00:00:00Z"]).map(nodes.String),
 }
 
 
@@ -178,7 +180,9 @@ async def over_http(world: World, profile: str, request: GraphQLRequest) -> Got:
         "operationName": request.operation_name,
         "variables": request.variables,
     }
-    headers = {"Authorization": world.tokens[profile]}
+    # With this media type, the status is that of the error.
+    accept = "application/graphql-response+json"
+    headers = {"Authorization": world.tokens[profile], "Accept": accept}
     reply = await world.gateway.call("POST", "/graphql", members, profile=None, headers=headers)
     return reply.status, reply.body
 

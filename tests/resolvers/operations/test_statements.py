@@ -278,6 +278,8 @@ PAGES = {
     "by name, backward": "last: 50, orderBy: {field: NAME}",
     "by name, downward": "first: 50, orderBy: {field: NAME, direction: DESC}",
     "by reference": "first: 50, orderBy: {field: REFERENCE}",
+    "by creation": "first: 50, orderBy: {field: CREATED_AT}",
+    "by creation, downward": "first: 50, orderBy: {field: CREATED_AT, direction: DESC}",
     "after a cursor": "first: 50, after: $cursor, orderBy: {field: NAME}",
     "before a cursor": "last: 50, before: $cursor, orderBy: {field: NAME}",
     "of an espace": 'first: 50, where: {espace: {reference: {eq: "load-room-07"}}}',
@@ -322,6 +324,10 @@ async def test_a_single_tree_uses_indexes(loaded: Graph) -> None:
         for query in (
             '{ process(reference: "load-0001000") { %s usedBy { id } } }' % TREE,
             '{ nodes(ids: ["UHJvY2Vzczox"]) { ... on Process { %s } } }' % TREE,
+            '{ process(reference: "load-0001000") { version updatedAt } }',
+            "{ processes(first: 50) { nodes { version } } }",
+            "{ executions(first: 50, orderBy: {field: STARTED_AT, direction: DESC}) {"
+            " nodes { id } } }",
             "{ execution(databaseId: 1) { steps { subprocess { id } subexecution { id } } } }",
         ):
             operation = compiled(loaded, query, viewer)

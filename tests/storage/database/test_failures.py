@@ -21,7 +21,7 @@ from storage.database.errors import (
 from storage.database.stream import LONG_LIST, JsonStream
 from tests.resolvers.home import until
 from tests.storage.database.conftest import beside, connected
-from tests.storage.database.proxy import Link, pass_on, proxied
+from tests.storage.database.proxy import Link, pass_on, proxied, swallow
 
 _READ = "SELECT convert_to(sum(n)::text, 'UTF8') FROM generate_series(1, $1::integer) AS n"
 _LIST = "SELECT convert_to(n::text, 'UTF8'), 7 FROM generate_series(1, 20) AS n"
@@ -158,6 +158,22 @@ async def test_a_stream_that_is_cut_before_its_first_chunk_starts_again(database
         assert isinstance(stream, JsonStream)
         assert b"".join([chunk async for chunk in stream]).count(b",") == LONG_LIST - 1
         assert cuts == 1
+
+
+async def test_a_stream_ends_where_the_network_dies_without_a_sign(database_url: str) -> None:
+    long = f"SELECT convert_to(n::text, 'UTF8'), 7 FROM generate_series(1, {LONG_LIST}) AS n"
+    copied = "SELECT repeat('x', 100) FROM generate_series(1, 100000) AS n"
+    async with (
+        proxied(database_url) as (proxy, url),
+        connected(url, pool_max=1, statement_timeout=0.5) as database,
+    ):
+        await database.fetch_list(long, [], copied, _VERSION)
+        stream, _ = await database.fetch_list(long, [], copied, _VERSION)
+        assert isinstance(stream, JsonStream)
+        proxy.answers = swallow
+        with pytest.raises(DatabaseUnavailableError):
+            async with asyncio.timeout(5):
+                [chunk async for chunk in stream]
 
 
 # Writes ------------------------------------------------------------------------------------------

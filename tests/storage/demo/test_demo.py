@@ -45,9 +45,12 @@ async def value(database: Database, sql: str, *args: object) -> Any:
 
 
 async def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
-    """Return all rows of the tables that demo data is inserted into."""
+    """Return all rows of the tables that demo data is inserted into, without their times."""
     return {
-        table: [tuple(row.values()) for row in await rows(database, f"SELECT * FROM {table}")]
+        table: [
+            tuple(value for column, value in row.items() if not column.endswith("_at"))
+            for row in await rows(database, f"SELECT * FROM {table}")
+        ]
         for table in TABLES
     }
 
