@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from importlib.metadata import version as version_of_package
 from typing import NamedTuple, cast
@@ -162,16 +162,7 @@ class Reads:
         self.misses += 1
         if asked.kept is None and not self.kept.asked_again(asked.key):
             return await self._read(asked)
-        running = self._running.get(asked.key)
-        if running is not None and asked.version is not None:
-            # It started before this request, but may have read what was valid afterwards.
-            answer = await running.result()
-            if answer.version == asked.version:
-                return answer
-        waiting = self._waiting.get(asked.key)
-        if waiting is None or waiting.abandoned:
-            waiting = self._waiting[asked.key] = SharedRun(self._read_and_keep(asked))
-        return await waiting.result()
+        return await self._started(asked) or await self._shared(asked)
 
     async def answer_list(self, asked: Asked) -> ReadAnswer:
         """Return the answer of a statement that returns a row for each element of a list.
@@ -219,16 +210,35 @@ class Reads:
         )
         return ReadAnswer(None if value is None else (value,), version, asked.tag(version))
 
+    async def _started(self, asked: Asked) -> ReadAnswer | None:
+        """Return the answer of a run that started before this request, if it is that of now."""
+        run = self._running.get(asked.key)
+        if run is None or run.abandoned or asked.version is None:
+            return None
+        try:
+            answer = await run.result()
+        except StorageError:
+            return None
+        return answer if answer.version == asked.version else None
+
+    async def _shared(self, asked: Asked) -> ReadAnswer:
+        """Return the answer of a run that has not started."""
+        run = self._waiting.get(asked.key)
+        if run is None or run.abandoned:
+            run = self._waiting[asked.key] = SharedRun(self._read_and_keep(asked))
+            run.task.add_done_callback(partial(self._ended, asked.key, run))
+        return await run.result()
+
     async def _read_and_keep(self, asked: Asked) -> ReadAnswer:
         """Read an answer for all requests that have waited for it."""
-        key = asked.key
-        run = self._running[key] = self._waiting.pop(key)
-        try:
-            answer = await self._read(asked)
-            return answer._replace(kept=self._keep(asked, answer))
-        finally:
-            if self._running.get(key) is run:
-                del self._running[key]
+        self._running[asked.key] = self._waiting.pop(asked.key)
+        answer = await self._read(asked)
+        return answer._replace(kept=self._keep(asked, answer))
+
+    def _ended(self, key: Key, run: SharedRun[ReadAnswer], _: object) -> None:
+        for runs in (self._waiting, self._running):
+            if runs.get(key) is run:
+                del runs[key]
 
     def _keep(self, asked: Asked, answer: ReadAnswer) -> Kept:
         parts = cast("tuple[bytes, ...] | None", answer.parts)

@@ -220,6 +220,10 @@ async def _open(options: SessionOptions) -> Session:
         statement_cache_size=0,
         server_settings=session_settings(options.statement_timeout, options.name),
     )
-    await use_json_bytes(connection)
-    server = await identity_of(connection)
+    try:
+        await use_json_bytes(connection)
+        server = await identity_of(connection)
+    except BaseException:
+        connection.terminate()
+        raise
     return Session(connection, options.statement_cache_bytes, timeout, server)
