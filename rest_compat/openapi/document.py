@@ -41,6 +41,7 @@ _TAG_HEADER = {
         "schema": {"type": "string"},
     }
 }
+_IF_MATCH = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*"){0,9})$'
 _CONTACT = {"name": "The operator of this gateway"}
 # The project states no license, so this names none: an SPDX reference outside the SPDX list.
 _LICENSE = {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"}
@@ -212,7 +213,7 @@ def _header_parameters(compiled: CompiledRoute) -> Iterator[dict[str, Any]]:
             "in": "header",
             "description": "Entity tags, separated by commas. Nothing is changed unless one of them"
             " is the `ETag` of the process. `*` stands for any.",
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "pattern": _IF_MATCH},
         }
 
 
