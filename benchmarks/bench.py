@@ -19,6 +19,7 @@ import asyncpg
 import uvloop
 
 import figures
+import live
 from contestants import Contestant, gateway, start_contestants
 from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import compiler_of
@@ -40,7 +41,17 @@ _LARGE_COUNT = 1_000_000
 # ones.
 _ROUNDS = 7
 _SECONDS = 3
-_PARTS = ("rates", "whole", "bulk", "memory", "workers", "growth", "worst", "unchanged")
+_PARTS = (
+    "rates",
+    "whole",
+    "bulk",
+    "memory",
+    "workers",
+    "growth",
+    "worst",
+    "unchanged",
+    "live",
+)
 
 
 def main() -> None:
@@ -135,6 +146,7 @@ class _Run:
             "growth": self._growth,
             "worst": self._worst,
             "unchanged": self._unchanged,
+            "live": self._live,
         }
         for part, measure in measures.items():
             if part not in parts:
@@ -217,11 +229,16 @@ class _Run:
                 seconds=self._results.seconds,
             ).measure()
 
+    async def _live(self, url: str) -> None:
+        async with self._copy(url) as copy_url:
+            self._results.live = await live.live(
+                copy_url, self._folder / "gateway", self._results.rounds
+            )
+
     @contextlib.asynccontextmanager
     async def _copy(self, url: str) -> AsyncIterator[str]:
         """Copy the database for a part that writes, and yield the URL of the copy."""
         name = f"bench_{self._results.count}"
-        copy_url = url.replace(name, f"{name}_written")
         connection = await asyncpg.connect(self._server_url)
         try:
             await connection.execute(f"DROP DATABASE IF EXISTS {name}_written")
@@ -232,7 +249,7 @@ class _Run:
             )
             await connection.execute(f"CREATE DATABASE {name}_written TEMPLATE {name}")
             await connection.execute(f"ALTER DATABASE {name}_written SET jit = off")
-            yield copy_url
+            yield url.replace(name, f"{name}_written")
             await connection.execute(f"DROP DATABASE {name}_written WITH (FORCE)")
         finally:
             await connection.close()

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from contestants import TITLES
+from live import Live
 from plot import plot
 from results import Results, format_rate, goals
 from work import CASES
@@ -46,6 +47,8 @@ def _rounded(value: Any) -> Any:
 def page(results: Results) -> str:
     """Return the page in Markdown."""
     sections = [_opening(results), _goals(results), _rates(results), _figures(results)]
+    if results.live:
+        sections.append(_live(results.live))
     if results.growth:
         sections.append(_growth(results))
     sections += [_contestants(results), _conditions(results)]
@@ -188,6 +191,32 @@ def _growth(results: Results) -> str:
             ("", f"of {results.count:,}", f"of {results.large_count:,}", "ratio"),
             rows,
         )
+    )
+
+
+def _live(live: Live) -> str:
+    rows = [
+        ("2,000 idle WebSockets", f"{live.socket_bytes / _MEGABYTE:.1f} MB"),
+        (
+            "5,000 sockets that subscribe to 500 processes with their trees, no changes",
+            f"{100 * live.idle_share:.1f} % of a processor",
+        ),
+        (
+            "from the commit of a change to each of its 10 subscribers"
+            f" ({live.documents.changes} changes)",
+            f"{live.documents.median:.0f} ms median, {live.documents.p99:.0f} ms p99",
+        ),
+        (
+            "from the commit of a change to the last of 1,000 subscribers of a page of 50 trees"
+            f" ({live.page.changes} changes)",
+            f"{live.page.median:.0f} ms median, {live.page.p99:.0f} ms p99",
+        ),
+    ]
+    return (
+        "## Subscriptions\n\n"
+        "One worker. The changes are made in PostgreSQL, beside the gateway, which looks for them"
+        " every 50 ms. The subscribers are minimal clients that share a processor.\n\n"
+        + _table(("", ""), rows)
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from contestants import TITLES
 from figures import Comparison, Growth, Memory, WholeTable, WorstRead
+from live import Live
 
 _PYTHON_PACKAGES = ("aiohttp", "asyncpg", "orjson", "strawberry-graphql", "uvloop")
 
@@ -40,6 +41,7 @@ class Results:
     unchanged: dict[str, Comparison] = field(default_factory=dict)
     """Reads of what has not changed, and what validators cost otherwise, by title."""
     workers: dict[str, Comparison] = field(default_factory=dict)
+    live: Live | None = None
     missing: dict[str, str] = field(default_factory=dict)
     """The parts and contestants that were not measured, with the reasons."""
 
@@ -122,6 +124,7 @@ def goals(results: Results) -> list[Goal]:
         Goal("two workers / one, PostgreSQL idle", 1.6, busy.ratio if busy else None),
         *_worst_goals(results.worst),
         *_unchanged_goals(results.unchanged),
+        *_live_goals(results.live),
     ]
     return result
 
@@ -166,6 +169,29 @@ def _worst_goals(worst: WorstRead | None) -> list[Goal]:
         Goal(f"most expensive query, {title}", bound, measured, at_least=False)
         for title, bound, measured in measures
     ]
+
+
+def _live_goals(live: Live | None) -> list[Goal]:
+    """Return the goals of subscriptions."""
+    measures = (
+        ("2,000 idle WebSockets, memory, MB", 50.0, live.socket_bytes / 1e6 if live else None),
+        (
+            "5,000 subscribers of 500 documents, no changes, % of a processor",
+            5.0,
+            100 * live.idle_share if live else None,
+        ),
+        (
+            "5,000 subscribers of 500 documents, a change is seen, p99, ms",
+            500.0,
+            live.documents.p99 if live else None,
+        ),
+        (
+            "1,000 subscribers of one page, a change is seen by all, p99, ms",
+            250.0,
+            live.page.p99 if live else None,
+        ),
+    )
+    return [Goal(title, bound, measured, at_least=False) for title, bound, measured in measures]
 
 
 def machine() -> dict[str, str]:

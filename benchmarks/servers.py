@@ -87,11 +87,11 @@ class Server:
         deadline = time.monotonic() + _IDLE_TIMEOUT
         busy = True
         while busy and time.monotonic() < deadline:
-            before = self._processor_time()
+            before = self.processor_time()
             await asyncio.sleep(_IDLE_INTERVAL)
-            busy = self._processor_time() - before > _IDLE_INTERVAL / 10
+            busy = self.processor_time() - before > _IDLE_INTERVAL / 10
 
-    def _processor_time(self) -> float:
+    def processor_time(self) -> float:
         """Return the processor seconds of the process, always 0 on a system without /proc."""
         stat = Path(f"/proc/{self.pid}/stat")
         if not stat.exists():

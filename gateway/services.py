@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from gateway.auth.tokens import TokenKeys
+from gateway.auth.tokens import Claims, TokenKeys, require_unexpired
 from gateway.http.rate_limit import RateLimits
 from gateway.settings.model import Settings
 from resolvers.access.directory import AccessDirectory
@@ -18,12 +18,30 @@ from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.limits import Limits
 from resolvers.operations.reads import Reads
 from resolvers.operations.run import Operations
+from resolvers.operations.subscribe import Subscriptions
 from resolvers.schema.build import build_schema
 from rest_compat.dialects import build_dialects
 from rest_compat.handler import CompiledDialect
 from storage.database.compaction import Compactor
 from storage.database.database import Database
 from storage.database.fairness import borrower
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The holder of a token, for as long as a connection stays open."""
+
+    claims: Claims
+    directory: AccessDirectory
+
+    def viewer(self) -> Viewer:
+        """Return the viewer as of now, without waiting for the database.
+
+        Raises:
+            GatewayError: ``UNAUTHENTICATED`` or ``TOKEN_EXPIRED``.
+        """
+        require_unexpired(self.claims)
+        return self.directory.known(self.claims.profile_id, self.claims.token_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +53,7 @@ class Services:
     keys: TokenKeys
     directory: AccessDirectory
     operations: Operations
+    subscriptions: Subscriptions
     dialects: tuple[CompiledDialect, ...]
     rates: RateLimits
 
@@ -45,13 +64,36 @@ class Services:
             GatewayError: ``UNAUTHENTICATED``, ``TOKEN_EXPIRED``, ``RATE_LIMITED`` or
                 ``DATABASE_UNAVAILABLE``.
         """
+        claims = await self._identify(token)
+        return await self.directory.viewer(claims.profile_id, claims.token_id)
+
+    async def caller(self, token: str | None) -> Caller:
+        """Return the holder of a token. Raises like ``authenticate``."""
+        claims = await self._identify(token)
+        await self.directory.viewer(claims.profile_id, claims.token_id)
+        return Caller(claims, self.directory)
+
+    def holder(self, token: str) -> Caller:
+        """Return the holder of a token that was authenticated with this request."""
+        return Caller(self.keys.verify(token), self.directory)
+
+    async def admit(self, caller: Caller) -> Viewer:
+        """Return the viewer for one more operation of a caller. Raises like ``authenticate``."""
+        require_unexpired(caller.claims)
+        await self._spend(caller.claims)
+        return await self.directory.viewer(caller.claims.profile_id, caller.claims.token_id)
+
+    async def _identify(self, token: str | None) -> Claims:
         if not token:
             raise missing_token()
         claims = self.keys.verify(token)
+        await self._spend(claims)
+        return claims
+
+    async def _spend(self, claims: Claims) -> None:
         if self.rates.limits_tokens:
             await self.rates.spend_token(claims.token_id)
         borrower.set(claims.token_id)  # connections are shared fairly between tokens
-        return await self.directory.viewer(claims.profile_id, claims.token_id)
 
 
 def compiler_of(settings: Settings) -> OperationCompiler:
@@ -103,11 +145,16 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
         introspection=settings.introspection,
         max_items=settings.max_items,
     )
+    subscriptions = Subscriptions(operations, database, directory, settings.subscription_interval)
+    database.when_written = subscriptions.watcher.wake
     await directory.start()
     compactor = Compactor(database)
     try:
-        yield Services(settings, database, keys, directory, operations, dialects, rates)
+        yield Services(
+            settings, database, keys, directory, operations, subscriptions, dialects, rates
+        )
     finally:
+        await subscriptions.close()
         await compactor.close()
         await directory.close()
         await rates.close()

@@ -6,6 +6,7 @@ gateway on a real port. The property tests share random databases (``worlds``).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -29,7 +30,7 @@ from gateway.settings.model import Settings
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import GatewayError
 from resolvers.operations.answers import Answer, error_answer
-from resolvers.operations.run import GraphQLRequest
+from resolvers.operations.run import GraphQLRequest, Prepared
 from rest_compat.http import Response
 from storage.database.database import Database
 from storage.migrations.migrate import migrate
@@ -110,6 +111,18 @@ def body_of(answer: Answer | Response) -> bytes:
     return b"".join(cast("tuple[bytes, ...]", answer.parts))
 
 
+@dataclass(frozen=True)
+class KnownCaller:
+    """The holder of a token that does not expire."""
+
+    services: Services
+    profile_id: int
+    token_id: str = "none"
+
+    def viewer(self) -> Viewer:
+        return self.services.directory.known(self.profile_id, self.token_id)
+
+
 @dataclass
 class Graph:
     """Runs GraphQL operations in the pipeline, without HTTP."""
@@ -138,15 +151,48 @@ class Graph:
         operation: str | None = None,
         extensions: dict[str, Any] | None = None,
     ) -> Answer:
-        """Run an operation, and return the answer."""
+        """Run an operation, and return the answer; of a subscription, the first one."""
         operations = self.services.operations
         request = GraphQLRequest(query, operation, variables or {}, extensions or {})
         if profile is not None:
-            return await operations.answer(request, await self.viewer(profile))
+            viewer = await self.viewer(profile)
+            prepared = await operations.prepare(request)
+            if prepared.is_subscription:
+                async with self.following(prepared, viewer.profile_id) as answers:
+                    return await anext(answers)
+            return await operations.run(prepared, viewer)
         try:
             return await operations.run(await operations.prepare_public(request), None)
         except GatewayError as error:
             return error_answer(error)
+
+    @contextlib.asynccontextmanager
+    async def following(
+        self, prepared: Prepared, profile_id: int
+    ) -> AsyncIterator[AsyncIterator[Answer]]:
+        """Start a prepared subscription, and yield its answers."""
+        changed = asyncio.Event()
+        started = await self.services.subscriptions.subscribe(
+            prepared, KnownCaller(self.services, profile_id), lambda _: changed.set()
+        )
+
+        async def answers() -> AsyncIterator[Answer]:
+            if isinstance(started, Answer):
+                yield started
+                return
+            while True:
+                await changed.wait()
+                changed.clear()
+                if started.error is not None:
+                    raise started.error
+                if (answer := started.take()) is not None:
+                    yield Answer((answer,))
+
+        try:
+            yield answers()
+        finally:
+            if not isinstance(started, Answer):
+                started.close()
 
     async def ask(
         self,

@@ -145,8 +145,7 @@ class TokenKeys:
         if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
             raise unauthenticated("this is not a token of this gateway")
         claims = self._read_cached(token)
-        if claims.expires_at <= time.time():
-            raise GatewayError(ErrorKind.TOKEN_EXPIRED, "the token has expired; ask for a new one")
+        require_unexpired(claims)
         return claims
 
     def decode(self, token: str) -> Claims | None:
@@ -170,6 +169,12 @@ class TokenKeys:
             raise unauthenticated("this is not a token of this gateway") from None
         except ValidationError:
             raise unauthenticated("the token's claims are not those of this gateway") from None
+
+
+def require_unexpired(claims: Claims) -> None:
+    """Check that a token has not expired. Raises ``TOKEN_EXPIRED``."""
+    if claims.expires_at <= time.time():
+        raise GatewayError(ErrorKind.TOKEN_EXPIRED, "the token has expired; ask for a new one")
 
 
 def _claims(payload: bytes) -> Claims:

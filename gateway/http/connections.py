@@ -105,6 +105,7 @@ class Connection(RequestHandler):
         "_unread",
         "_unread_since",
         "closing",
+        "when_writable",
     )
 
     def __init__(self, server: Connections, **options: Any) -> None:
@@ -119,6 +120,8 @@ class Connection(RequestHandler):
         self._target = b""  # the first bytes of a malformed request
         self._unread = 0  # bytes of an answer that wait for the client
         self._unread_since = 0.0  # when the client last took some of them
+        self.when_writable: Callable[[], None] | None = None
+        """Called when the client has taken most of what was sent; for WebSockets."""
 
     # Events ------------------------------------------------------------------------------------
 
@@ -164,6 +167,8 @@ class Connection(RequestHandler):
         """Let the answer go on: the client has taken most of what was sent."""
         self._unread = 0
         super().resume_writing()
+        if self.when_writable is not None:
+            self.when_writable()
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -303,12 +308,19 @@ class Connections(web.Server):
         refuse: Renders the response to bytes that are not a request.
         limits: The limits.
         intake: Bounds what is taken in of large bodies.
+        stop: Ends what would not end by itself: WebSockets and event streams.
     """
 
     def __init__(
-        self, answer: Answer, refuse: Refuse, limits: ConnectionLimits, intake: BodyIntake
+        self,
+        answer: Answer,
+        refuse: Refuse,
+        limits: ConnectionLimits,
+        intake: BodyIntake,
+        stop: Callable[[], None],
     ) -> None:
         super().__init__(answer, handler_cancellation=True)
+        self._stop = stop
         self.refuse = refuse
         self.limits = limits
         self.intake = intake
@@ -382,6 +394,7 @@ class Connections(web.Server):
         self.stopping = True
         for connection, _ in self._all():
             connection.closing = True
+        self._stop()
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
         """Wait until the requests in flight are answered, then cut every connection.

@@ -101,6 +101,11 @@ class CrossOrigin:
                     "a page of another origin has to send 'Content-Type: application/json'"
                 )
 
+    def check_socket(self, request: web.BaseRequest) -> None:
+        """Refuse to open a WebSocket for a page of another origin. Raises ``FORBIDDEN``."""
+        if not self.is_allowed_origin(request):
+            raise _refused(request)
+
     # Answers -----------------------------------------------------------------------------------
 
     def preflight(self, request: web.BaseRequest) -> web.Response | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 
@@ -23,6 +24,11 @@ from gateway.http.compression import FORMS, Compression, KeptForms
 from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.cors import CrossOrigin
 from gateway.http.etags import NO_STORE, is_known, known_tags, tag_headers
+from gateway.http.live.conversation import serve_socket
+from gateway.http.live.events import EVENT_STREAM, serve_events, wants_events
+from gateway.http.live.protocol import SUBPROTOCOL
+from gateway.http.live.registry import Registry
+from gateway.http.live.socket import wants_socket
 from gateway.http.pages.handlers import Handler, graphiql_page, pages, wants_page
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of, collected
@@ -31,8 +37,9 @@ from gateway.postgres.embedded import EmbeddedPostgres
 from gateway.services import Services
 from gateway.telemetry.metrics import Metrics
 from resolvers.access.viewer import Viewer
-from resolvers.errors.catalogue import ErrorKind, GatewayError, missing_token
+from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value, missing_token
 from resolvers.errors.translate import as_gateway_error
+from resolvers.operations.answers import error_answer
 from resolvers.operations.kept import Kept
 from resolvers.operations.public import MAX_PUBLIC_BODY
 from resolvers.operations.run import Prepared
@@ -56,7 +63,7 @@ def create_server(services: Services) -> web.Server:
     intake = BodyIntake()
     endpoint = _Endpoint(services, intake)
     limits = ConnectionLimits.from_settings(services.settings)
-    return Connections(endpoint.answer, endpoint.refuse, limits, intake)
+    return Connections(endpoint.answer, endpoint.refuse, limits, intake, endpoint.stop)
 
 
 def _openapi(services: Services) -> dict[str, bytes]:
@@ -80,7 +87,8 @@ class _Endpoint:
         self._services = services
         self._intake = intake
         self._settings = services.settings
-        self._metrics = Metrics(services)
+        self._registry = Registry(services.directory, services.settings.max_sockets_token)
+        self._metrics = Metrics(services, self._registry)
         self._rates = services.rates
         self._addresses = ClientAddresses.from_settings(self._settings)
         self._compression = Compression(enabled=self._settings.compression)
@@ -122,12 +130,23 @@ class _Endpoint:
                 response = _from_dialect(dialect.error_response(gateway_error))
         finally:
             self._intake.release(request)
-        await self._compression.apply(request, response)
+        if not response.prepared:  # a WebSocket or a stream was sent already
+            await self._compression.apply(request, response)
+            self._finish(request, response, is_api=is_api)
+        return response
+
+    def _finish(
+        self, request: web.BaseRequest, response: web.StreamResponse, *, is_api: bool = True
+    ) -> None:
+        """Add the headers that all responses have."""
         if is_api:
             self._cross_origin.share(request, response)
         # By default, aiohttp sends version numbers, which help only attackers.
         response.headers[hdrs.SERVER] = _SERVER
-        return response
+
+    def stop(self) -> None:
+        """End the WebSockets and event streams: the gateway stops."""
+        self._registry.stop()
 
     def refuse(self, path: str, status: int, error: GatewayError) -> web.Response:
         """Return the response to bytes that are not a request, in the format of the called API.
@@ -160,10 +179,16 @@ class _Endpoint:
         return None, raw_path
 
     async def _graphql(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a GraphQL request; show GraphiQL to a browser that opens the page."""
+        """Answer a GraphQL request or a WebSocket; show GraphiQL to a browser that opens it."""
         if request.method != hdrs.METH_POST:
             if request.method not in _READ_METHODS:
                 return graphql.method_not_allowed(request, (*_READ_METHODS, hdrs.METH_POST))
+            if request.method == hdrs.METH_GET and wants_socket(request):
+                self._cross_origin.check_socket(request)
+                finish = partial(self._finish, request)
+                return await serve_socket(
+                    request, self._services, self._registry, self._intake, finish
+                )
             if self._graphiql is not None and wants_page(request):
                 page = await self._graphiql(request)
                 add_vary(page, hdrs.ACCEPT)
@@ -182,6 +207,17 @@ class _Endpoint:
             return graphql.method_not_allowed(
                 request, (hdrs.METH_POST,), "send a mutation with POST, not GET"
             )
+        if viewer is not None and wants_events(request, prepared):
+            caller = self._services.holder(bearer(request.headers[hdrs.AUTHORIZATION]))
+            self._intake.release(request)
+            finish = partial(self._finish, request)
+            return await serve_events(
+                request, self._services, self._registry, finish, caller, prepared
+            )
+        if prepared.is_subscription:
+            needs = f"a WebSocket ({SUBPROTOCOL}) or 'Accept: {EVENT_STREAM}'"
+            answer = error_answer(bad_value((), f"a subscription needs {needs}"))
+            return graphql.respond(request, answer)
         answer = await operations.run(prepared, viewer, known_tags(request))
         response = graphql.respond(request, answer)
         return self._with_forms(request, response, answer.kept, answer.parts)

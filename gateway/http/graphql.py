@@ -83,7 +83,7 @@ async def read_request(
             raise UnsupportedMediaTypeError(content_type)
         body = await read_body(request, largest_body, intake)
         parse = partial(strict_json.loads, body, max_items=operations.max_items)
-        return _from_members(await operations.worker.run(len(body), parse), len(body))
+        return request_of(await operations.worker.run(len(body), parse), len(body))
     for name in request.query:
         if len(request.query.getall(name)) > 1:
             raise bad_value((name,), "is given more than once")
@@ -95,7 +95,7 @@ async def read_request(
             except UnicodeEncodeError:
                 raise bad_value((name,), "is not valid UTF-8") from None
             members[name] = strict_json.loads(text)
-    return _from_members(members, 0)
+    return request_of(members, 0)
 
 
 @lru_cache(maxsize=64)
@@ -108,7 +108,15 @@ def _is_json(content_type: str) -> bool:
     )
 
 
-def _from_members(members: object, size: int) -> GraphQLRequest:
+def request_of(members: object, size: int) -> GraphQLRequest:
+    """Return the operation in the members of a request.
+
+    Args:
+        size: Bytes of the request.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` or ``PERSISTED_QUERY_NOT_SUPPORTED``.
+    """
     if isinstance(members, list):
         raise bad_value(
             (),

@@ -237,6 +237,31 @@ class Settings(BaseModel):
         description="Seconds after which a connection is closed whose client does not read a "
         "response.",
     )
+    subscription_interval: float = Field(
+        default=0.05,
+        ge=0.01,
+        le=10,
+        description="Seconds between two looks at what subscriptions read. One small statement "
+        "looks for all of them, and only while there are any.",
+    )
+    max_socket_subscriptions: int = Field(
+        default=100,
+        ge=1,
+        description="Maximum number of operations of one WebSocket at a time.",
+    )
+    max_sockets_token: int = Field(
+        default=1000,
+        ge=0,
+        description="Maximum number of WebSockets and event streams that are open with one token, "
+        "for each worker; 0 for no limit.",
+    )
+    socket_ping_interval: float = Field(
+        default=30,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds of silence after which the gateway pings a WebSocket. After as many "
+        "more without an answer it is closed.",
+    )
     page_size_default: int = Field(
         default=20,
         ge=1,

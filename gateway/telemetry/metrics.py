@@ -9,8 +9,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from gateway.http.live.registry import Registry
 from gateway.services import Services
 from resolvers.operations.reads import Reads
+from resolvers.operations.subscribe import Subscriptions
 
 
 class Metrics:
@@ -18,9 +20,10 @@ class Metrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, connected: Registry) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_GatewayCollector(services))
+        self._registry.register(_LiveCollector(services.subscriptions, connected))
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
@@ -94,3 +97,36 @@ def _of_reads(reads: Reads) -> Iterator[Metric]:
         "Kept answers that differed from the database although nothing was logged as changed.",
         reads.mismatches,
     )
+
+
+class _LiveCollector(Collector):
+    """The metrics of subscriptions and of the connections that they use."""
+
+    def __init__(self, subscriptions: Subscriptions, connected: Registry) -> None:
+        self._subscriptions = subscriptions
+        self._connected = connected
+
+    def collect(self) -> Iterator[Metric]:
+        live, watcher = self._subscriptions, self._subscriptions.watcher
+        yield GaugeMetricFamily(
+            "gateway_sockets", "Open WebSockets.", value=self._connected.sockets
+        )
+        yield GaugeMetricFamily(
+            "gateway_event_streams", "Open streams of events.", value=self._connected.streams
+        )
+        yield GaugeMetricFamily("gateway_subscriptions", "Subscriptions.", value=live.count)
+        yield GaugeMetricFamily(
+            "gateway_live_answers", "Different answers of all subscriptions.", value=live.distinct
+        )
+        yield CounterMetricFamily(
+            "gateway_subscription_events", "Answers given to subscriptions.", live.events
+        )
+        yield CounterMetricFamily(
+            "gateway_live_reads", "Statements run for subscriptions.", live.reads
+        )
+        yield CounterMetricFamily(
+            "gateway_watch_ticks", "Looks at what has changed.", watcher.ticks
+        )
+        yield CounterMetricFamily(
+            "gateway_watch_seconds", "Time that these looks took.", watcher.seconds
+        )

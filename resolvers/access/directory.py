@@ -49,6 +49,8 @@ class AccessDirectory:
         self._database = database
         self._profiles: Mapping[int, Viewer] = {}
         self._revoked: frozenset[str] = frozenset()
+        self.generation = 0
+        """Grows whenever a profile or the revoked tokens turn out to have changed."""
         self._stale = True  # it is known to differ from the database
         self._loaded_at = -_TOO_OLD  # when the load began that the copy is from
         self._reload: asyncio.Task[None] | None = None
@@ -89,8 +91,21 @@ class AccessDirectory:
             GatewayError: ``UNAUTHENTICATED`` if the token was revoked or its profile was deleted.
             StorageError: The copy cannot be used, and the database cannot be read.
         """
-        while self._stale or time.monotonic() - self._loaded_at > _TOO_OLD:
+        if not self._usable:
+            await self.refresh()
+        return self.known(profile_id, token_id)
+
+    async def refresh(self) -> None:
+        """Reload the copy if it is stale or too old. Raises ``StorageError`` if that fails."""
+        while not self._usable:
             await self._reload_once()
+
+    def known(self, profile_id: int, token_id: str) -> Viewer:
+        """Return the viewer that a token identifies, as far as the copy knows.
+
+        Raises:
+            GatewayError: As ``viewer``.
+        """
         if token_id in self._revoked:
             raise GatewayError(ErrorKind.UNAUTHENTICATED, "the token was revoked")
         viewer = self._profiles.get(profile_id)
@@ -100,6 +115,10 @@ class AccessDirectory:
                 "the profile that the token was issued for no longer exists",
             )
         return viewer
+
+    @property
+    def _usable(self) -> bool:
+        return not self._stale and time.monotonic() - self._loaded_at <= _TOO_OLD
 
     def changed(self) -> None:
         """Mark the copy as stale, so that it is reloaded before the next token is checked.
@@ -126,21 +145,22 @@ class AccessDirectory:
         was_stale, self._stale = self._stale, False
         try:
             async with asyncio.timeout(_LOAD_SECONDS):
-                profiles, self._revoked = await self._read()
+                rows, revoked = await self._read()
         except BaseException as error:
             self._stale = self._stale or was_stale
             if isinstance(error, TimeoutError):
                 raise DatabaseUnavailableError("profiles cannot be loaded") from error
             raise
-        self._profiles = {
-            profile.id: Viewer(
-                profile.id,
-                profile.name,
-                frozenset(Permission(value) for value in profile.permissions),
-                profile.built_in,
-            )
-            for profile in profiles
-        }
+        profiles = {row.id: _viewer(row) for row in rows}
+        if profiles != self._profiles or revoked != self._revoked:
+            # Viewers that have not changed stay the same objects.
+            before = self._profiles
+            self._profiles = {
+                key: before[key] if before.get(key) == viewer else viewer
+                for key, viewer in profiles.items()
+            }
+            self._revoked = revoked
+            self.generation += 1
         self._loaded_at = began
 
     async def _read(self) -> tuple[list[ProfileRow], frozenset[str]]:
@@ -201,3 +221,8 @@ class AccessDirectory:
                     _CHECK,
                 )
         self._deaf = not self._listener.hears
+
+
+def _viewer(profile: ProfileRow) -> Viewer:
+    permissions = frozenset(Permission(value) for value in profile.permissions)
+    return Viewer(profile.id, profile.name, permissions, profile.built_in)

@@ -13,6 +13,9 @@ from resolvers.errors.translate import entry, entry_of_graphql
 from resolvers.operations.compile import CompiledField
 from resolvers.operations.kept import Kept
 
+_ERRORS = b'{"errors":'
+"""How the answer to a request begins that was not executed."""
+
 
 class Answer(NamedTuple):
     """The body of a GraphQL response, and the kind of error that prevented its execution."""
@@ -30,6 +33,12 @@ class Answer(NamedTuple):
     """Whether the client has the answer with this tag, so that there is no body."""
     kept: Kept | None = None
     """Where the result of the one root field is kept. Other forms of the body can be kept there."""
+
+
+def errors_of(answer: Answer) -> bytes:
+    """Return the JSON list of errors in an answer to a request that was not executed."""
+    assert answer.rejected is not None
+    return b"".join(answer.parts).removeprefix(_ERRORS).removesuffix(b"}")
 
 
 def error_answer(error: GatewayError, nodes: Iterable[Node] = ()) -> Answer:

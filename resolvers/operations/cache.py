@@ -17,6 +17,11 @@ _LARGEST_SHARE = 8
 """One document may take this fraction of the cache."""
 
 
+def document_bytes(tokens: int) -> int:
+    """Return the memory of a parsed document with so many tokens, as estimated."""
+    return _BYTES + tokens * _BYTES_PER_TOKEN
+
+
 class CacheInfo(NamedTuple):
     """Statistics of a cache, since the start."""
 
@@ -61,7 +66,7 @@ class DocumentCache:
 
     def add(self, document: Document) -> None:
         """Cache a document, unless it is too large."""
-        size = _BYTES + document.tokens * _BYTES_PER_TOKEN
+        size = document_bytes(document.tokens)
         if document.text not in self._entries and size <= self._max_bytes // _LARGEST_SHARE:
             self._entries[document.text] = _Entry(document, 0)
             self._grow(document.text, size)

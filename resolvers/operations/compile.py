@@ -1,11 +1,11 @@
-"""Compile queries to SQL, once for each shape of their variables and each scope of a viewer."""
+"""Compile operations to SQL, once for each shape of their variables and each scope of a viewer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import strawberry
@@ -84,7 +84,7 @@ class CompiledField:
 
 @dataclass(frozen=True, slots=True)
 class CompiledQuery:
-    """A query, ready to run with any variables of one shape by any viewer of one scope."""
+    """A query or subscription, ready to run with variables of one shape by viewers of one scope."""
 
     fields: tuple[CompiledField, ...]
     introspection: OperationDefinitionNode | None
@@ -181,14 +181,15 @@ class OperationCompiler:
         return Planner(self.schema, planning, unpaged=unpaged)
 
     def _compile(self, operation: Operation, shape: Hashable, scope: Scope) -> CompiledQuery:
-        query = cast(GraphQLObjectType, self.schema.query_type)
+        root = self.schema.get_root_type(operation.definition.operation)
+        assert root is not None
         planner = self.planner(operation, with_references(shape))
-        fields = planner.collect(query, [operation.definition.selection_set])
+        fields = planner.collect(root, [operation.definition.selection_set])
         schema_nodes = [
             node for nodes in fields.values() for node in nodes if node.name.value in SCHEMA_FIELDS
         ]
         compiled = tuple(
-            self._compile_field(planner, key, nodes, scope) for key, nodes in fields.items()
+            self._compile_field(planner, root, key, nodes, scope) for key, nodes in fields.items()
         )
         return CompiledQuery(
             compiled,
@@ -197,16 +198,20 @@ class OperationCompiler:
         )
 
     def _compile_field(
-        self, planner: Planner, key: str, nodes: Sequence[FieldNode], scope: Scope
+        self,
+        planner: Planner,
+        root: GraphQLObjectType,
+        key: str,
+        nodes: Sequence[FieldNode],
+        scope: Scope,
     ) -> CompiledField:
         node, opening = nodes[0], b"%b:" % orjson.dumps(key)
-        query = cast(GraphQLObjectType, self.schema.query_type)
         name = node.name.value
         if name == "__typename":
-            return CompiledField(key, node, True, opening, constant=orjson.dumps(query.name))
+            return CompiledField(key, node, True, opening, constant=orjson.dumps(root.name))
         if name in SCHEMA_FIELDS:
             return CompiledField(key, node, name == "__schema", opening)
-        definition: GraphQLField = query.fields[name]
+        definition: GraphQLField = root.fields[name]
         non_null, permission = is_non_null_type(definition.type), permission_of(definition)
         try:
             planned = planner.root(definition, key, nodes)

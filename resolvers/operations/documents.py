@@ -67,6 +67,8 @@ class Operation:
     """Its variables; None if one of them is an object, a list or an enum."""
     text: str
     """The text of its document."""
+    tokens: int
+    """The number of lexical tokens of its document."""
     compiled: dict[Hashable, Any] = field(default_factory=dict)
     """What was computed for it, and is kept as long as its document."""
 
@@ -74,6 +76,16 @@ class Operation:
     def is_query(self) -> bool:
         """Whether it is a query."""
         return self.definition.operation is OperationType.QUERY
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether it is a mutation."""
+        return self.definition.operation is OperationType.MUTATION
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it is a subscription."""
+        return self.definition.operation is OperationType.SUBSCRIPTION
 
     @property
     def introspects(self) -> bool:
@@ -159,6 +171,7 @@ def validate_document(
             root_names(definition, fragments),
             plain_variables(definition),
             text,
+            document.token_count,
         )
         for definition in operations_of(document)
     }

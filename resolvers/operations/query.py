@@ -73,7 +73,7 @@ class Queries:
         self.compiled += 1
         scope = _NO_ACCESS if viewer is None else viewer.reading
         query = self._compiler.query(operation, variables, scope)
-        cost = self._check_cost(query, variables, viewer)
+        cost = self.check_cost(query, variables, viewer)
         schema = await self._introspect(query, operation, variables, viewer)
         fields = query.fields
         results = [self._prepared(field, variables, schema, viewer) for field in fields]
@@ -172,7 +172,7 @@ class Queries:
         except Exception as error:
             return as_gateway_error(error)
 
-    def _check_cost(
+    def check_cost(
         self, query: CompiledQuery, variables: Mapping[str, Any], viewer: Viewer | None
     ) -> int | None:
         """Return what a query costs; None if that is switched off.

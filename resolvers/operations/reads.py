@@ -112,7 +112,7 @@ class Reads:
     def ask(self, read: CompiledRead, arguments: Sequence[object]) -> Asked:
         """Look up what is known about the answer of a statement."""
         statement = read.statement
-        key = (statement.fingerprint, tuple(arguments))
+        key = statement.key(arguments)
         server_changes = self.database.server_changes
         if self._server_changes != server_changes:
             self._server_changes = server_changes

@@ -70,7 +70,12 @@ class PreparedOperation:
     @property
     def writes(self) -> bool:
         """Whether it may change something."""
-        return not self.operation.is_query
+        return self.operation.is_mutation
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it is answered again and again (``resolvers.operations.subscribe``)."""
+        return self.operation.is_subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class RejectedOperation:
 
     answer: Answer
     writes = False
+    is_subscription = False
 
 
 Prepared = PreparedOperation | RejectedOperation
@@ -191,6 +197,8 @@ class Operations:
                     operation, variables, viewer, known, shows_cost=prepared.shows_cost
                 )
             assert viewer is not None
+            if operation.is_subscription:
+                raise bad_value((), "a subscription needs a WebSocket or an event stream")
             return executed_answer(await self.mutate(operation, variables, viewer))
         except Exception as error:
             return error_answer(as_gateway_error(error))

@@ -19,7 +19,7 @@ from resolvers.graphql_adapter import (
 )
 from resolvers.operations.context import MutationContext, RequestContext, run_mutation
 from resolvers.schema.mutations.root import Mutation
-from resolvers.schema.queries import Query
+from resolvers.schema.queries import Query, Subscription
 from resolvers.schema.types import NODE_TYPES
 from resolvers.values.times import read_time
 
@@ -42,7 +42,11 @@ _DATE_TIME = strawberry.scalar(
 def build_schema() -> strawberry.Schema:
     """Return the schema that the gateway serves; ``schema.graphql`` is its printed form."""
     schema = strawberry.Schema(
-        Query, Mutation, types=NODE_TYPES, scalar_overrides={datetime: _DATE_TIME}
+        Query,
+        Mutation,
+        Subscription,
+        types=NODE_TYPES,
+        scalar_overrides={datetime: _DATE_TIME},
     )
     mark_one_of(schema)
     replace_mutation_resolvers(schema, _resolver)

@@ -159,3 +159,11 @@ class Query:
         self, info: Info, id: ById = UNSET, database_id: ByDatabaseId = UNSET
     ) -> Execution | None:
         return answered_by_sql()
+
+
+@strawberry.type(
+    description="Root subscription type: the fields of `Query`. A subscription selects one of them,"
+    " and is answered at once and again whenever the answer has changed."
+)
+class Subscription(Query):
+    pass

@@ -104,6 +104,8 @@ class Database:
     def __init__(self, options: SessionOptions, failures: FailureLog, pool: ConnectionPool) -> None:
         self.url = options.url
         self.statements = 0
+        self.when_written: Callable[[], None] = lambda: None
+        """Called after each transaction that may have written something and was committed."""
         self._options = options
         self._failures = failures
         self._pool = pool
@@ -362,8 +364,10 @@ class Database:
         self._pool.give_back(session)
         if tag != "COMMIT":  # an error in the block was caught there
             raise DatabaseUnavailableError("the transaction was rolled back")
-        if wrote and self._failures.impaired.ongoing:
-            self._failures.impaired.succeeded()
+        if wrote:
+            self.when_written()
+            if self._failures.impaired.ongoing:
+                self._failures.impaired.succeeded()
 
     async def _roll_back(self, session: Session, error: BaseException) -> None:
         """End a transaction after an exception in its block, and give its connection back."""

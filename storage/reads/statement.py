@@ -55,6 +55,10 @@ class Statement:
     version_sql: str = ""
     """The version that belongs to ``copy_sql``."""
 
+    def key(self, arguments: Sequence[object]) -> tuple[bytes, tuple[object, ...]]:
+        """Return what identifies the answer among all others, whatever its version is."""
+        return self.fingerprint, tuple(arguments)
+
     def dependencies(self, arguments: Sequence[object]) -> frozenset[Dependency]:
         """Return what the answer depends on.
 

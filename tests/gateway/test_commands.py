@@ -234,6 +234,7 @@ def test_the_value_of_every_option_reaches_its_setting(
         "host": "::1",
         "workers": 3,
         "port": 1,
+        "subscription_interval": 0.5,
     }
     words, expected = ["serve"], {}
     for name, field in Settings.model_fields.items():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
-DOCS = TESTS.parents[1] / "docs"
+TESTS = Path(__file__).parents[1]
+DOCS = TESTS.parent / "docs"
 
 
 def documented(page: str) -> list[str]:
@@ -22,13 +22,14 @@ def named_in_tests(prefix: str) -> list[str]:
     line = re.compile(rf"^async def test_{prefix.lower()}_(\d{{3}})_\w+\(", re.MULTILINE)
     return sorted(
         f"{prefix}-{number}"
-        for path in TESTS.glob("test_*.py")
+        for path in TESTS.rglob("test_*.py")
         for number in line.findall(path.read_text("utf-8"))
     )
 
 
 @pytest.mark.parametrize(
-    ("page", "prefix"), [("process-audits.md", "PROC"), ("processes-audits.md", "PRCS")]
+    ("page", "prefix"),
+    [("process-audits.md", "PROC"), ("processes-audits.md", "PRCS"), ("live-audits.md", "LIVE")],
 )
 def test_every_audit_has_a_test_and_every_test_an_audit(page: str, prefix: str) -> None:
     audits = documented(page)

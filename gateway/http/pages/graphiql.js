@@ -23,11 +23,43 @@ const QUERY = `# The processes of the home, and what they run.
 }
 `;
 
+// The gateway answers a subscription with a stream of events, and everything else with JSON.
 async function fetcher(operation) {
-  const headers = { "Content-Type": "application/json", Accept: "application/json" };
+  const headers = { "Content-Type": "application/json", Accept: "application/json, text/event-stream" };
   if (field.value) headers.Authorization = field.value;
-  const response = await fetch("/graphql", { method: "POST", headers, body: JSON.stringify(operation) });
-  return response.json();
+  const stop = new AbortController();
+  const body = JSON.stringify(operation);
+  const response = await fetch("/graphql", { method: "POST", headers, body, signal: stop.signal });
+  const isStream = response.headers.get("Content-Type").startsWith("text/event-stream");
+  return isStream ? answers(response, stop) : response.json();
+}
+
+// Returns the answers in a stream, until it ends or GraphiQL stops it.
+function answers(response, stop) {
+  const events = read(response);
+  const next = () =>
+    events.next().catch((error) => {
+      if (stop.signal.aborted) return { done: true };
+      throw error;
+    });
+  const end = async () => {
+    stop.abort();
+    return { done: true };
+  };
+  return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
+}
+
+async function* read(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const events = (text + part.value).split("\n\n");
+    text = events.pop();
+    for (const event of events) {
+      const [, data] = event.match(/^data: (.+)$/m) ?? []; // comments and `complete` have none
+      if (data) yield JSON.parse(data);
+    }
+  }
 }
 
 ReactDOM.render(

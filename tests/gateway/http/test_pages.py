@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page, expect
 
 from storage.demo.home import load_home
 from tests.conftest import Gateway, StartGateway
+from tests.resolvers.home import until
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """The folder that screenshots are saved in."""
@@ -155,3 +156,38 @@ async def test_graphiql_runs_a_query_and_shows_the_schema(tab: Tab, gateway: Gat
     await tab.open("/graphql")
     await tab.page.get_by_role("button", name="Execute query").click()
     await expect(answer).to_contain_text('"totalCount"')
+
+
+async def execute(tab: Tab, operation: str) -> None:
+    """Replace the operation in the editor of GraphiQL, and execute it."""
+    await tab.page.locator(".graphiql-query-editor .CodeMirror").click()
+    await tab.page.keyboard.press("Control+A")
+    await tab.page.keyboard.insert_text(operation)
+    await tab.page.get_by_role("button", name="Execute query").click()
+
+
+async def test_graphiql_runs_a_subscription(tab: Tab, gateway: Gateway) -> None:
+    await tab.open("/graphql")
+    await tab.page.get_by_label("Access token").fill(await gateway.token())
+    await execute(tab, "subscription { process(databaseId: 3) { name } }")
+    answer = tab.page.locator(".result-window")
+    await expect(answer).to_contain_text("All lights off")
+    await gateway.run("UPDATE process SET name = 'Darkness' WHERE id = 3")
+    await expect(answer).to_contain_text("Darkness")
+    await tab.picture("graphiql-subscription")
+
+    # The button stops it. Then nothing is subscribed any more.
+    await tab.page.get_by_role("button", name="Stop query").click()
+
+    async def ended() -> bool:
+        return gateway.services.subscriptions.count == 0
+
+    await until(ended)
+
+
+async def test_graphiql_shows_the_error_of_a_subscription(tab: Tab, gateway: Gateway) -> None:
+    await tab.open("/graphql")
+    await tab.page.get_by_label("Access token").fill(await gateway.token())
+    await execute(tab, "subscription { process { name } }")
+    answer = tab.page.locator(".result-window")
+    await expect(answer).to_contain_text('"BAD_USER_INPUT"')

@@ -74,6 +74,7 @@ REQUIRED: dict[str, dict[str, str | None]] = {
     },
 }
 """The permission that each root field requires. New root fields must be added here."""
+REQUIRED["subscription"] = REQUIRED["query"]
 
 PROFILES: dict[str, set[str]] = {
     "admin": {READ, WRITE, EXECUTE, ADMIN},
@@ -91,8 +92,12 @@ def roots() -> dict[str, GraphQLObjectType]:
     schema = build_schema()._schema
     assert schema.query_type
     assert schema.mutation_type
-    assert schema.subscription_type is None
-    return {"query": schema.query_type, "mutation": schema.mutation_type}
+    assert schema.subscription_type
+    return {
+        "query": schema.query_type,
+        "mutation": schema.mutation_type,
+        "subscription": schema.subscription_type,
+    }
 
 
 def sample(type_: Any) -> Any:

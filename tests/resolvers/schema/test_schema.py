@@ -224,5 +224,18 @@ def test_only_node_and_nodes_have_required_arguments() -> None:
         assert required == {"node": {"id"}, "nodes": {"ids"}}.get(name, set())
 
 
+def test_every_field_of_a_query_can_be_subscribed() -> None:
+    query, subscription = SCHEMA.query_type, SCHEMA.subscription_type
+    assert query is not None
+    assert subscription is not None
+    assert list(subscription.fields) == list(query.fields)
+    for name, field in query.fields.items():
+        live = subscription.fields[name]
+        assert str(live.type) == str(field.type)
+        assert {key: str(argument.type) for key, argument in live.args.items()} == {
+            key: str(argument.type) for key, argument in field.args.items()
+        }
+
+
 def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

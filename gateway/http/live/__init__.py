@@ -1,0 +1,1 @@
+"""Serve GraphQL over WebSockets and as server-sent events."""

@@ -1,0 +1,215 @@
+"""Test the audits of event streams (docs/live-audits.md): the rules of ``graphql-sse``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+
+from gateway.http.live import events
+from tests.conftest import Gateway, StartGateway
+from tests.gateway.http.live.sockets import COUNT, NONE, PLAIN, SECONDS
+from tests.resolvers.home import Home
+
+EVENTS = "text/event-stream"
+NEW = 'mutation { createProcess(process: {reference: "lamp", name: "Lamp"}) { process { name } } }'
+
+
+@dataclass
+class Stream:
+    """The response to a request for a stream of events."""
+
+    response: aiohttp.ClientResponse
+
+    async def event(self) -> tuple[str, Any]:
+        """Return the type and the data of the next event."""
+        while True:
+            async with asyncio.timeout(SECONDS):
+                text = (await self.response.content.readuntil(b"\n\n")).decode()
+            lines = [line.split(":", 1) for line in text.splitlines() if line]
+            fields = {name: value.removeprefix(" ") for name, value in lines}
+            if fields.keys() != {""}:  # a comment
+                return fields["event"], json.loads(fields["data"]) if fields["data"] else None
+
+    async def data(self) -> Any:
+        """Return the data of the next answer."""
+        kind, answer = await self.event()
+        assert kind == "next", answer
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    async def ends(self) -> bool:
+        """Whether the stream ends with an event ``complete``."""
+        assert await self.event() == ("complete", None)
+        return not await self.response.content.read()
+
+
+@contextlib.asynccontextmanager
+async def streaming(
+    gateway: Gateway,
+    query: str,
+    *,
+    method: str = "POST",
+    profile: str | None = "admin",
+    accept: str = EVENTS,
+    **members: Any,
+) -> AsyncIterator[Stream]:
+    """Send an operation, and yield the response when its head has arrived."""
+    headers = {"Accept": accept}
+    if profile is not None:
+        headers["Authorization"] = await gateway.token(profile)
+    url, body = f"{gateway.url}/graphql", {"query": query, **members}
+    async with aiohttp.ClientSession() as session:
+        if method == "GET":
+            request = session.get(f"{url}?{urlencode(body)}", headers=headers)
+        else:
+            request = session.post(url, json=body, headers=headers)
+        async with request as response:
+            yield Stream(response)
+
+
+async def test_live_101_a_stream_has_the_status_200_and_its_media_type(gateway: Gateway) -> None:
+    async with streaming(gateway, COUNT) as stream:
+        assert stream.response.status == 200
+        assert stream.response.content_type == EVENTS
+        assert stream.response.headers["Cache-Control"] == "private, no-store"
+        assert stream.response.headers["Server"] == "process-gateway"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_live_102_a_subscription_gets_next_at_once_and_after_each_change(
+    gateway: Gateway, method: str
+) -> None:
+    async with streaming(gateway, COUNT, method=method) as stream:
+        assert await stream.data() == {"processes": {"totalCount": 0}}
+        await Home(gateway).process("hall")
+        assert await stream.data() == {"processes": {"totalCount": 1}}
+
+
+async def test_live_103_a_query_gets_next_and_complete(empty_gateway: Gateway) -> None:
+    async with streaming(empty_gateway, PLAIN) as stream:
+        assert await stream.data() == NONE
+        assert await stream.ends()
+
+
+async def test_live_104_a_mutation_gets_next_and_complete(gateway: Gateway) -> None:
+    async with streaming(gateway, NEW) as stream:
+        assert await stream.data() == {"createProcess": {"process": {"name": "Lamp"}}}
+        assert await stream.ends()
+
+
+async def test_live_105_a_mutation_requires_post(gateway: Gateway) -> None:
+    async with streaming(gateway, NEW, method="GET") as stream:
+        assert stream.response.status == 405
+    assert await gateway.run("SELECT FROM process") == []
+
+
+@pytest.mark.parametrize(
+    "query", ["{ unknown }", "subscription { unknown }", "subscription { process { name } }"]
+)
+async def test_live_106_an_operation_that_cannot_be_executed_gets_next_with_errors(
+    hostile: Gateway, query: str
+) -> None:
+    async with streaming(hostile, query) as stream:
+        assert stream.response.status == 200
+        kind, answer = await stream.event()
+        assert kind == "next"
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
+        assert await stream.ends()
+
+
+async def test_live_107_a_request_without_a_valid_token_gets_401(empty_gateway: Gateway) -> None:
+    async with streaming(empty_gateway, COUNT, profile=None) as stream:
+        assert stream.response.status == 401
+        assert stream.response.content_type == "application/json"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"query": 1}', b"", b"null"])
+async def test_live_108_a_malformed_request_gets_400(empty_gateway: Gateway, body: bytes) -> None:
+    reply = await empty_gateway.call("POST", "/graphql", body, headers={"Accept": EVENTS})
+    assert reply.status == 400
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/json, text/event-stream",
+        "text/event-stream, application/graphql-response+json",
+        "text/event-stream, */*",
+    ],
+)
+async def test_live_109_clients_that_read_json_too_get_events_for_subscriptions_alone(
+    empty_gateway: Gateway, accept: str
+) -> None:
+    async with streaming(empty_gateway, PLAIN, accept=accept) as stream:
+        assert stream.response.content_type in (
+            "application/json",
+            "application/graphql-response+json",
+        )
+        assert (await stream.response.json(content_type=None))["data"] == NONE
+    async with streaming(empty_gateway, COUNT, accept=accept) as stream:
+        assert stream.response.content_type == EVENTS
+        assert await stream.data() == {"processes": {"totalCount": 0}}
+
+
+async def test_live_110_a_subscription_that_does_not_accept_events_is_bad_input(
+    empty_gateway: Gateway,
+) -> None:
+    async with streaming(empty_gateway, COUNT, accept="application/json") as stream:
+        answer = await stream.response.json()
+        assert "data" not in answer
+        (error,) = answer["errors"]
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+        assert "text/event-stream" in error["message"]
+
+
+async def test_live_111_comments_show_that_a_stream_is_alive(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_ALIVE_INTERVAL", 0.1)
+    async with streaming(gateway, COUNT) as stream:
+        await stream.event()
+        for _ in range(3):
+            async with asyncio.timeout(SECONDS):
+                assert await stream.response.content.readuntil(b"\n\n") == b":\n\n"
+
+
+async def test_live_112_a_page_of_an_allowed_origin_may_read_a_stream(
+    start_gateway: StartGateway,
+) -> None:
+    async with start_gateway(cors_origins="https://app.example") as gateway:
+        headers = {
+            "Accept": EVENTS,
+            "Authorization": await gateway.token(),
+            "Origin": "https://app.example",
+        }
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{gateway.url}/graphql", json={"query": COUNT}, headers=headers) as got,
+        ):
+            assert got.headers["Access-Control-Allow-Origin"] == "https://app.example"
+            assert await Stream(got).data() == {"processes": {"totalCount": 0}}
+
+
+async def test_live_113_streams_count_as_sockets_of_their_token(
+    start_gateway: StartGateway,
+) -> None:
+    async with start_gateway(max_sockets_token=1) as gateway:
+        token = await gateway.token()
+        headers = {"Accept": EVENTS, "Authorization": token}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{gateway.url}/graphql", json={"query": COUNT}) as one,
+        ):
+            assert one.status == 200
+            async with session.post(f"{gateway.url}/graphql", json={"query": COUNT}) as two:
+                assert two.status == 429
+                assert (await two.json())["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+            one.close()
