@@ -13,6 +13,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -43,6 +44,10 @@ class Home:
     gateways: tuple[Gateway, Gateway]
     other: asyncpg.Connection[asyncpg.Record]
     tokens: dict[str, str]
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """Print nothing of the gateways and their settings."""
+        printer.text("Home")
 
     async def start(self, number: int) -> None:
         """Fill the database with other rows. The gateways are not told."""
