@@ -74,11 +74,18 @@ class Contestants:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    url: str, folder: Path, *arguments: str, largest_page: int = 200, script: Path | None = None
+    url: str,
+    folder: Path,
+    *arguments: str,
+    largest_page: int = 200,
+    keeps_answers: bool = False,
+    script: Path | None = None,
 ) -> AsyncIterator[Server]:
     """Run ``process-gateway serve`` for the duration of the block, with an admin token.
 
     Args:
+        keeps_answers: whether answers that have not changed come from memory, as by default. The
+            benchmark repeats requests, and most parts of it measure reads from PostgreSQL.
         script: what is run instead of ``process-gateway``.
     """
     secret = secrets.token_hex(32)
@@ -92,6 +99,8 @@ async def gateway(
         "GATEWAY_PAGE_SIZE_MAX": str(largest_page),
         "GATEWAY_LOG_LEVEL": "warning",
     }
+    if not keeps_answers:
+        settings["GATEWAY_KEPT_ANSWERS_BYTES"] = "0"
     async with running(
         [
             *program,

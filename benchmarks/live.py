@@ -84,7 +84,7 @@ async def live(url: str, folder: Path, rounds: int) -> Live:
 
 @contextlib.asynccontextmanager
 async def _worker(url: str, folder: Path) -> AsyncIterator[Server]:
-    async with gateway(url, folder, "--max-sockets-token", "0") as server:
+    async with gateway(url, folder, "--max-sockets-token", "0", keeps_answers=True) as server:
         await asyncio.to_thread(server.post, b'{"query":"{ processes { totalCount } }"}')
         yield server
 

@@ -112,9 +112,11 @@ class Unchanged:
         statements.write_bytes(orjson.dumps(LimitAdapter(self._compiler).statements()))
         limit: list[str | Path] = [sys.executable, HERE / "limit.py", "{port}", self._url]
         async with (
-            gateway(self._url, self._folder / "gateway") as server,
+            gateway(self._url, self._folder / "gateway", keeps_answers=True) as server,
             running([*limit, statements]) as limit_server,
-            gateway(self._url, self._folder / "gateway", script=HERE / "plain.py") as plain,
+            gateway(
+                self._url, self._folder / "gateway", keeps_answers=True, script=HERE / "plain.py"
+            ) as plain,
         ):
             yield server, limit_server, plain
 
@@ -198,7 +200,7 @@ class Unchanged:
             for number in random.sample(range(1, self._count), 1000)
         ]
         pairs = []
-        async with gateway(self._url, self._folder / "gateway") as server:
+        async with gateway(self._url, self._folder / "gateway", keeps_answers=True) as server:
             target = Target(server.url, bodies, server.token)
             for number in range(-1, self._rounds):
                 rates = {}

@@ -35,12 +35,9 @@ _SECURITY_SCHEMES = {
         "description": "The access token after `Bearer`.",
     },
 }
-_TAG_HEADER = {
-    "ETag": {
-        "description": "The version of the process, for `If-Match`.",
-        "schema": {"type": "string"},
-    }
-}
+_ETAG = "Identifies the answer, for `If-None-Match`."
+_ETAG_OF_PROCESS = f"{_ETAG} It begins with the version of the process, for `If-Match`."
+_IF_MATCH = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*"){0,9})$'
 _CONTACT = {"name": "The operator of this gateway"}
 # The project states no license, so this names none: an SPDX reference outside the SPDX list.
 _LICENSE = {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"}
@@ -153,6 +150,11 @@ class _Operations:
         """Return the answers of a route by status."""
         success = self._success(compiled, example)
         responses: dict[str, Any] = {"200": success}
+        if compiled.route.method == "GET":
+            responses["304"] = {
+                "description": "The answer has not changed.",
+                "headers": copy.deepcopy(success["headers"]),
+            }
         for kind in errors_of(compiled):
             status = self._envelope.status(kind)
             if status == 200:
@@ -167,8 +169,11 @@ class _Operations:
         data = self._answers.add(compiled) if route.has_data else None
         schema = self._envelope.success_schema(data)
         response: dict[str, Any] = {"description": "The request succeeded."}
-        if route.tagged:
-            response["headers"] = copy.deepcopy(_TAG_HEADER)
+        if route.method == "GET":
+            description = _ETAG_OF_PROCESS if route.tagged else _ETAG
+            response["headers"] = {
+                "ETag": {"description": description, "schema": {"type": "string"}}
+            }
         if schema is None:
             return response | {"description": "The request succeeded. The answer has no body."}
         name = f"{route.operation}Response" if route.has_data else "Success"
@@ -206,13 +211,21 @@ def _path_parameters(compiled: CompiledRoute, example: RouteExample) -> Iterator
 
 
 def _header_parameters(compiled: CompiledRoute) -> Iterator[dict[str, Any]]:
+    if compiled.route.method == "GET":
+        yield {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "Entity tags of earlier answers, separated by commas. If one of them is"
+            " still that of the answer, the response is 304 without a body.",
+            "schema": {"type": "string"},
+        }
     if compiled.route.if_match is not None:
         yield {
             "name": IF_MATCH,
             "in": "header",
             "description": "Entity tags, separated by commas. Nothing is changed unless one of them"
             " is the `ETag` of the process. `*` stands for any.",
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "pattern": _IF_MATCH},
         }
 
 

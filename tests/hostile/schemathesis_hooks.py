@@ -18,7 +18,9 @@ from resolvers.errors.catalogue import ErrorKind
 _ABOUT_DATA = re.compile(
     r"there is no |there is nothing|is given twice|exists already|more than one|still "
     r"|a process must not run itself|the process has no such input|^inputs\.|^and [0-9,]+ more$"
-    r"|as in the path"
+    r"|as in the path|another version"
+    # Texts of the dictionary (schemathesis.toml) are sent in headers whatever their pattern is.
+    r"|expected \* or entity tags"
 )
 """Matches problems that depend on the stored data, or on two values together."""
 

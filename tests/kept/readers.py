@@ -109,8 +109,7 @@ class Client:
         """Send a read. Return the reply, or that from before of which the gateway says it holds."""
         method, path, body = read.request
         headers = {"Authorization": self.tokens[read.profile]}
-        if isinstance(read, Query):
-            # With this media type, the status is that of the error.
+        if isinstance(read, Query):  # so that the status is that of the error
             headers["Accept"] = "application/graphql-response+json"
         if conditional and read in self.last and method == "GET":
             headers["If-None-Match"] = self.last[read]

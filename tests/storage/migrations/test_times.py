@@ -179,7 +179,7 @@ async def test_updates_of_processes_stay_hot(old: Database) -> None:
 
 async def test_32_writers_do_not_deadlock(database: Database, database_url: str) -> None:
     """Writers whose statements touch many processes, in different orders."""
-    pool = await Database.connect(database_url, pool_max=40)
+    pool = await Database.connect(database_url, pool_max=32, pool_timeout=60)
     (before,) = await rows(pool, DEADLOCKS)
     async with running_gateway(pool) as gateway:
         home = Home(gateway)
