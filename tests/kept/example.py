@@ -199,7 +199,10 @@ class Example:
         replies = await asyncio.gather(*map(self._read, beside))
         self.log.append(f"{len(self.log)}: {written}: {await writing}")
         await self.observe()
-        self._compare(beside, replies, self._moments[-2:])
+        for read, reply in zip(beside, replies, strict=True):
+            # It locks tables in another order, and PostgreSQL ends a read that it waits for.
+            if not ("TRUNCATE" in str(written) and unavailable(reply)):
+                self._compare([read], [reply], self._moments[-2:])
         await self._read_now(self.chance.choice((1, 2, 6)))
         await self._subscribers.compare(self._moments[-2:], between=atomic)
 
