@@ -196,8 +196,10 @@ class Example:
         most = self.chance.choice((0, 0, 1, 4)) if atomic else 0
         beside = [self._chosen() for _ in range(most)]
         writing = asyncio.create_task(self._run(written))
-        replies = await asyncio.gather(*map(self._read, beside))
-        self.log.append(f"{len(self.log)}: {written}: {await writing}")
+        try:
+            replies = await self._read_all(beside)
+        finally:
+            self.log.append(f"{len(self.log)}: {written}: {await writing}")
         await self.observe()
         for read, reply in zip(beside, replies, strict=True):
             # It locks tables in another order, and PostgreSQL ends a read that it waits for.
@@ -208,8 +210,13 @@ class Example:
 
     async def _read_now(self, count: int) -> None:
         chosen = [self._chosen() for _ in range(count)]
-        replies = await asyncio.gather(*map(self._read, chosen))
-        self._compare(chosen, replies, self._moments[-1:])
+        self._compare(chosen, await self._read_all(chosen), self._moments[-1:])
+
+    async def _read_all(self, reads: Sequence[Read]) -> Sequence[Reply]:
+        """Read at the same time. A failure is raised when all have ended."""
+        reading = [asyncio.create_task(self._read(read)) for read in reads]
+        await asyncio.gather(*reading, return_exceptions=True)
+        return [each.result() for each in reading]
 
     def _compare(
         self, reads: Sequence[Read], replies: Sequence[Reply], moments: Sequence[Moment]
