@@ -45,6 +45,10 @@ _numbers = itertools.count()
 def postgres() -> Iterator[str]:
     """Start a PostgreSQL server for the session, and yield its URL."""
     with tempfile.TemporaryDirectory(prefix="gateway-tests-") as folder:
+        EmbeddedPostgres.start(Path(folder)).stop()
+        # Many gateways live as long as the session, and each keeps connections.
+        with (Path(folder) / "postgres" / "postgresql.auto.conf").open("a") as settings:
+            settings.write("max_connections = 300\n")
         server = EmbeddedPostgres.start(Path(folder))
         try:
             yield server.url

@@ -1,8 +1,8 @@
 """Attack the gateway as the security advisories of aiohttp of 2025 and 2026 describe.
 
 Each test is named after the advisory. Those about aiohttp's client (CVE-2026-54275, CVE-2026-54276,
-CVE-2026-54279) and its WebSockets (CVE-2026-54274) are about code that the gateway does not use:
-the last test checks that this is still so.
+CVE-2026-54279) are about code that the gateway does not use: the last test checks that this is
+still so.
 """
 
 from __future__ import annotations
@@ -195,6 +195,43 @@ async def test_cve_2026_54280_clients_that_leave_during_a_response(target: Attac
     assert await eventually(are_closed, 2)
 
 
+@pytest.mark.parametrize("header", [b"\x01", b"\x81"], ids=["in fragments", "in one frame"])
+async def test_cve_2026_54274_messages_of_websockets(target: Attacked, header: bytes) -> None:
+    """The frames of a message were kept in memory beyond its largest size."""
+    before = target.peak_memory()
+    reader, writer = await asyncio.open_connection(*target.address)
+    writer.write(
+        target.head(
+            *("GET", "/graphql", "Upgrade: websocket", "Connection: Upgrade"),
+            *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+            "Sec-WebSocket-Protocol: graphql-transport-ws",
+        )
+    )
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    piece = 32 * 1024 if header == b"\x01" else 64 * MIB
+
+    async def send() -> None:
+        with contextlib.suppress(ConnectionError):
+            for start in range(0, 64 * MIB, piece):
+                # The mask is zero, so that the payload stays as it is.
+                first = header if start == 0 else b"\x00"
+                writer.write(first + b"\xff" + piece.to_bytes(8, "big") + bytes(4))
+                for _ in range(piece // 32_768):
+                    writer.write(b" " * 32_768)
+                    await writer.drain()
+
+    sending = asyncio.create_task(send())
+    received = b""
+    async with asyncio.timeout(15):
+        with contextlib.suppress(ConnectionError):  # closed while it still sends
+            received = await reader.read()
+        await sending
+    writer.close()
+    # A close frame with the code 1009, unless the reset has overtaken it.
+    assert not received or (received[0], int.from_bytes(received[2:4], "big")) == (0x88, 1009)
+    assert target.peak_memory() - before < 16 * MIB
+
+
 async def test_cve_2026_69243_smuggling_by_an_upgrade(target: Attacked) -> None:
     """The body of a request that asked for an upgrade was taken for the next request."""
     inner = target.head("GET", "/processes")
@@ -222,9 +259,9 @@ async def test_a_client_that_asks_for_http_2_keeps_its_connection(target: Attack
 
 
 def test_what_the_other_advisories_are_about_is_not_used() -> None:
-    """No WebSocket is offered, and no HTTP client, cookie jar or key server is used."""
+    """No HTTP client, cookie jar or key server is used."""
     names = re.compile(
-        r"WebSocketResponse|ClientSession|CookieJar|DigestAuth|TCPConnector|PyJWK|import_module|__import__"
+        r"ClientSession|CookieJar|DigestAuth|TCPConnector|PyJWK|import_module|__import__"
     )
     for package in ("gateway", "rest_compat", "resolvers", "storage"):
         for module in (ROOT / package).rglob("*.py"):

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import aiohttp
 import pytest
 
 from gateway.services import compiler_of
-from tests.conftest import Gateway, settings_for_tests
+from tests.conftest import Gateway, StartGateway, settings_for_tests
 from tests.hostile.documents import INTROSPECTION, processor_time
 
 COMPILER = compiler_of(settings_for_tests())
 
 
-@pytest.mark.parametrize("protocol", ["graphql-ws", "graphql-transport-ws"])
 @pytest.mark.parametrize("profile", [None, "admin"])
-async def test_cve_2026_35523_and_35526(
-    gateway: Gateway, protocol: str, profile: str | None
-) -> None:
-    """A WebSocket took subscriptions without a handshake, and any number of them.
-
-    The gateway has no WebSockets. The older protocol must not come back with them.
-    """
+async def test_cve_2026_35523(gateway: Gateway, profile: str | None) -> None:
+    """A WebSocket of the older protocol took subscriptions without a handshake."""
     headers = {"Authorization": await gateway.token(profile)} if profile else {}
+    subscribe = {"id": "1", "payload": {"query": "subscription { viewer { seesAll } }"}}
     async with aiohttp.ClientSession(headers=headers) as session:
-        with pytest.raises(aiohttp.WSServerHandshakeError):
-            await session.ws_connect(f"{gateway.url}/graphql", protocols=[protocol])
+        for protocol, type_, code in (
+            ("graphql-ws", "start", 4406),
+            ("graphql-transport-ws", "subscribe", 4401),
+        ):
+            async with session.ws_connect(f"{gateway.url}/graphql", protocols=[protocol]) as socket:
+                with contextlib.suppress(ConnectionError):
+                    await socket.send_json({"type": type_, **subscribe})
+                assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+                assert socket.close_code == code
+
+
+async def test_cve_2026_35526(start_gateway: StartGateway) -> None:
+    """A WebSocket took any number of subscriptions."""
+    async with (
+        start_gateway(max_socket_subscriptions=3) as gateway,
+        aiohttp.ClientSession(headers={"Authorization": await gateway.token("admin")}) as session,
+        session.ws_connect(f"{gateway.url}/graphql", protocols=["graphql-transport-ws"]) as socket,
+    ):
+        await socket.send_json({"type": "connection_init"})
+        assert (await socket.receive_json())["type"] == "connection_ack"
+        query = {"query": "subscription { processes { totalCount } }"}
+        for number in range(10):
+            await socket.send_json({"id": str(number), "type": "subscribe", "payload": query})
+        answers = [await socket.receive_json() for _ in range(10)]
+        assert sorted(answer["type"] for answer in answers) == ["error"] * 7 + ["next"] * 3
 
 
 async def test_cve_2026_47706(gateway: Gateway) -> None:
