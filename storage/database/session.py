@@ -21,6 +21,9 @@ Receive: TypeAlias = "Callable[[bytes], Coroutine[Any, Any, None]]"
 _CONNECT_TIMEOUT = 5.0
 """Seconds to wait for a connection to be opened."""
 
+_PASSING = (asyncpg.InvalidCachedStatementError, asyncpg.DeadlockDetectedError)
+"""Failures of a read that is to be run again."""
+
 _REOPEN_SECONDS = 1.0
 """Seconds for which a connection that is lost while it is opened is opened again."""
 
@@ -158,10 +161,10 @@ class Session:
     def may_repeat(self, failure: BaseException) -> bool:
         """Whether a read that failed can succeed on a new connection.
 
-        That is so if the connection was lost, or a change of the schema has outdated its prepared
-        statement.
+        That is so if the connection was lost, a change of the schema has outdated its prepared
+        statement, or it has locked tables in another order than a TRUNCATE that waits for it.
         """
-        return self.lost(failure) or isinstance(failure, asyncpg.InvalidCachedStatementError)
+        return self.lost(failure) or isinstance(failure, _PASSING)
 
     def reusable(self, failure: BaseException) -> bool:
         """Whether the connection can run another statement after this failure.

@@ -139,6 +139,23 @@ async def test_a_read_is_repeated_only_after_a_lost_connection(database_url: str
         assert await other.run("SELECT nextval('runs')") == 4
 
 
+async def test_a_read_that_is_ended_because_of_a_deadlock_is_repeated(database_url: str) -> None:
+    both = (
+        "SELECT convert_to((count(*) + (SELECT count(*) FROM process))::text, 'UTF8') FROM espace"
+    )
+    async with connected(database_url, pool_max=1) as database:
+        writer = await asyncpg.connect(database_url)
+        await writer.execute("SET deadlock_timeout = '10s'; BEGIN; LOCK TABLE process")
+        reading = asyncio.create_task(database.fetch_json(both, []))
+        async with beside(database_url) as other:
+            await until(lambda: other.running("%FROM espace%"))
+        # Now each waits for the other. PostgreSQL ends the read, which looks for that first.
+        await writer.execute("LOCK TABLE espace")
+        await writer.execute("COMMIT")
+        await writer.close()
+        assert await reading == b"0"
+
+
 async def test_a_stream_that_is_cut_before_its_first_chunk_starts_again(database_url: str) -> None:
     long = f"SELECT convert_to(n::text, 'UTF8'), 7 FROM generate_series(1, {LONG_LIST}) AS n"
     copied = f"SELECT n::text FROM generate_series(1, {LONG_LIST}) AS n"
