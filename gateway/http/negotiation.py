@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 _MOST_NAMES = 32
 """Names of a list that are read. Browsers send fewer than ten; a header has room for thousands."""
@@ -12,6 +13,7 @@ _MOST_PARAMETERS = 8
 _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
+@lru_cache(maxsize=64)
 def qualities(header: str) -> Mapping[str, float]:
     """Return the quality of each name in ``Accept`` or ``Accept-Encoding``: 0 (not accepted) to 1.
 
