@@ -174,7 +174,6 @@ def negotiate(accept_encoding: str) -> Coding | None:
     return best
 
 
-@lru_cache(maxsize=64)
 def _refuses_identity(accept_encoding: str) -> bool:
     """Whether a client does not accept a body as it is."""
     accepted = qualities(accept_encoding)

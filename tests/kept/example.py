@@ -11,13 +11,15 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+from graphql import print_ast
+from hypothesis import note
 
 from storage.database.database import Database
 from tests.conftest import NO_LIMITS, Gateway, Reply, running_gateway
 from tests.kept.live import Subscribers, subscribed
 from tests.kept.readers import Client, Moment, Query, Read, Route, first_difference, unavailable
 from tests.kept.writes import Request, Writer
-from tests.proof import fill
+from tests.proof import AGAIN, fill
 from tests.reference.rows import Rows, select
 from tests.reference.worlds import PROFILES
 from tests.resolvers.operations.arguments import Twists
@@ -269,3 +271,18 @@ def queries_of(
         operation = write(SCHEMA, each.document, rows, twists, chance)
         reads.append(Query(operation, profile, profiles[profile], by_get=chance.random() < 0.7))
     return reads
+
+
+async def example_of(
+    home: Home, number: int, drawn: Sequence[Drawn], twists: Twists, start: int
+) -> Example:
+    """Return the example that Hypothesis drew, on a home that was started with this number.
+
+    The entire example is the seed of everything else, so that small variations of it differ.
+    """
+    note(f"{AGAIN}\ndatabase {number}")
+    texts = [print_ast(each.document) for each in drawn]
+    chance = random.Random(f"{start} {twists} {texts}")
+    rows = await home.rows()
+    reads = routes_of(rows, chance) + queries_of(drawn, twists, rows, chance)
+    return Example(home, chance, reads)

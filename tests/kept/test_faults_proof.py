@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import print_ast
 from hypothesis import Phase, given, note
 from hypothesis import strategies as st
 
 from tests.conftest import database_copy
-from tests.kept.example import Example, Home, home_of, queries_of, routes_of
+from tests.kept.example import Example, Home, example_of, home_of, routes_of
 from tests.kept.site import Site, disconnect, dump, pause_replay, restore, site_in
 from tests.kept.writes import SQL
-from tests.proof import AGAIN, proof
+from tests.proof import proof
 from tests.resolvers.operations.arguments import Twists
 from tests.resolvers.operations.test_proof import DRAWN, TWISTS, Drawn
 
@@ -171,16 +170,11 @@ def some_kinds(example: Example) -> list[tuple[str, str]]:
 async def test_answers_are_right_whatever_happens_to_the_server(
     place: Place, number: int, drawn: list[Drawn], twists: Twists, start: int
 ) -> None:
-    texts = [print_ast(each.document) for each in drawn]
-    chance = random.Random(f"{start} {twists} {texts}")
-    note(f"{AGAIN}\ndatabase {number}")
     await place.start(number)
-    rows = await place.home.rows()
-    reads = routes_of(rows, chance) + queries_of(drawn, twists, rows, chance)
-    example = Example(place.home, chance, reads)
+    example = await example_of(place.home, number, drawn, twists, start)
     try:
         async with example.subscribing(4):
-            for fault in chance.sample(FAULTS, len(FAULTS)):
+            for fault in example.chance.sample(FAULTS, len(FAULTS)):
                 await fault(place, example)
     finally:
         note("\n".join(example.log))

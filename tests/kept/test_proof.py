@@ -11,15 +11,15 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
-from graphql import parse, print_ast
+from graphql import parse
 from hypothesis import Phase, given, note
 from hypothesis import strategies as st
 
 from tests.conftest import database_copy
-from tests.kept.example import Example, Home, home_of, queries_of, routes_of
+from tests.kept.example import Example, Home, example_of, home_of, routes_of
 from tests.kept.readers import Client, Moment, Query, first_difference
 from tests.kept.writes import SQL, Writer
-from tests.proof import AGAIN, proof
+from tests.proof import proof
 from tests.resolvers.operations.arguments import Twists
 from tests.resolvers.operations.operations import Operation
 from tests.resolvers.operations.test_proof import DRAWN, SCHEMA, TWISTS, Drawn
@@ -45,13 +45,8 @@ async def home(postgres: str, template: str) -> AsyncIterator[Home]:
 async def test_answers_are_those_of_a_moment_between_request_and_answer(
     home: Home, number: int, drawn: list[Drawn], twists: Twists, start: int
 ) -> None:
-    texts = [print_ast(each.document) for each in drawn]
-    chance = random.Random(f"{start} {twists} {texts}")
-    note(f"{AGAIN}\ndatabase {number}")
     await home.start(number)
-    rows = await home.rows()
-    reads = routes_of(rows, chance) + queries_of(drawn, twists, rows, chance)
-    example = Example(home, chance, reads)
+    example = await example_of(home, number, drawn, twists, start)
     try:
         async with example.subscribing(4):
             await example.run(STEPS)

@@ -13,6 +13,7 @@ import contextlib
 
 from aiohttp import hdrs, web
 
+from gateway.http.etags import NO_STORE
 from gateway.http.live.registry import Finish, Registry
 from gateway.http.negotiation import qualities
 from gateway.services import Caller, Services
@@ -26,7 +27,7 @@ EVENT_STREAM = "text/event-stream"
 _JSON_TYPES = ("application/json", "application/graphql-response+json", "application/*", "*/*")
 _HEADERS = {
     hdrs.CONTENT_TYPE: f"{EVENT_STREAM}; charset=utf-8",
-    hdrs.CACHE_CONTROL: "private, no-store",
+    hdrs.CACHE_CONTROL: NO_STORE,
     # Proxies such as nginx would collect the events and pass them on together.
     "X-Accel-Buffering": "no",
 }
