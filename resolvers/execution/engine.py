@@ -334,7 +334,7 @@ class ExecutionEngine:
             settings = kind.settings.model_validate(action.source_settings)
         except ValidationError:
             raise ActionFailedError("the settings of the source do not fit its kind") from None
-        return await kind.run(Call(action.action, arguments, settings))
+        return await kind.act(Call(action.action, arguments, settings))
 
     async def _run_process(
         self, run: _Run, step_id: int, action: ActionRow, arguments: Sequence[Argument]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from graphql import GraphQLObjectType, get_named_type
 from pydantic import BaseModel, SecretStr
 
-from resolvers.execution.sources.protocol import ActionFailedError, Call
+from resolvers.execution.sources.protocol import ActionFailedError, Call, SourceKind
 from resolvers.schema.build import build_schema
 from resolvers.values.ids import global_id
 from tests.conftest import Graph
@@ -164,13 +164,13 @@ class LampSettings(BaseModel):
     password: SecretStr | None = None
 
 
-class LampKind:
+class LampKind(SourceKind):
     """Answer with its settings and the length of its secret."""
 
     name: ClassVar[str] = "lamp"
     settings: ClassVar[type[BaseModel]] = LampSettings
 
-    async def run(self, call: Call) -> Any:
+    async def act(self, call: Call) -> Any:
         assert isinstance(call.settings, LampSettings)
         secret = call.settings.password
         return {
@@ -183,13 +183,13 @@ class Nothing(BaseModel):
     pass
 
 
-class TroubleKind:
+class TroubleKind(SourceKind):
     """Do what its action says: sleep, fail, break, or answer with something that is not JSON."""
 
     name: ClassVar[str] = "trouble"
     settings: ClassVar[type[BaseModel]] = Nothing
 
-    async def run(self, call: Call) -> Any:
+    async def act(self, call: Call) -> Any:
         match call.action:
             case "sleep":
                 await asyncio.sleep(30)

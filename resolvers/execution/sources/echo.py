@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from resolvers.execution.sources.protocol import Call
+from resolvers.execution.sources.protocol import Call, SourceKind
 
 
 class NoSettings(BaseModel):
@@ -15,12 +15,16 @@ class NoSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class EchoKind:
+class EchoKind(SourceKind):
     """Returns its arguments. Useful for testing processes."""
 
     name: ClassVar[str] = "echo"
     settings: ClassVar[type[BaseModel]] = NoSettings
 
-    async def run(self, call: Call) -> Any:
+    async def act(self, call: Call) -> Any:
         """Return the arguments as an object."""
         return dict(call.arguments)
+
+    def is_idempotent(self, action: str, settings: BaseModel) -> bool:
+        """Return true: nothing changes."""
+        return True
