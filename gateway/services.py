@@ -53,6 +53,7 @@ class Services:
     keys: TokenKeys
     directory: AccessDirectory
     operations: Operations
+    executions: ExecutionEngine
     subscriptions: Subscriptions
     dialects: tuple[CompiledDialect, ...]
     rates: RateLimits
@@ -129,7 +130,9 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
     engine = ExecutionEngine(
         database,
         installed_kinds(),
-        ExecutionLimits(settings.execution_max_steps, settings.execution_timeout),
+        ExecutionLimits(
+            settings.execution_timeout, settings.action_timeout, settings.execution_max_steps
+        ),
     )
     directory = AccessDirectory(database)
     operations = Operations(
@@ -151,10 +154,11 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
     compactor = Compactor(database)
     try:
         yield Services(
-            settings, database, keys, directory, operations, subscriptions, dialects, rates
+            settings, database, keys, directory, operations, engine, subscriptions, dialects, rates
         )
     finally:
         await subscriptions.close()
+        await engine.close()
         await compactor.close()
         await directory.close()
         await rates.close()

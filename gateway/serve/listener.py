@@ -53,7 +53,8 @@ class Listener:
             return
         self._stopped = True
         deadline = asyncio.get_running_loop().time() + self._grace
-        await self._runner.cleanup()
+        # Executions are given up at once, so that the requests that wait for them get an answer.
+        await asyncio.gather(self._runner.cleanup(), self.services.executions.drain(self._grace))
         left = deadline - asyncio.get_running_loop().time()
         await self.services.operations.finish(max(0.0, left))
 

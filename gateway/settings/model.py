@@ -354,6 +354,9 @@ class Settings(BaseModel):
         ge=1,
         description="Maximum number of steps in one execution, including subprocesses.",
     )
+    action_timeout: float = Field(
+        10, gt=0, le=3600, description="Timeout of one attempt of an action, in seconds."
+    )
     execution_timeout: float = Field(
         default=60,
         gt=0,

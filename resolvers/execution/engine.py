@@ -1,7 +1,7 @@
-"""Execute a process: run its actions in order, record each step, and update its state.
+"""Execute processes: admit what callers ask for, run it, and take over what other workers left.
 
-No transaction stays open while an action runs. The start and the end of each step are recorded, so
-the record of an execution survives a crash of the gateway.
+The engine owns the runs. Callers only wait for them, so a caller that leaves changes nothing.
+docs/execution.md says what is guaranteed.
 """
 
 from __future__ import annotations
@@ -9,89 +9,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
-import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import orjson
-from pydantic import ValidationError
+from uuid import UUID
 
 from resolvers.access.viewer import Viewer
-from resolvers.errors.catalogue import (
-    ErrorKind,
-    GatewayError,
-    ProcessInputProblem,
-    bad_input,
-    bad_value,
-    not_found,
-)
-from resolvers.execution.inputs import (
-    SuppliedValue,
-    by_position,
-    by_reference,
-    check_inputs,
-    inputs_in,
-)
-from resolvers.execution.sources.protocol import PROCESS_KIND, ActionFailedError, Call, SourceKind
-from resolvers.execution.templates import ArgumentTooLongError, check_lengths, fill_in
+from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value, conflict, not_found
+from resolvers.execution.admission import Admission, Admitted, ExecuteRequest
+from resolvers.execution.calls import Sources
+from resolvers.execution.journal import Journal
+from resolvers.execution.leases import Lease, LeaseKeeper
+from resolvers.execution.nested import GateWaits
+from resolvers.execution.queue import start_next
+from resolvers.execution.recorded import Tree, read_recorded
+from resolvers.execution.recovery import Sweeper
+from resolvers.execution.run import Run, RunEnd, Tools
+from resolvers.execution.sources.protocol import SourceKind
+from resolvers.execution.waiting import Ends
 from resolvers.values.ids import global_id
 from storage.database.database import Database
-from storage.database.errors import OutcomeUnknownError, StorageError
-from storage.writes.executions import (
-    ActionRow,
-    Argument,
-    Program,
-    finish_execution,
-    finish_step,
-    flip_state,
-    load_program,
-    start_execution,
-    start_step,
-)
+from storage.database.errors import DatabaseUnavailableError, OutcomeUnknownError, StorageError
+from storage.database.fairness import borrower
+from storage.execution.admission import request_cancel
+from storage.execution.records import Ended, read_executed
 
 logger = logging.getLogger(__name__)
 
-_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
-"""Characters that a source may return and PostgreSQL cannot store."""
+_LEASE_WAIT = 2.0
+"""Seconds that a request waits until this worker has a lease."""
+_CANCEL_SECONDS = 0.25
+"""Seconds that runs get to end after they were canceled."""
+_END_SECONDS = 1.0
+"""Seconds by which a request waits longer than an execution may take, to learn how it ended."""
+_CONNECTIONS = 2
+"""Connections for leases and for finding work, which no other statement takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionLimits:
-    """Limits of one execution."""
+    """Limits of executions. Processes and actions may have other times."""
 
-    steps: int = 1000
-    """Maximum number of steps, including the steps of nested executions."""
     seconds: float = 60.0
-    """Maximum duration in seconds, including nested executions."""
-    depth: int = 50
-    """Maximum nesting depth of processes, and so of their results."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """State shared by an execution and its nested executions."""
-
-    viewer: Viewer
-    steps_left: int
-    depth: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """The result of a successful execution."""
-
-    execution_id: int
-    results: list[Any]
-
-
-class _FailedError(Exception):
-    """An execution failed. The message says at which action and why."""
+    """Seconds of an execution, including those that are nested in it."""
+    action_seconds: float = 10.0
+    """Seconds of one attempt of an action."""
+    steps: int = 1000
+    """Steps of an execution, including those of nested executions."""
 
 
 def incomplete(execution_id: int, cause: StorageError) -> GatewayError:
-    """Return the error for an execution that could not be recorded or read to its end.
+    """Return the error for an execution whose record could not be read after it was executed.
 
     Its actions may have run, so the error must not read as if nothing had happened.
     """
@@ -110,275 +77,291 @@ class ExecutionEngine:
     """Executes processes on behalf of viewers.
 
     Args:
-        database: The database that processes are loaded from and executions are recorded in.
+        database: The database that processes are read from and executions are recorded in.
         kinds: The source kinds that actions can use, by name.
-        limits: The limits of each execution.
+        limits: The limits of executions.
+        on_lease: Called with the ID of this worker whenever it gets a new one.
     """
 
     def __init__(
-        self, database: Database, kinds: Mapping[str, SourceKind], limits: ExecutionLimits
+        self,
+        database: Database,
+        kinds: Mapping[str, SourceKind],
+        limits: ExecutionLimits,
+        on_lease: Callable[[UUID], None] = lambda worker: None,
     ) -> None:
-        self._database = database
         self.kinds = kinds
-        self._limits = limits
-        # One lock for each switch, kept only while an execution holds it or waits for it.
-        self._switch_locks: weakref.WeakValueDictionary[int, asyncio.Lock] = (
-            weakref.WeakValueDictionary()
+        self.limits = limits
+        self._database = database
+        self._apart = database.apart(_CONNECTIONS)
+        self._admission = Admission(database, limits.seconds)
+        self._tools = Tools(
+            database,
+            Sources(database, kinds),
+            limits.action_seconds,
+            limits.steps,
+            GateWaits(),
         )
+        self._runs: dict[int, tuple[Run, asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ends = Ends(database, self._runs.__contains__)
+        self._draining = False
+        self._keeper = LeaseKeeper(self._apart, lambda lease: on_lease(lease.worker), self._lose)
+        self._sweeper = Sweeper(self._apart, self._keeper, self)
+
+    # Requests ------------------------------------------------------------------------------------
 
     async def execute(
-        self,
-        process_id: int,
-        inputs: Sequence[Argument],
-        viewer: Viewer,
-        *,
-        values: Sequence[str] = (),
+        self, request: ExecuteRequest, viewer: Viewer, wait: float | None = None
     ) -> int:
-        """Execute a process, and return the ID of the execution when it has finished.
+        """Execute a process, and return the ID of the execution.
 
         A viewer who may execute a process also executes all processes that its actions run.
 
         Args:
-            process_id: The process to execute.
-            inputs: Input values, each with the reference of its input.
+            request: What to execute.
             viewer: The caller.
-            values: Values of the inputs that the process requires in its current state, in the
-                order of those inputs.
+            wait: Seconds to wait for the end; by default, those that an execution may take. The
+                execution goes on after that.
 
         Raises:
-            GatewayError: ``NOT_FOUND`` if the process does not exist or is not visible to the
-                viewer. ``BAD_USER_INPUT`` if the input values are invalid, or make an argument too
-                long; in this case no action has run. With the opaque ID of the execution:
-                ``EXECUTION_FAILED`` if an action failed, and ``DATABASE_UNAVAILABLE`` if the
-                execution could not be recorded to its end.
-            StorageError: The start of the execution could not be recorded; no action has run.
+            GatewayError: ``NOT_FOUND``, ``BAD_USER_INPUT`` or ``CONFLICT``, and nothing was done.
+                ``EXECUTION_FAILED``, with the ID of the execution, if it did not succeed.
+            StorageError: It was not recorded, and nothing was done. ``OutcomeUnknownError``: it may
+                have been recorded, and runs then.
         """
-        run = _Run(viewer, self._limits.steps)
-        async with self._program(process_id, viewer.only_profile) as program:
-            if program is None:
-                raise not_found("there is no such process")
-            positional = by_position(inputs_in(program.inputs, program.state), values)
-            supplied = [*by_reference(inputs), *positional]
-            try:
-                outcome = await self._run(run, program, supplied, None)
-            except ArgumentTooLongError as error:
-                raise bad_value(("inputs",), str(error)) from None
-        return outcome.execution_id
+        execution_id = await self.admit(request, viewer)
+        await self.require_success(execution_id, wait)
+        return execution_id
 
-    @contextlib.asynccontextmanager
-    async def _program(
-        self, process_id: int, only_profile: int | None
-    ) -> AsyncIterator[Program | None]:
-        """Load a process, and hold its lock if it is a switch.
+    async def admit(self, request: ExecuteRequest, viewer: Viewer) -> int:
+        """Admit an execution, and return its ID. Raises like ``execute``."""
+        lease = await self._lease()
+        return self._take_up(await self._admission.admit(request, viewer, lease), lease)
 
-        Executions of a switch run one after another, so that each starts in the state that the
-        previous one left.
+    async def replay(
+        self,
+        execution_id: int,
+        first: int,
+        viewer: Viewer,
+        *,
+        current: bool,
+        idempotency_key: str | None = None,
+    ) -> int:
+        """Admit an execution that repeats another one from a step on, and return its ID.
+
+        Args:
+            execution_id: The execution to repeat.
+            first: The position of the first step to run. Those before are skipped.
+            viewer: The caller.
+            current: Whether to run the process as it is now, and not as it was.
+            idempotency_key: As in ``ExecuteRequest``.
+
+        Raises:
+            Exception: As ``execute``.
         """
-        program = await self._load(process_id, only_profile)
-        if program is None or program.process.mode != "switch":
-            yield program
+        lease = await self._lease()
+        admitted = await self._admission.replay(
+            execution_id, first, viewer, lease, current=current, key=idempotency_key
+        )
+        return self._take_up(admitted, lease)
+
+    async def cancel(self, execution_id: int, viewer: Viewer) -> None:
+        """Cancel an execution. No step of it starts afterwards.
+
+        Raises:
+            GatewayError: ``NOT_FOUND``, ``BAD_USER_INPUT`` if it is nested, or ``CONFLICT`` if it
+                has ended.
+            StorageError: It was not canceled. ``OutcomeUnknownError``: it may have been.
+        """
+        executed = await read_executed(self._database, execution_id, viewer.only_profile)
+        if executed is None:
+            raise not_found("there is no such execution")
+        if executed["root_id"] is not None:
+            raise bad_value(
+                ("id",), "a nested execution cannot be cancelled, only the outermost one"
+            )
+        async with self._database.transaction() as transaction:
+            status = await request_cancel(transaction, execution_id)
+        if status is None:
+            raise conflict("the execution has ended already", ("id",))
+        if execution_id in self._runs:
+            self._runs[execution_id][0].cancel()
+
+    async def wait(self, execution_id: int, seconds: float | None = None) -> Ended | None:
+        """Return how an execution has ended; None if it has not, in so many seconds."""
+        if self._draining:
+            return None
+        if seconds is None:
+            seconds = self.limits.seconds + _END_SECONDS
+        return await self._ends.wait(execution_id, seconds)
+
+    async def require_success(self, execution_id: int, wait: float | None = None) -> None:
+        """Wait for an execution, and raise ``EXECUTION_FAILED`` if it ended without success."""
+        ended = await self.wait(execution_id, wait)
+        if ended is None or ended.status == "succeeded":
             return
-        lock = self._switch_locks.get(process_id)
-        if lock is None:
-            lock = self._switch_locks[process_id] = asyncio.Lock()
-        async with lock:
-            yield await self._load(process_id, only_profile)
+        happened = "was cancelled" if ended.status == "cancelled" else "was interrupted"
+        if ended.status == "failed":
+            happened = "failed"
+        plain = ended.error is None or ended.error_code == "cancelled"
+        reason = "" if plain else f": {ended.error}"
+        raise GatewayError(
+            ErrorKind.EXECUTION_FAILED,
+            f'the execution of "{ended.process_reference}" {happened}{reason}',
+            details={
+                "execution": global_id("Execution", execution_id),
+                "status": ended.status.upper(),
+                "inDoubt": ended.in_doubt,
+            },
+        )
 
-    async def _load(self, process_id: int, only_profile: int | None) -> Program | None:
-        async with self._database.transaction() as transaction:
-            return await load_program(transaction, process_id, only_profile)
-
-    async def _run(
-        self,
-        run: _Run,
-        program: Program,
-        supplied: Sequence[SuppliedValue],
-        parent_step: int | None,
-    ) -> _Outcome:
-        """Execute a loaded process, and record the execution.
-
-        Args:
-            parent_step: The step that started this execution, or None if it is not nested.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT`` if ``supplied`` does not fit the inputs of the process.
-                ``EXECUTION_FAILED`` if an action failed or a limit was exceeded.
-                ``DATABASE_UNAVAILABLE`` if the execution could not be recorded to its end.
-            ArgumentTooLongError: With these values, an argument of an action is too long.
-            StorageError: The start of the execution could not be recorded.
-        """
-        process = program.process
-        state = program.state
-        values = check_inputs(program.inputs, state, supplied)
-        actions = [a for a in program.actions if state is None or a.enabled is state]
-        await check_lengths(actions, dict(values))
-        async with self._database.transaction() as transaction:
-            execution_id = await start_execution(
-                transaction,
-                process,
-                values,
-                profile_id=run.viewer.profile_id,
-                profile_name=run.viewer.profile_name,
-                parent_step_id=parent_step,
-            )
-        # The time limit applies to the outermost execution, and ends nested ones with it.
-        seconds = self._limits.seconds if parent_step is None else None
+    async def _lease(self) -> Lease:
+        """Return the lease of this worker. Without one, nothing is admitted."""
+        if self._draining:
+            raise DatabaseUnavailableError("the gateway is stopping")
         try:
-            return await self._run_recorded(
-                run, program, execution_id, actions, dict(values), seconds
-            )
-        except StorageError as error:
-            raise incomplete(execution_id, error) from error
-
-    async def _run_recorded(
-        self,
-        run: _Run,
-        program: Program,
-        execution_id: int,
-        actions: Sequence[ActionRow],
-        values: Mapping[str, str],
-        seconds: float | None,
-    ) -> _Outcome:
-        """Run the actions of an execution whose start is recorded, and record its end.
-
-        Args:
-            seconds: The time limit, or None if it has none of its own.
-        """
-        results: list[Any] = []
-        failure: str | None = None
-        try:
-            async with asyncio.timeout(seconds):
-                step_results = self._results(run, execution_id, actions, values)
-                results = [result async for result in step_results]
-        except _FailedError as error:
-            failure = str(error)
+            return await self._keeper.held(_LEASE_WAIT)
         except TimeoutError:
-            failure = f"it took longer than {self._limits.seconds:g} s"
-        except asyncio.CancelledError:
-            # The caller disconnected or the gateway is shutting down. Record the end anyway.
-            await asyncio.shield(self._finish(program, execution_id, "it was interrupted"))
-            raise
-        failure = await self._finish(program, execution_id, failure)
-        if failure is not None:
-            raise GatewayError(
-                ErrorKind.EXECUTION_FAILED,
-                f'the execution of "{program.process.reference}" failed: {failure}',
-                details={"execution": global_id("Execution", execution_id)},
-            )
-        return _Outcome(execution_id, results)
-
-    async def _finish(self, program: Program, execution_id: int, failure: str | None) -> str | None:
-        """Record the end of an execution, and flip the state of a switch that succeeded.
-
-        Returns:
-            ``failure``, or the reason why the state could not be flipped. None on success.
-        """
-        process = program.process
-        enabled = process.enabled
-        async with self._database.transaction() as transaction:
-            if failure is None and process.mode == "switch":
-                if await flip_state(transaction, process.id, enabled):
-                    enabled = not enabled
-                else:
-                    failure = "the state of the process was changed meanwhile"
-            await finish_execution(transaction, execution_id, enabled=enabled, error=failure)
-        return failure
-
-    async def _results(
-        self,
-        run: _Run,
-        execution_id: int,
-        actions: Sequence[ActionRow],
-        values: Mapping[str, str],
-    ) -> AsyncIterator[Any]:
-        """Run the actions in order, and yield the result of each."""
-        for position, action in enumerate(actions, start=1):
-            run.steps_left -= 1
-            if run.steps_left < 0:
-                raise _FailedError(f"it has more than {self._limits.steps:,} steps")
-            arguments = [(ref, fill_in(value, values)) for ref, value in action.arguments]
+            # An attempt says why: the database may only read.
             async with self._database.transaction() as transaction:
-                step_id = await start_step(transaction, execution_id, position, action, arguments)
-            result: Any = None
-            result_json: bytes | None = None
-            failure: str | None = None
-            try:
-                result = await self._run_action(run, step_id, action, arguments)
-                result_json = _as_json(result)
-            except ActionFailedError as error:
-                failure = _NOT_STORABLE.sub("\ufffd", str(error))
-            except asyncio.CancelledError:
-                await asyncio.shield(self._finish_step(step_id, None, "it was interrupted"))
-                raise
-            except Exception:
-                logger.exception("source kind %s failed", action.source_kind)
-                failure = "the source raised an unexpected error"
-            await self._finish_step(step_id, result_json, failure)
-            if failure is not None:
-                raise _FailedError(f'action {position} ("{action.source_name}") failed: {failure}')
-            yield result
+                await transaction.fetch("DELETE FROM worker WHERE false")
+            raise DatabaseUnavailableError("this worker has no lease") from None
 
-    async def _finish_step(self, step_id: int, result: bytes | None, failure: str | None) -> None:
-        async with self._database.transaction() as transaction:
-            await finish_step(transaction, step_id, result=result, error=failure)
+    def _take_up(self, admitted: Admitted, lease: Lease) -> int:
+        """Run an execution that has started, and return its ID."""
+        if admitted.is_new and admitted.process_id is not None:
+            if admitted.starts:
+                self.begin(admitted.id, 0, lease, admitted.tree)
+            else:
+                # The one before may have ended in the same moment, without seeing this one.
+                self.start_waiting(admitted.process_id)
+        return admitted.id
 
-    async def _run_action(
-        self, run: _Run, step_id: int, action: ActionRow, arguments: Sequence[Argument]
-    ) -> Any:
-        if action.source_kind == PROCESS_KIND:
-            return await self._run_process(run, step_id, action, arguments)
-        kind = self.kinds.get(action.source_kind)
-        if kind is None:
-            raise ActionFailedError(f'this gateway has no source kind "{action.source_kind}"')
+    # Runs ----------------------------------------------------------------------------------------
+
+    def runs(self, execution_id: int) -> bool:
+        """Whether this worker runs an execution."""
+        return execution_id in self._runs
+
+    def begin(
+        self,
+        execution_id: int,
+        seq: int,
+        lease: Lease,
+        tree: Tree | None = None,
+        *,
+        taken_over: bool = False,
+    ) -> None:
+        """Run an execution that this worker owns.
+
+        Args:
+            execution_id: The root of its tree.
+            seq: The ``seq`` of the root.
+            lease: The lease of the worker that owns it.
+            tree: What has happened so far; read if it is None.
+            taken_over: Whether the worker before has failed.
+        """
+        journal = Journal(self._database, lease, execution_id, seq)
+        if tree is not None:
+            self._add(Run(self._tools, journal, tree), execution_id)
+            return
+
+        async def restore() -> None:
+            restored = await read_recorded(self._database, execution_id, waits=True)
+            if restored is not None and not self._draining:
+                restored.taken_over = taken_over
+                self._add(Run(self._tools, journal, restored), execution_id)
+
+        self._spawn(restore())
+
+    def _add(self, run: Run, execution_id: int) -> None:
+        task = asyncio.create_task(self._run(run, execution_id))
+        self._runs[execution_id] = run, task
+        if self._draining:
+            run.give_up()
+
+    async def _run(self, run: Run, execution_id: int) -> None:
+        borrower.set("executions")  # connections are shared fairly between tokens and executions
+        end: RunEnd | None = None
         try:
-            settings = kind.settings.model_validate(action.source_settings)
-        except ValidationError:
-            raise ActionFailedError("the settings of the source do not fit its kind") from None
-        return await kind.act(Call(action.action, arguments, settings))
+            end = await run.run()
+        except Exception:
+            # The next sweeps take it over, a few times at most.
+            logger.exception("running an execution failed")
+        finally:
+            del self._runs[execution_id]
+            if end is None and self._draining:
+                self._ends.given_up(execution_id)
+        if end is not None:
+            self._ends.ended(end.ended)
+            if end.others_wait:
+                self.start_waiting(run.process_id)
 
-    async def _run_process(
-        self, run: _Run, step_id: int, action: ActionRow, arguments: Sequence[Argument]
-    ) -> Any:
-        """Execute the process that an action runs. The action's arguments are its input values."""
-        assert action.subprocess_id is not None
-        if run.depth >= self._limits.depth:
-            raise ActionFailedError(f"it is nested deeper than {self._limits.depth} processes")
-        message = f'the process "{action.action}" failed'
-        async with self._program(action.subprocess_id, None) as program:
-            if program is None:
-                raise ActionFailedError(f'there is no process "{action.action}"')
-            run.depth += 1
-            try:
-                supplied = [SuppliedValue(reference, value) for reference, value in arguments]
-                outcome = await self._run(run, program, supplied, step_id)
-            except GatewayError as error:
-                if error.kind is ErrorKind.BAD_USER_INPUT:
-                    # The caller knows nothing of this process's arguments, only of its inputs.
-                    problems = [
-                        problem.by_reference
-                        if isinstance(problem, ProcessInputProblem)
-                        else problem
-                        for problem in error.problems
-                    ]
-                    reasons = bad_input(*problems, more=error.more).message
-                    raise ActionFailedError(f"{message}: {reasons}") from error
-                # The nested execution records the cause, for callers who may see that process.
-                raise ActionFailedError(message) from error
-            except ArgumentTooLongError as error:
-                # The caller may not see the arguments of this process.
-                raise ActionFailedError(f"{message}: an argument would be too long") from error
-            finally:
-                run.depth -= 1
-        return {"execution": outcome.execution_id, "results": outcome.results}
+    def start_waiting(self, process_id: int) -> None:
+        """Start the executions of a process that wait, if their turn has come."""
 
+        async def start() -> None:
+            # What fails now, the next sweep repeats.
+            with contextlib.suppress(StorageError):
+                while not self._draining and self._keeper.lease.is_valid:
+                    lease = self._keeper.lease
+                    begun = await start_next(self._database, process_id, lease.worker)
+                    if begun is None:
+                        break
+                    if begun.ended is not None:
+                        self._ends.ended(begun.ended)
+                    else:
+                        self.begin(begun.id, begun.seq, lease)
 
-def _as_json(result: Any) -> bytes:
-    """Serialize the result of a source for storage.
+        self._spawn(start())
 
-    Raises:
-        ActionFailedError: The result is not a JSON value.
-    """
-    try:
-        return orjson.dumps(result)
-    except TypeError:
-        raise ActionFailedError("the source returned a value that is not JSON") from None
+    def cancel_own(self, execution_id: int) -> None:
+        """Cancel an execution that this worker runs."""
+        if execution_id in self._runs:
+            self._runs[execution_id][0].cancel()
+
+    def _lose(self, lease: Lease) -> None:
+        """Stop all runs: their lease has ended."""
+        for run, _ in self._runs.values():
+            run.lose()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # The end -------------------------------------------------------------------------------------
+
+    async def drain(self, grace: float) -> None:
+        """Admit nothing more, and let the actions in flight finish. Others run what is left.
+
+        Args:
+            grace: Seconds after which actions in flight are cut off.
+        """
+        if self._draining:
+            return
+        self._draining = True
+        await self._sweeper.close()
+        for run, _ in self._runs.values():
+            run.give_up()
+        tasks = [task for _, task in self._runs.values()]
+        if tasks:
+            _, unfinished = await asyncio.wait(tasks, timeout=grace)
+            for task in unfinished:
+                task.cancel()
+            if unfinished:
+                await asyncio.wait(unfinished, timeout=_CANCEL_SECONDS)
+        await self._ends.close()
+
+    async def close(self) -> None:
+        """Drain, end the lease, and close the connections."""
+        await self.drain(0)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
+        await self._keeper.close()
+        await self._apart.close()
+        for kind in self.kinds.values():
+            await kind.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from resolvers.errors.catalogue import (
     FieldProblem,
@@ -14,7 +15,8 @@ from resolvers.errors.catalogue import (
     bad_value,
 )
 from resolvers.values.text import shorten
-from storage.writes.executions import Argument, InputRow
+
+Argument = tuple[str, str]
 
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -37,6 +39,20 @@ _CHECKS: Mapping[str, tuple[Callable[[str], object], str]] = {
 """Check of each known type, and what it expects. Any other type accepts any text."""
 
 
+@dataclass(frozen=True, slots=True)
+class InputRule:
+    """An input of a process, as values for it are checked."""
+
+    reference: str
+    type: str
+    enabled: bool
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> InputRule:
+        """Return a rule from the JSON of a definition."""
+        return cls(values["reference"], values["type"], values["enabled"])
+
+
 class SuppliedValue(NamedTuple):
     """A value that the caller supplied for an input."""
 
@@ -56,7 +72,7 @@ def by_reference(arguments: Sequence[Argument]) -> list[SuppliedValue]:
     ]
 
 
-def by_position(inputs: Sequence[InputRow], values: Sequence[str]) -> list[SuppliedValue]:
+def by_position(inputs: Sequence[InputRule], values: Sequence[str]) -> list[SuppliedValue]:
     """Return the values of the argument ``values``: one for each of ``inputs``, in their order.
 
     Raises:
@@ -74,7 +90,7 @@ def by_position(inputs: Sequence[InputRow], values: Sequence[str]) -> list[Suppl
 
 
 def check_inputs(
-    inputs: Sequence[InputRow], state: bool | None, values: Sequence[SuppliedValue]
+    inputs: Sequence[InputRule], state: bool | None, values: Sequence[SuppliedValue]
 ) -> list[Argument]:
     """Return the values to run a process with, in the order of its inputs.
 
@@ -112,6 +128,6 @@ def check_inputs(
     return [(row.reference, accepted[row.reference]) for row in inputs if row.reference in accepted]
 
 
-def inputs_in(inputs: Sequence[InputRow], state: bool | None) -> list[InputRow]:
+def inputs_in(inputs: Sequence[InputRule], state: bool | None) -> list[InputRule]:
     """Return the inputs that a process requires in a state; all of them if the state is None."""
     return [row for row in inputs if state is None or row.enabled is state]

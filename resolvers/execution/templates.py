@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 
-from storage.writes.executions import ActionRow
+from resolvers.execution.definition import ActionDefinition
 
 MAX_ARGUMENT = 64 * 1024
 """Bytes of an argument in UTF-8, as it is written and with its values filled in."""
@@ -34,7 +34,7 @@ def fill_in(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
 
 
-async def check_lengths(actions: Sequence[ActionRow], values: Mapping[str, str]) -> None:
+async def check_lengths(actions: Sequence[ActionDefinition], values: Mapping[str, str]) -> None:
     """Check how long the arguments of actions will be, without filling them in.
 
     A short template can name an input so often that a short value becomes megabytes.
@@ -55,14 +55,14 @@ async def check_lengths(actions: Sequence[ActionRow], values: Mapping[str, str])
             length = max(written, _filled_size(template, written, sizes))
             if length > MAX_ARGUMENT:
                 raise ArgumentTooLongError(
-                    f'the argument "{reference}" of action {position} ("{action.source_name}")'
+                    f'the argument "{reference}" of action {position} ("{action.source.name}")'
                     f" would have {length:,} bytes, and at most {MAX_ARGUMENT:,} are allowed"
                 )
             total += length
             measured += written
         if total > MAX_ARGUMENTS:
             raise ArgumentTooLongError(
-                f'the arguments of action {position} ("{action.source_name}") would have'
+                f'the arguments of action {position} ("{action.source.name}") would have'
                 f" {total:,} bytes together, and at most {MAX_ARGUMENTS:,} are allowed"
             )
         if measured > _PIECE:

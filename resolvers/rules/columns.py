@@ -22,7 +22,7 @@ from resolvers.rules.models import (
     SourceChangesModel,
 )
 from resolvers.rules.profiles import permission_words
-from storage.writes.executions import arguments_json
+from storage.writes.arguments import arguments_json
 
 
 class Column(NamedTuple):

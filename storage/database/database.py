@@ -154,6 +154,20 @@ class Database:
             raise
         return cls(options, failures, pool)
 
+    def apart(self, connections: int) -> Database:
+        """Return the same database with connections of its own, which no other statement takes.
+
+        Close it when it is no longer needed.
+        """
+        pool = ConnectionPool(
+            self._options,
+            self._failures,
+            minimum=0,
+            maximum=connections,
+            timeout=self._pool.timeout,
+        )
+        return Database(self._options, self._failures, pool)
+
     @property
     def server_changes(self) -> int:
         """How often a connection led to another server than the one before, or after a restart."""
@@ -239,6 +253,42 @@ class Database:
         remember(len(rows))
         first, version = rows[0]
         return b"" if first is None else b",".join(map(_FIRST, rows)), cast("int", version)
+
+    # Writes --------------------------------------------------------------------------------------
+
+    async def write(self, sql: str, *args: object) -> Row | None:
+        """Run one statement in a transaction of its own, and return its first row.
+
+        Raises:
+            OutcomeUnknownError: The statement was not answered, and may have written.
+            StorageError: It failed, and wrote nothing.
+        """
+        rows = await self.write_rows(sql, *args)
+        return rows[0] if rows else None
+
+    async def write_rows(self, sql: str, *args: object) -> Sequence[Row]:
+        """Run one statement in a transaction of its own, and return its rows. Raises as above."""
+        session = await self._pool.take()
+        try:
+            rows = await session.fetch(sql, args)
+        except BaseException as failure:
+            # An error that PostgreSQL answers means that it has rolled back.
+            unanswered = not session.reusable(failure)
+            error = self._failed(session, failure)
+            if unanswered and isinstance(failure, Exception):
+                raise OutcomeUnknownError("the statement was not answered") from failure
+            raise error from error.__cause__
+        self._pool.give_back(session)
+        self._written()
+        return cast("Sequence[Row]", rows)
+
+    def _written(self) -> None:
+        """Note that a transaction which may have written something was committed."""
+        self.when_written()
+        if self._failures.impaired.ongoing:
+            self._failures.impaired.succeeded()
+
+    # The log of changes --------------------------------------------------------------------------
 
     async def compact_changes(self, minimum: int) -> None:
         """Compact the log of changes if it has at least so many rows.
@@ -365,9 +415,7 @@ class Database:
         if tag != "COMMIT":  # an error in the block was caught there
             raise DatabaseUnavailableError("the transaction was rolled back")
         if wrote:
-            self.when_written()
-            if self._failures.impaired.ongoing:
-                self._failures.impaired.succeeded()
+            self._written()
 
     async def _roll_back(self, session: Session, error: BaseException) -> None:
         """End a transaction after an exception in its block, and give its connection back."""

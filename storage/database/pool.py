@@ -52,7 +52,7 @@ class ConnectionPool:
         self._outage = failures.unreachable
         self._minimum = minimum
         self._maximum = maximum
-        self._timeout = timeout
+        self.timeout = timeout
         self._ready: list[Session] = []  # the most recently used one is last
         self._unused = 0  # this many of the first in _ready were not lent since the last check
         self._open: set[Session] = set()  # ready or lent
@@ -123,7 +123,7 @@ class ConnectionPool:
         self._open.discard(session)
         self._replacing += 1
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 opened = await open_session(self._options)
             self._add(opened)
         except Exception as failure:
@@ -161,7 +161,7 @@ class ConnectionPool:
         place = self._queue.join(owner)
         self._open_more()
         expire = partial(self._expire, place, self._handed_over)
-        expiry = asyncio.get_running_loop().call_later(self._timeout, expire)
+        expiry = asyncio.get_running_loop().call_later(self.timeout, expire)
         try:
             return await place
         except asyncio.CancelledError:
@@ -185,7 +185,7 @@ class ConnectionPool:
             place.set_exception(self._failures.translated(TimeoutError("no connection")))
             return
         served = max(self._handed_over - handed_over, 1)
-        estimate = math.ceil(self._timeout * self._queue.waiting / served)
+        estimate = math.ceil(self.timeout * self._queue.waiting / served)
         place.set_exception(DatabaseBusyError(min(max(estimate, 1), _LONGEST_RETRY)))
 
     def _hand_over(self, session: Session) -> None:

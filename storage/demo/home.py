@@ -9,7 +9,7 @@ from typing import Any
 
 from storage.database.database import Database, Transaction
 from storage.demo.ids import PROCESS_SOURCE, process_source_id
-from storage.writes.executions import arguments_json
+from storage.writes.arguments import arguments_json
 from storage.writes.parts import NewAction, NewInput, insert_actions, insert_inputs
 from storage.writes.processes import authorize
 from storage.writes.rows import insert_row

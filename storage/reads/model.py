@@ -259,7 +259,11 @@ EXECUTION_STEP = Table(
         action=Column("{t}.action"),
         status=Column("{t}.status", ColumnKind.WORD),
         result=Column(
-            "{t}.result", ColumnKind.JSON, nullable=True, visible=_STEP_OF_VISIBLE_PROCESS
+            "CASE WHEN {t}.result IS NULL AND {t}.status = 'succeeded'"
+            " THEN nested_result({t}.id, NULL) ELSE {t}.result END",
+            ColumnKind.JSON,
+            nullable=True,
+            visible=_STEP_OF_VISIBLE_PROCESS,
         ),
         error=Column("{t}.error", nullable=True, visible=_STEP_OF_VISIBLE_PROCESS),
         **_TIMES,

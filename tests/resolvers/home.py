@@ -84,10 +84,10 @@ class Home:
         return error
 
     async def dump(self) -> dict[str, list[str]]:
-        """Return every row of every table, but for the log of changes, which is compacted."""
+        """Return every row of every table, but for those that change by themselves."""
         tables = await self.graph.run(
-            "SELECT relname AS name FROM pg_stat_user_tables WHERE relname <> 'change'"
-            " ORDER BY relname"
+            "SELECT relname AS name FROM pg_stat_user_tables"
+            " WHERE relname NOT IN ('change', 'worker') ORDER BY relname"
         )
         return {
             table["name"]: [

@@ -7,6 +7,7 @@ from typing import Annotated
 import strawberry
 from strawberry import UNSET
 
+from resolvers.execution.admission import ExecuteRequest
 from resolvers.operations.context import Info
 from resolvers.rules.models import InputValueModel, accept_all, accept_texts
 from resolvers.schema.inputs import InputValue
@@ -47,10 +48,10 @@ class ExecutionMutations:
         accepted_inputs = accept_all(InputValueModel, inputs or [], "inputs")
         accepted_values = accept_texts(values or [], "values")
         process_id, context = read_id(id, "Process", "id"), info.context
-        context.executed = await context.executions.execute(
+        request = ExecuteRequest(
             process_id,
             [(item.reference, item.value) for item in accepted_inputs],
-            context.viewer,
-            values=accepted_values,
+            accepted_values,
         )
+        context.executed = await context.executions.execute(request, context.viewer)
         return written(execution=context.executed, process=process_id)

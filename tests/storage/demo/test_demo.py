@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from resolvers.access.viewer import Viewer
+from resolvers.execution.admission import ExecuteRequest
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
 from resolvers.execution.sources.registry import installed_kinds
 from resolvers.values.enums import Permission
@@ -65,7 +66,10 @@ async def execute(database: Database, process_id: int) -> int:
         process_id,
     )
     values = [(row["reference"], INPUT_VALUES[row["type"]]) for row in inputs]
-    return await engine.execute(process_id, values, ADMIN)
+    try:
+        return await engine.execute(ExecuteRequest(process_id, values), ADMIN)
+    finally:
+        await engine.close()
 
 
 # The home ----------------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ import pytest
 from storage.database.database import Database
 from storage.database.rows import Row
 from storage.migrations.migrate import available
-from storage.writes.executions import flip_state
 from storage.writes.processes import update_texts
-from storage.writes.rows import update_row
+from storage.writes.rows import TOUCHED, update_row
 from tests.conftest import database_copy, running_gateway
 from tests.resolvers.home import Home, calls, echo
 
+_FLIP = f"UPDATE process SET enabled = NOT enabled, {TOUCHED} WHERE id = $1"
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 _ROWS = """
@@ -100,7 +100,7 @@ async def test_the_statements_of_the_gateway_set_updated_at(old: Database) -> No
     async with old.transaction() as transaction:
         await update_row(transaction, "process", 1, {"icon": "x"})
         await update_texts(transaction, b'[{"database_id": 2, "name": "N"}]', None)
-        assert await flip_state(transaction, 3, enabled=False)
+        await transaction.fetch(_FLIP, 3)
     assert await touched(old) == {1, 2, 3}
 
 
@@ -153,11 +153,9 @@ async def test_updates_of_processes_stay_hot(old: Database) -> None:
     """A HOT update writes to no index. PostgreSQL counts them."""
     async with old.transaction() as transaction:
         await transaction.script("SELECT pg_stat_reset()")
-    enabled = False
     for _ in range(100):
         async with old.transaction() as transaction:
-            await flip_state(transaction, 1, enabled=enabled)
-        enabled = not enabled
+            await transaction.fetch(_FLIP, 1)
         await run(old, "UPDATE process SET enabled = NOT enabled WHERE id = 2")
         await run(old, "UPDATE action SET enabled = NOT enabled WHERE id = 3")
         await run(old, "UPDATE input SET name = name")

@@ -1,0 +1,1 @@
+"""Read what executions run, and write their records, queues and leases."""
