@@ -80,6 +80,8 @@ class Admitted:
     """Whether it has started, and this worker owns it."""
     tree: Tree | None = None
     """What is known of an execution that has started, unless it has steps already."""
+    superseded: tuple[int, ...] = ()
+    """The executions that were canceled because of it."""
 
 
 class Admission:
@@ -187,6 +189,7 @@ class Admission:
         """Record an execution, unless an earlier request with the same key did."""
         process = definition.root
         hash_ = request.hash if replay is None else _hash_of_replay(request, replay)
+        superseded: list[int] = []
         concurrency = "open" if request.dry_run else process.concurrency
         try:
             async with self._database.transaction() as transaction:
@@ -232,7 +235,7 @@ class Admission:
                         transaction, recorded.id, replay.execution_id, replay.first
                     )
                 if concurrency == "restart" and recorded.status == "queued":
-                    await records.supersede(transaction, process.id, recorded.id)
+                    superseded = await records.supersede(transaction, process.id, recorded.id)
         except StillInUseError:
             raise not_found("there is no such process") from None  # it was deleted meanwhile
         starts = recorded.status == "running"
@@ -247,7 +250,7 @@ class Admission:
                 tree_key(recorded.id, recorded.requested_at),
                 request.dry_run,
             )
-        return Admitted(recorded.id, True, process.id, starts, tree)
+        return Admitted(recorded.id, True, process.id, starts, tree, tuple(superseded))
 
     @staticmethod
     async def _earlier(

@@ -39,6 +39,7 @@ class Outcome:
     repeat: Repeat = Repeat.NEVER
     retry_after: float | None = None
     """Seconds that the source asks to wait."""
+    timed_out: bool = False
     canceled: bool = False
     """Whether it was ended from outside, before its time was over."""
 
@@ -51,7 +52,10 @@ class Attempt:
     """
 
     def __init__(self, act: Callable[[], Awaitable[Any]]) -> None:
-        self._task = asyncio.ensure_future(act())
+        async def perform() -> Any:
+            return await act()
+
+        self._task = asyncio.create_task(perform())
         self._expiry: asyncio.TimerHandle | None = None
 
     def cancel(self, grace: float = 0.0) -> None:
@@ -65,7 +69,8 @@ class Attempt:
     async def outcome(self, seconds: float) -> Outcome:
         """Return how it ended. If it takes longer than ``seconds``, it is canceled.
 
-        If the caller is canceled, the attempt is too.
+        The error of one that took too long is for the caller to say, and is continued by that of
+        the outcome. If the caller is canceled, the attempt is too.
         """
         timed_out = False
         try:
@@ -83,15 +88,15 @@ class Attempt:
                 self._expiry.cancel()
         if not self._task.done():
             logger.error("an action does not end although it was canceled")
-            error = f"it took longer than {seconds:g} s, and could not be stopped"
-            return Outcome(error=error, error_code="timed_out", in_doubt=True)
+            error = ", and could not be stopped"
+            return Outcome(error=error, error_code="timed_out", in_doubt=True, timed_out=True)
         if self._task.cancelled():
             if timed_out:
                 return Outcome(
-                    error=f"it took longer than {seconds:g} s",
                     error_code="timed_out",
                     in_doubt=True,
                     repeat=Repeat.IF_IDEMPOTENT,
+                    timed_out=True,
                 )
             return Outcome(
                 error="it was canceled", error_code="cancelled", in_doubt=True, canceled=True
@@ -99,7 +104,7 @@ class Attempt:
         return _outcome_of(self._task)
 
 
-def _outcome_of(task: asyncio.Future[Any]) -> Outcome:
+def _outcome_of(task: asyncio.Task[Any]) -> Outcome:
     """Return the outcome of an action that has returned or raised."""
     failure = task.exception()
     if failure is None:

@@ -101,10 +101,12 @@ class ExecutionEngine:
             limits.action_seconds,
             limits.steps,
             GateWaits(),
+            self.start_waiting,
         )
         self._runs: dict[int, tuple[Run, asyncio.Task[None]]] = {}
+        self._restoring: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ends = Ends(database, self._runs.__contains__)
+        self._ends = Ends(database, self.runs)
         self._draining = False
         self._keeper = LeaseKeeper(self._apart, lambda lease: on_lease(lease.worker), self._lose)
         self._sweeper = Sweeper(self._apart, self._keeper, self)
@@ -230,6 +232,8 @@ class ExecutionEngine:
 
     def _take_up(self, admitted: Admitted, lease: Lease) -> int:
         """Run an execution that has started, and return its ID."""
+        for superseded in admitted.superseded:
+            self.cancel_own(superseded)
         if admitted.is_new and admitted.process_id is not None:
             if admitted.starts:
                 self.begin(admitted.id, 0, lease, admitted.tree)
@@ -242,7 +246,7 @@ class ExecutionEngine:
 
     def runs(self, execution_id: int) -> bool:
         """Whether this worker runs an execution."""
-        return execution_id in self._runs
+        return execution_id in self._runs or execution_id in self._restoring
 
     def begin(
         self,
@@ -268,11 +272,15 @@ class ExecutionEngine:
             return
 
         async def restore() -> None:
-            restored = await read_recorded(self._database, execution_id, waits=True)
-            if restored is not None and not self._draining:
-                restored.taken_over = taken_over
-                self._add(Run(self._tools, journal, restored), execution_id)
+            try:
+                restored = await read_recorded(self._database, execution_id, waits=True)
+                if restored is not None and not self._draining:
+                    restored.taken_over = taken_over
+                    self._add(Run(self._tools, journal, restored), execution_id)
+            finally:
+                self._restoring.discard(execution_id)
 
+        self._restoring.add(execution_id)
         self._spawn(restore())
 
     def _add(self, run: Run, execution_id: int) -> None:

@@ -21,6 +21,8 @@ from storage.execution.records import read_fence
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
 """Seconds between two tries of a statement that failed."""
+_MOST_TRIES = 60
+"""Tries of a statement that fails although the database answers others."""
 
 
 class FencedOffError(Exception):
@@ -122,11 +124,15 @@ class Journal:
             is_void: Whether nothing was sent, and the row is meaningless.
         """
         pause = _FIRST_PAUSE
+        tries = 0
         while True:
             self._require_lease()
             try:
                 row = await send()
             except StorageError:
+                tries += 1
+                if tries == _MOST_TRIES:
+                    raise
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:

@@ -44,8 +44,8 @@ class Tree:
     """Whether a step is in doubt."""
     waits_for: str | None = None
     """What it waits for at the gate of a process."""
-    unwritten: Step | None = None
-    """A step whose start is not recorded yet."""
+    unwritten: Execution | None = None
+    """The execution whose last step is not recorded yet."""
 
     def too_late(self) -> str:
         """Return the message for an execution that takes too long."""

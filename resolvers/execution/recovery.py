@@ -86,7 +86,7 @@ class Sweeper:
             taken = await take_over(self._database, lease.worker, _TAKEN_AT_ONCE, list(lost))
             for each in taken:
                 if lease.is_valid and not self._runs.runs(each.id):
-                    self._runs.begin(each.id, each.seq, lease, taken_over=each.takeovers > 0)
+                    self._runs.begin(each.id, each.seq, lease, taken_over=each.failed)
         if due.expired:
             await expire_queued(self._database)
         for process_id in due.waiting:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from resolvers.execution import plan
 from resolvers.execution.attempts import Attempt, Outcome, delay_before_next
@@ -55,6 +56,8 @@ class Tools:
     max_steps: int
     """Steps of an execution, with those of the executions that are nested in it."""
     gates: GateWaits
+    start_waiting: Callable[[int], None]
+    """Starts the executions of a process that wait, if their turn has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,18 +206,12 @@ class Run:
 
     def _forget_started(self) -> None:
         """Take back the step whose start was not written."""
-        execution = self._tree.root.open_path()[0]
-        step = execution.open_step()
-        assert step is not None
-        self._pending = [
-            write
-            for write in self._pending
-            if not isinstance(write, StartStep | RepeatStep)
-            or (write.execution_id, write.position) != (execution.id, step.position)
-        ]
-        if step is self._tree.unwritten:
+        execution = self._tree.unwritten
+        if execution is not None:
+            self._tree.unwritten = None
+            self._tree.steps -= 1
             execution.steps.pop()
-        self._tree.unwritten = None
+            self._pending.pop()
 
     # Moves ---------------------------------------------------------------------------------------
 
@@ -229,7 +226,7 @@ class Run:
         step = plan.Step(move.position, status, arguments)
         execution.steps.append(step)
         self._tree.steps += 1
-        self._tree.unwritten = step
+        self._tree.unwritten = execution
         self._pending.append(
             StartStep(
                 execution.id,
@@ -248,11 +245,11 @@ class Run:
         """Perform an attempt of a step."""
         execution, step = move.execution, move.step
         action = execution.action(step)
+        seconds = action.timeout or self._tools.action_timeout
         left = self._tree.deadline - time.monotonic()
-        seconds = min(action.timeout or self._tools.action_timeout, left)
         key = f"{self._tree.key}/{execution.id}/{step.position}"
         try:
-            kind, call = await self._tools.sources.call(action, step, key, seconds)
+            kind, call = await self._tools.sources.call(action, step, key, min(seconds, left))
         except ActionFailedError as error:
             self._end_step(execution, step, "failed", str(error), "source_unusable")
             return
@@ -261,7 +258,7 @@ class Run:
             return
         self._attempt = Attempt(lambda: kind.act(call))
         try:
-            outcome = await self._attempt.outcome(seconds)
+            outcome = await self._attempt.outcome(min(seconds, left))
         finally:
             self._attempt = None
         if self._lost:
@@ -269,6 +266,9 @@ class Run:
         if outcome.canceled:
             step.in_doubt = True  # it ends with the execution
             return
+        if outcome.timed_out:
+            late = f"it took longer than {seconds:g} s" if seconds < left else self._tree.too_late()
+            outcome = replace(outcome, error=f"{late}{outcome.error or ''}")
         if outcome.error is None:
             self._end_step(execution, step, "succeeded", result=outcome.result)
             return
@@ -327,7 +327,7 @@ class Run:
             if step.nested is not None:
                 step.nested.status = "failed"
                 ending = Ending("failed", str(error), error.code)
-                self._pending.append(EndNested(step.nested.id, ending))
+                self._pending.append(EndNested(step.nested.id, process.id, ending))
             message = f'the process "{process.reference}" failed: {error}'
             self._end_step(move.execution, step, "failed", message, error.code)
             return
@@ -367,7 +367,9 @@ class Run:
         ending = Ending(move.status, move.error, move.error_code, flip)
         if execution is self._tree.root:
             return await self._end_root(ending)
-        row = await self._write(EndNested(execution.id, ending))
+        row = await self._write(EndNested(execution.id, execution.process.id, ending))
+        if row["others_wait"]:
+            self._tools.start_waiting(execution.process.id)
         execution.status = row["nested_status"]
         execution.error_code = (
             None if execution.status == "succeeded" else (move.error_code or "state_changed")
@@ -384,7 +386,7 @@ class Run:
             if execution is not self._tree.root:
                 execution.status = stop.status
                 ending = Ending(stop.status, stop.error, stop.error_code)
-                self._pending.append(EndNested(execution.id, ending))
+                self._pending.append(EndNested(execution.id, execution.process.id, ending))
                 self._tools.gates.left(execution.process.id)
         return await self._end_root(Ending(stop.status, stop.error, stop.error_code))
 

@@ -133,14 +133,18 @@ async def skip_steps(transaction: Transaction, execution_id: int, replayed: int,
     return len(rows)
 
 
-async def supersede(transaction: Transaction, process_id: int, by: int) -> None:
-    """Cancel the executions of a process that run, and end those that wait, all but one."""
-    await transaction.fetch(
+async def supersede(transaction: Transaction, process_id: int, by: int) -> list[int]:
+    """Cancel the executions of a process that run, and end those that wait, all but one.
+
+    Returns:
+        The roots of those that were canceled.
+    """
+    cancelled = await transaction.fetch(
         """UPDATE execution SET cancel_requested_at = clock_timestamp()
         WHERE cancel_requested_at IS NULL AND status = 'running' AND id IN (
             SELECT coalesce(root_id, id) FROM execution
             WHERE process_id = $1 AND status = 'running' AND NOT dry_run
-        )""",
+        ) RETURNING id""",
         process_id,
     )
     await transaction.fetch(
@@ -151,6 +155,7 @@ async def supersede(transaction: Transaction, process_id: int, by: int) -> None:
         process_id,
         by,
     )
+    return [row["id"] for row in cancelled]
 
 
 @dataclass(frozen=True, slots=True)

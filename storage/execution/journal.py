@@ -201,6 +201,7 @@ class EndNested:
     """Record the end of a nested execution."""
 
     execution_id: int
+    process_id: int
     ending: Ending
 
     def sql(self, value: Values) -> str:
@@ -277,9 +278,9 @@ def transition(
 ) -> tuple[str, list[object]]:
     """Return the statement of a transition, and its values.
 
-    Its row has the new ``seq``, and the ``status``, ``error`` and ``error_code`` of the root. If
-    the root has ended, ``others_wait`` is whether executions of its process are queued.
-    ``nested_id`` and ``nested_status`` are those of the last nested execution that was written.
+    Its row has the new ``seq``, and the ``status``, ``error`` and ``error_code`` of the root. If an
+    execution has ended, ``others_wait`` is whether others of its process are queued. ``nested_id``
+    and ``nested_status`` are those of the last nested execution that was written.
     Without a row, the fence did not hold.
 
     Args:
@@ -328,12 +329,16 @@ def transition(
             f"flip AS (UPDATE process SET enabled = NOT enabled, {TOUCHED} FROM fence"
             " WHERE process.id = (SELECT id FROM gate WHERE NOT changed))"
         )
-    others_wait = (
-        "false"
-        if end is None
-        else "EXISTS (SELECT FROM execution AS other WHERE other.process_id = fence.process_id"
-        " AND other.status = 'queued')"
-    )
+    others_wait = "false"
+    if end is not None or endings:
+        ended = "fence.process_id"
+        if end is None:
+            last = next(write for write in reversed(writes) if isinstance(write, EndNested))
+            ended = value(last.process_id, "integer")
+        others_wait = (
+            f"EXISTS (SELECT FROM execution AS other WHERE other.process_id = {ended}"
+            " AND other.status = 'queued')"
+        )
     sql = (
         f"WITH {', '.join(parts)} SELECT seq, status, error, error_code,"
         f" {others_wait} AS others_wait, {nested_id} AS nested_id,"

@@ -128,6 +128,7 @@ CREATE INDEX execution_at_gate ON execution (process_id, id) WHERE status IN ('q
 CREATE INDEX execution_of_root ON execution (root_id) WHERE root_id IS NOT NULL;
 CREATE UNIQUE INDEX execution_by_key ON execution (profile_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
+CREATE INDEX execution_by_replayed ON execution (replay_of) WHERE replay_of IS NOT NULL;
 CREATE INDEX execution_by_definition ON execution (definition) WHERE definition IS NOT NULL;
 CREATE INDEX execution_step_in_doubt ON execution_step (execution_id) WHERE in_doubt;
 
