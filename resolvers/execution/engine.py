@@ -93,7 +93,7 @@ class ExecutionEngine:
         self.kinds = kinds
         self.limits = limits
         self._database = database
-        self._apart = database.apart(_CONNECTIONS)
+        self._apart = database.apart(_CONNECTIONS, "process-gateway leases")
         self._admission = Admission(database, limits.seconds)
         self._tools = Tools(
             database,

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from typing import TypeVar, cast
@@ -154,19 +155,24 @@ class Database:
             raise
         return cls(options, failures, pool)
 
-    def apart(self, connections: int) -> Database:
+    def apart(self, connections: int, name: str) -> Database:
         """Return the same database with connections of its own, which no other statement takes.
 
         Close it when it is no longer needed.
+
+        Args:
+            connections: The maximum number of connections.
+            name: The name of the sessions in pg_stat_activity.
         """
+        options = replace(self._options, name=name)
         pool = ConnectionPool(
-            self._options,
+            options,
             self._failures,
             minimum=0,
             maximum=connections,
             timeout=self._pool.timeout,
         )
-        return Database(self._options, self._failures, pool)
+        return Database(options, self._failures, pool)
 
     @property
     def server_changes(self) -> int:
