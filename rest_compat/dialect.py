@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from resolvers.errors.catalogue import ErrorKind, GatewayError
+from resolvers.rules.items import ItemsCheck
 from resolvers.values.ids import MAX_DATABASE_ID, global_id
 from rest_compat.body_model import Body, JsonSchema
 from storage.database.stream import Parts
@@ -64,6 +65,8 @@ class BodyRule:
     """Whether the body is required."""
     bulk: bool = False
     """Whether the limit ``max_bulk_body_bytes`` applies instead of ``max_body_bytes``."""
+    check: Callable[[], ItemsCheck] | None = None
+    """Returns what validates the list of a bulk body while it is parsed."""
     in_query: tuple[str, ...] = ()
     """Members that may be sent in the query string instead."""
     repeats: Mapping[str, str] = field(default_factory=dict)

@@ -125,9 +125,12 @@ async def _read_body(
 
 def _validated(text: bytes, rule: BodyRule, request: Request, max_items: int) -> _RequestBody:
     """Parse and validate the body of a request."""
-    if text.strip():
-        parse = loads_list if rule.bulk else loads
-        raw = parse(text, request.content_type, max_items)
+    if text and not text.isspace():
+        if rule.bulk:
+            check = None if rule.check is None else rule.check()
+            raw = loads_list(text, request.content_type, max_items, check)
+        else:
+            raw = loads(text, request.content_type, max_items)
     elif rule.required:
         expected = ", ".join(required_members(rule.model))
         raise bad_value((), f"a JSON body is required: an object with {expected}")

@@ -11,21 +11,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import orjson
 
 from resolvers.errors.catalogue import GatewayError, bad_value
+from resolvers.values.json_limits import (
+    STRING,
+    Path,
+    PathLink,
+    Size,
+    check_containers,
+    check_items,
+    full_path,
+)
 
-# Possessive quantifiers: the regex engine keeps no backtracking stack for a long string.
-STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-"""Matches a string."""
 _STRINGS = re.compile(STRING)
-_KEYS_AND_BRACKETS = re.compile(rb"(" + STRING + rb")(\s*+:)?|[{}\[\]]")
-_MANY = 1000
-_MANY_OPENINGS = re.compile(rb'(?:[^"{\[]*+(?:%b[^"{\[]*+)*+[{\[]){%d}+' % (STRING, _MANY))
-"""Matches everything up to the bracket that opens the thousandth object or list."""
-_DEEP = re.compile(rb'(?:[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{\[]){1025}+' % STRING)
-"""Matches the opening brackets of too many levels at the start of a body."""
+_TOKENS = re.compile(rb"(%b)(?:\s*+(:))?|([{\[])|[}\]]" % STRING)
+"""Matches a string, with the colon of a key, or a bracket, which is in a group if it opens."""
+_BLOCK = re.compile(rb'(?:[^"]*+%b){1,500}+[^"]*+' % STRING)
+"""Matches up to 500 strings, and what follows them up to the next one."""
 BRACKET = re.compile(rb'[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{}\[\]]' % STRING)
 """Matches everything up to the next bracket that is not part of a string."""
 
@@ -57,10 +62,6 @@ _PARSE_ERRORS: dict[str, str] = {
 }
 
 
-Path = tuple[str | int, ...]
-"""The keys and indices that lead to a value."""
-
-
 def loads(body: bytes, content_type: str = "", max_items: int | None = None) -> object:
     """Parse the JSON value in ``body``, independent of its ``Content-Type``.
 
@@ -90,7 +91,7 @@ def loads(body: bytes, content_type: str = "", max_items: int | None = None) -> 
         and len(body) > 2 * max_items
         and body.count(b",") + body.count(b"[") > max_items
     ):
-        check_items(value, body, max_items)
+        check_items(value, max_items)
     return value
 
 
@@ -143,96 +144,6 @@ def check_strictly(
         raise bad_value(located(path), "holds a NUL character (\\u0000)")
 
 
-# Limits ----------------------------------------------------------------------------------------
-
-CONTAINERS_PER_ITEM = 4
-"""The most objects and lists of a body, for each of its ``max_items``. Usual bodies have two: each
-item is an object, and has a list of its own."""
-
-
-def check_containers(body: bytes, max_items: int, before: int = 0) -> None:
-    """Check the number of objects and lists in a body before it is parsed.
-
-    They take most of the time of parsing: half a microsecond each, in which nothing else runs.
-
-    Args:
-        before: The number of objects and lists that were parsed before.
-
-    Raises:
-        GatewayError: ``BAD_USER_INPUT``, there are more than ``CONTAINERS_PER_ITEM`` for each of
-            ``max_items``. They are counted by the thousand.
-    """
-    most = CONTAINERS_PER_ITEM * max_items
-    # An object or list takes two bytes at least.
-    if before + len(body) // 2 <= most or before + body.count(b"{") + body.count(b"[") <= most:
-        return
-    # Some of these brackets may be part of strings.
-    count, offset = before, 0
-    while many := _MANY_OPENINGS.match(body, offset):
-        count, offset = count + _MANY, many.end()
-        if count > most and not _DEEP.match(body):  # the parser says where it is too deep
-            raise too_many_containers(most)
-
-
-def containers_in(body: bytes, start: int, end: int) -> int:
-    """Return the number of objects and lists in a short part of a body, from ``start`` to ``end``.
-
-    The part begins and ends outside of strings.
-    """
-    outside = _STRINGS.sub(b"", body[start:end])
-    return outside.count(b"{") + outside.count(b"[")
-
-
-def too_many_containers(most: int) -> GatewayError:
-    """Return the error for a body with more than ``most`` objects and lists."""
-    return bad_value((), f"the body has more than {most:,} objects and lists")
-
-
-def check_items(value: object, body: bytes, max_items: int) -> None:
-    """Check the number of items of all lists together.
-
-    Args:
-        value: The value in the body.
-
-    Raises:
-        GatewayError: ``BAD_USER_INPUT``, there are more than ``max_items``.
-    """
-    lists = body.count(b"[")
-    total = 0
-    # The outer lists come first. Most bodies have few lists, and need not be searched to the end.
-    pending: list[tuple[_PathLink | None, object]] = [(None, value)]
-    for path, item in pending:
-        children: Iterable[tuple[str | int, object]]
-        if isinstance(item, list):
-            total += len(item)
-            if len(item) > max_items:
-                raise too_many_items(_full_path(path), max_items, f"{len(item):,}")
-            if total > max_items:
-                raise bad_value(
-                    (), f"at most {max_items:,} items are allowed in all lists together"
-                )
-            lists -= 1
-            children = enumerate(item)
-        elif isinstance(item, dict):
-            children = item.items()
-        else:
-            continue
-        if not lists:
-            return
-        pending += [
-            ((path, key), child) for key, child in children if isinstance(child, (dict, list))
-        ]
-
-
-def too_many_items(path: Path, most: int, found: str) -> GatewayError:
-    """Return the error for a list that is too long.
-
-    Args:
-        found: The number of its items in words, as far as it is known.
-    """
-    return bad_value(path, f"at most {most:,} items are allowed, and the request has {found}")
-
-
 # Values ----------------------------------------------------------------------------------------
 
 
@@ -244,18 +155,18 @@ def find_nul(value: object) -> Path | None:
     """
     # While searching, a path is a linked list of (parent path, key). A full path for every item
     # would cost time proportional to its depth.
-    pending: list[tuple[_PathLink | None, object]] = [(None, value)]
+    pending: list[tuple[PathLink | None, object]] = [(None, value)]
     while pending:
         path, item = pending.pop()
         children: Iterable[tuple[str | int, object]]
         if isinstance(item, dict):
             if any("\0" in key for key in item):
-                return _full_path(path)
+                return full_path(path)
             children = item.items()
         elif isinstance(item, list):
             children = enumerate(item)
         elif isinstance(item, str) and "\0" in item:
-            return _full_path(path)
+            return full_path(path)
         else:
             continue
         pending += [
@@ -264,67 +175,43 @@ def find_nul(value: object) -> Path | None:
     return None
 
 
-_PathLink = tuple["_PathLink | None", str | int]
-
-
-def _full_path(path: _PathLink | None) -> Path:
-    keys = []
-    while path is not None:
-        path, key = path
-        keys.append(key)
-    return tuple(reversed(keys))
-
-
 def _has_only_keys_of(value: object, body: bytes) -> bool:
     """Return whether ``body``, the JSON text of ``value``, has only the keys of ``value``."""
     try:
-        # Most clients serialize JSON the way orjson does. Serializing drops duplicate keys.
-        if orjson.dumps(value) == body:
-            return True
-    except orjson.JSONEncodeError:
-        pass  # orjson parses deeper nesting than it serializes
-    # Outside of strings, each key is followed by one colon, and there are no other colons. So it is
-    # enough to count colons, unless a string contains an escaped one.
-    keys, strings = _keys_and_strings(value)
-    colons = body.count(b":")
+        written = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # orjson parses deeper nesting than it serializes
+        return _STRINGS.sub(b"", body).count(b":") == Size().add([value])
+    # Most clients serialize JSON the way orjson does. Serializing drops duplicate keys.
+    if written == body:
+        return True
+    # Outside of strings, each key is followed by one colon, and there are no other colons. So both
+    # have the same colons, unless one in a string is escaped.
     if b"\\u003" not in body:
-        return colons == keys + "".join(strings).count(":")
-    return _STRINGS.sub(b"", body).count(b":") == keys
-
-
-def _keys_and_strings(value: object) -> tuple[int, list[str]]:
-    """Return the number of keys in ``value``, and all of its strings, including the keys."""
-    keys = 0
-    strings: list[str] = []
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if type(item) is str:
-            strings.append(item)
-        elif type(item) is dict:
-            keys += len(item)
-            strings += item
-            pending += item.values()
-        elif type(item) is list:
-            pending += item
-    return keys, strings
+        return body.count(b":") == written.count(b":")
+    return _STRINGS.sub(b"", body).count(b":") == Size().add([value])
 
 
 def _first_duplicate(body: bytes) -> tuple[str, int]:
     """Return the first duplicate key in ``body``, and its offset in bytes."""
-    open_keys: list[set[str]] = []  # one set for each open bracket
-    for token in _KEYS_AND_BRACKETS.finditer(body):
-        string, colon = token.groups()
-        if colon:
-            key: str = orjson.loads(string)
-            if key in open_keys[-1]:
-                return key, token.start()
-            open_keys[-1].add(key)
-        elif not string:
-            if token[0] in b"{[":
-                open_keys.append(set())
-            else:
-                open_keys.pop()
+    outer: list[set[bytes]] = []
+    keys: set[bytes] = set()  # of the innermost open bracket
+    start = 0
+    # Tuples of the tokens take less time than a match object for each of them.
+    while block := _BLOCK.match(body, start):
+        for index, (string, colon, opens) in enumerate(_TOKENS.findall(body, start, block.end())):
+            if colon:
+                key = orjson.dumps(orjson.loads(string)) if b"\\" in string else string
+                if key in keys:
+                    text: str = orjson.loads(key)
+                    tokens = _TOKENS.finditer(body, start, block.end())
+                    return text, next(islice(tokens, index, None)).start()
+                keys.add(key)
+            elif opens:
+                outer.append(keys)
+                keys = set()
+            elif not string:
+                keys = outer.pop()
+        start = block.end()
     raise AssertionError("the key count is wrong: there is no duplicate key")
 
 

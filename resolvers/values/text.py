@@ -55,6 +55,15 @@ class _Storable:
         return described
 
 
+def without_pattern(schema: CoreSchema) -> CoreSchema:
+    """Return the schema of a text, or of a text or null, that lets NUL characters pass."""
+    inner = schema.get("schema")
+    changed: Any = {key: part for key, part in schema.items() if key != "pattern"}
+    if inner is not None:
+        changed["schema"] = without_pattern(inner)
+    return changed  # type: ignore[no-any-return]
+
+
 Text = Annotated[str, _Storable()]
 """Any text that PostgreSQL can store."""
 ShortText = Annotated[str, StringConstraints(max_length=255), _Storable()]

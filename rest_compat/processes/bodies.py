@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WrapValidator, model_validator
 
-from resolvers.rules.items import Item, ValidItems, accept_items, items_validator
+from resolvers.rules.items import Item, ItemsCheck, ValidItems, accept_items, items_validator
 from resolvers.rules.models import DatabaseId
 from resolvers.values.text import Description, Name
 from rest_compat.body_model import Body, JsonSchema, NullableBody
@@ -52,8 +52,14 @@ _ITEMS = items_validator(
     ProcessTextsBody,
     {"database_id": "id", "name": "name", "description": "comment"},
     _require_text,
+    are_parsed=True,
 )
 """Validates the list as items of ``resolvers.rules.models.ProcessTextsModel``."""
+
+
+def processes_check() -> ItemsCheck:
+    """Return what validates the list while it is parsed."""
+    return ItemsCheck(_ITEMS, "processes")
 
 
 def _valid_items(value: object, _: object) -> ValidItems:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from rest_compat.dialect import BodyRule, Dialect, PathValue, Route
-from rest_compat.processes.bodies import ProcessChangesBody, ProcessesBody
+from rest_compat.processes.bodies import ProcessChangesBody, ProcessesBody, processes_check
 from rest_compat.processes.envelope import ProcessesEnvelope
 from rest_compat.processes.examples import EXAMPLES
 
@@ -25,7 +25,7 @@ ROUTES = (
         ("updateProcesses",),
         "Update the names and comments of many processes.",
         "Updates all listed processes, or none if anything in the list is invalid.",
-        body=BodyRule(ProcessesBody, bulk=True),
+        body=BodyRule(ProcessesBody, bulk=True, check=processes_check),
         has_data=False,
     ),
     Route(

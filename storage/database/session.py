@@ -13,6 +13,7 @@ import asyncpg
 from asyncpg.protocol import NO_TIMEOUT
 
 from storage.database.server import Identity, identity_of
+from storage.database.silence import WatchedConnection
 from storage.database.statements import Statements
 
 Receive: TypeAlias = "Callable[[bytes], Coroutine[Any, Any, None]]"
@@ -214,12 +215,14 @@ def _was_lost(failure: Exception) -> bool:
 
 
 async def _open(options: SessionOptions) -> Session:
-    # Ends statements that PostgreSQL cannot cancel because the network is dead.
+    # Ends statements that PostgreSQL cannot cancel because a proxy is dead. The kernel notices a
+    # dead network earlier.
     timeout = options.statement_timeout + 1 if options.statement_timeout else None
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
         options.url,
         command_timeout=timeout,
         timeout=_CONNECT_TIMEOUT,
+        connection_class=WatchedConnection,
         statement_cache_size=0,
         server_settings=session_settings(options.statement_timeout, options.name),
     )

@@ -125,7 +125,15 @@ PUT: dict[str, tuple[Body, str]] = {
     ),
     "15 MB of lists in many items": (
         lambda: items(500, b'{"x":[' + b",".join([b"[]"] * 10_000) + b"]}"),
+        "all lists together",
+    ),
+    "12 MB of objects in many items": (
+        lambda: items(500, b'{"x":{' + b",".join(b'"%d":{}' % key for key in range(3000)) + b"}}"),
         "objects and lists",
+    ),
+    "12 MB of members in many items": (
+        lambda: items(15_000, b"{" + b",".join(b'"k%d":1' % key for key in range(100)) + b"}"),
+        "members of objects",
     ),
     "15 MB of numbers in many items": (
         lambda: items(700, b'{"x":[' + b",".join([b"1"] * 10_000) + b"]}"),

@@ -102,14 +102,63 @@ def test_a_list_that_is_too_long_is_rejected_before_its_end() -> None:
 
 
 def test_objects_and_lists_are_counted_over_all_pieces() -> None:
-    items = [{"id": number, "deep": [[[[], []], {}], 'a"{[']} for number in range(1000)]
-    body = json.dumps({"items": items, "last": [[]] * 500}).encode()  # 7,502 of them
+    deep = {"a": {"b": {"c": {}, "d": []}, "e": {}}, "f": 'a"{['}
+    items = [{"id": number, "deep": deep} for number in range(1000)]
+    body = json.dumps({"items": items, "last": [{}] * 500}).encode()  # 7,503 of them
     for pieces in (True, False):
         assert result(body, pieces=pieces, most=9000) == json.loads(body)
         message = result(body, pieces=pieces, most=1500)
         assert message == "the body has more than 6,000 objects and lists"
+    beside = {"items": items[:800], "last": [{}] * 1400}  # more than in the list alone
+    assert result(json.dumps(beside).encode(), pieces=True, most=1500) == message
     quoted = json.dumps({"items": ["{[" * 20] * 200, "last": '"\\'}).encode()
     assert result(quoted, pieces=False, most=200) == json.loads(quoted)
+
+
+def test_members_and_items_are_counted_over_all_pieces() -> None:
+    items: list[dict[str, Any]] = [
+        {"id": number, **{f"k{key}": ":" for key in range(40)}} for number in range(100)
+    ]
+    body = json.dumps({"items": items}).encode()  # 4,100 members
+    assert result(body, pieces=True, most=250) == json.loads(body)
+    message = "the body has more than 4,000 members of objects"
+    assert result(body, pieces=True, most=200) == message
+    lists = json.dumps({"items": [{"a": [1, 2, 3]}] * 100, "last": [1] * 100}).encode()
+    for pieces in (True, False):
+        assert result(lists, pieces=pieces, most=500) == json.loads(lists)
+        message = "at most 499 items are allowed in all lists together"
+        assert result(lists, pieces=pieces, most=499) == message
+        message = "at most 300 items are allowed in all lists together"
+        assert result(lists, pieces=pieces, most=300) == message
+
+
+class Collected:
+    """A check that replaces the items by their number."""
+
+    key = "items"
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+
+    def add(self, items: list[Any]) -> None:
+        self.items += items
+
+    def accepted(self) -> list[Any]:
+        return [len(self.items)]
+
+
+@pytest.mark.parametrize("body", [BODY, SPACED], ids=["compact", "indented"])
+@pytest.mark.parametrize("piece", [1, 500, 10**6])
+def test_a_check_takes_all_items_in_their_order(body: bytes, piece: int) -> None:
+    check = Collected()
+    value = loads_list(body, "", 1000, check, long=len(body) // 2, piece=piece)
+    if piece < len(body):  # otherwise the caller checks the list that it gets
+        assert value == {"first": 1, "items": [200], "last": [1]}
+        assert check.items == LIST
+    check = Collected()
+    check.key = "other"
+    assert loads_list(body, "", 1000, check, long=len(body) // 2, piece=piece) == json.loads(body)
+    assert not check.items
 
 
 @pytest.mark.parametrize(
