@@ -9,7 +9,6 @@ import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from http import HTTPStatus
 from typing import Literal, NamedTuple, get_args
 
 import brotli
@@ -241,11 +240,10 @@ class Compression:
         if not self._enabled or not isinstance(response, web.Response):
             return
         body, headers = response.body, response.headers
-        if response.status == HTTPStatus.NOT_MODIFIED:
-            add_vary(response, hdrs.ACCEPT_ENCODING)
-            headers[ETAG] = f'"{_held_tag(request, _tag_in(headers))}"'
-            return
         if body is None:
+            if response.status == 304:
+                add_vary(response, hdrs.ACCEPT_ENCODING)
+                headers[ETAG] = f'"{_held_tag(request, _tag_in(headers))}"'
             return
         add_vary(response, hdrs.ACCEPT_ENCODING)
         accepted = _accept_encoding(request)

@@ -109,7 +109,7 @@ class CrossOrigin:
     # Answers -----------------------------------------------------------------------------------
 
     def preflight(self, request: web.BaseRequest) -> web.Response | None:
-        """Return the response to a preflight; None if the request is none.
+        """Return the response to a preflight; None if an ``OPTIONS`` request is none.
 
         A preflight has no token, so it needs none.
 
@@ -117,9 +117,7 @@ class CrossOrigin:
             GatewayError: ``FORBIDDEN``: the origin is not allowed.
         """
         headers = request.headers
-        if request.method != hdrs.METH_OPTIONS or hdrs.ORIGIN not in headers:
-            return None
-        if hdrs.ACCESS_CONTROL_REQUEST_METHOD not in headers:
+        if hdrs.ORIGIN not in headers or hdrs.ACCESS_CONTROL_REQUEST_METHOD not in headers:
             return None
         if not self.is_allowed_origin(request):
             raise _refused(request)

@@ -23,7 +23,7 @@ from gateway.http.client_address import ClientAddresses
 from gateway.http.compression import FORMS, Compression, KeptForms
 from gateway.http.connections import ConnectionLimits, Connections
 from gateway.http.cors import CrossOrigin
-from gateway.http.etags import NO_STORE, is_known, known_tags, tag_headers
+from gateway.http.etags import NO_STORE, add_tag, is_known, known_tags
 from gateway.http.live.conversation import serve_socket
 from gateway.http.live.events import EVENT_STREAM, serve_events, wants_events
 from gateway.http.live.protocol import SUBPROTOCOL
@@ -114,7 +114,10 @@ class _Endpoint:
             if self._rates.limits_addresses:
                 await self._rates.spend_address(self._addresses.of(request))
             self._cross_origin.check(request)
-            if is_api and (preflight := self._cross_origin.preflight(request)) is not None:
+            preflight = None
+            if request.method == hdrs.METH_OPTIONS and is_api:
+                preflight = self._cross_origin.preflight(request)
+            if preflight is not None:
                 response = preflight
             elif path in _GRAPHQL:
                 response = await self._graphql(request)
@@ -218,8 +221,11 @@ class _Endpoint:
             needs = f"a WebSocket ({SUBPROTOCOL}) or 'Accept: {EVENT_STREAM}'"
             answer = error_answer(bad_value((), f"a subscription needs {needs}"))
             return graphql.respond(request, answer)
-        answer = await operations.run(prepared, viewer, known_tags(request))
-        response = graphql.respond(request, answer)
+        known = known_tags(request)
+        answer = await operations.run(prepared, viewer, known)
+        response = graphql.respond(request, answer, known)
+        if answer.kept is None:
+            return response
         return self._with_forms(request, response, answer.kept, answer.parts)
 
     async def _prepare_public(self, request: web.BaseRequest) -> Prepared:
@@ -255,6 +261,7 @@ class _Endpoint:
             largest = settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
             return read_body(request, largest, self._intake)
 
+        known = known_tags(request)
         if_match = request.headers.getall(hdrs.IF_MATCH, ())
         response = await dialect.respond(
             Request(
@@ -263,32 +270,36 @@ class _Endpoint:
                 request.query,
                 read,
                 request.headers.get(hdrs.CONTENT_TYPE, ""),
-                known_tags(request),
+                known,
                 ", ".join(if_match) if if_match else None,
             ),
             self._services.operations,
             lambda: self._viewer(request),
         )
         if response.tag is not None:
-            headers = {**response.headers, **tag_headers(request, response.tag)}
-            if response.status == 304 or is_known(request, response.tag):
+            headers = {**response.headers}
+            add_tag(request, headers, response.tag)
+            if response.status == 304 or is_known(request, known, response.tag):
                 await collected(response.parts)
                 return web.Response(status=304, headers=headers)
             response = replace(response, headers=headers)
         if request.method == hdrs.METH_HEAD and self._compression.coding_for(request) is None:
             # The length of the body is part of the answer.
             response = replace(response, parts=await collected(response.parts))
-        return self._with_forms(request, _from_dialect(response), response.kept, response.parts)
+        rendered = _from_dialect(response)
+        if response.kept is None:
+            return rendered
+        return self._with_forms(request, rendered, response.kept, response.parts)
 
     def _with_forms(
         self,
         request: web.BaseRequest,
         response: web.Response,
-        kept: Kept | None,
+        kept: Kept,
         parts: Sequence[object],
     ) -> web.Response:
         """Return a response, with the compressed forms of the kept answer in its body."""
-        if kept is not None and self._compression.coding_for(request) is not None:
+        if self._compression.coding_for(request) is not None:
             response[FORMS] = KeptForms.of(self._services.operations.reads.kept, kept, parts)
         return response
 

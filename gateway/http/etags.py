@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, MutableMapping
 
 from aiohttp import hdrs, web
 
-from gateway.http.compression import plain_tag
+from gateway.http.compression import ETAG, plain_tag
 
 NO_STORE = "private, no-store"
 """``Cache-Control`` of answers that must not be kept."""
@@ -28,17 +28,19 @@ def known_tags(request: web.BaseRequest) -> Collection[str]:
     return frozenset(map(plain_tag, tags))
 
 
-def tag_headers(request: web.BaseRequest, tag: str) -> dict[str, str]:
-    """Return the headers of a successful answer with this tag."""
-    headers: dict[str, str] = {"ETag": f'"{tag}"'}
+def add_tag(request: web.BaseRequest, headers: MutableMapping[str, str], tag: str) -> None:
+    """Add the headers of a successful answer with this tag."""
+    headers[ETAG] = f'"{tag}"'
     if request.method in _READS:
         headers[hdrs.CACHE_CONTROL] = _REVALIDATE
-    return headers
 
 
-def is_known(request: web.BaseRequest, tag: str) -> bool:
-    """Whether the client has the answer with this tag, or says that any will do (``*``)."""
-    known = known_tags(request)
+def is_known(request: web.BaseRequest, known: Collection[str], tag: str) -> bool:
+    """Whether the client has the answer with this tag, or says that any will do (``*``).
+
+    Args:
+        known: The ``known_tags`` of the request.
+    """
     return tag in known or (
         request.method in _READS and request.headers.get(hdrs.IF_NONE_MATCH, "").strip() == "*"
     )

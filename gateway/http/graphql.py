@@ -7,7 +7,7 @@ that asks for ``application/graphql-response+json`` gets the status of the error
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from gateway.http.body_intake import BodyIntake
-from gateway.http.etags import NO_STORE, is_known, tag_headers
+from gateway.http.etags import NO_STORE, add_tag, is_known
 from gateway.http.negotiation import qualities
 from gateway.http.request_body import read_body
 from gateway.http.response_body import body_of
@@ -165,24 +165,26 @@ def _names_graphql_json(accept: str) -> bool:
     return named > 0 and named >= (plain[0] if plain else 0)
 
 
-def respond(request: web.BaseRequest | None, answer: Answer) -> web.Response:
+def respond(
+    request: web.BaseRequest | None, answer: Answer, known: Collection[str] = ()
+) -> web.Response:
     """Return the HTTP response for the answer to a well-formed request.
 
     Its media type is the one that the client accepts, and ``application/json`` by default.
 
     Args:
         request: The request; None if what arrived was none.
+        known: The tags of the answers that the client has.
     """
     graphql_json = _asks_for_graphql_json(request)
     rejected = answer.rejected
     if answer.tag is not None and request is not None:
-        response = _response(answer, 200, graphql_json=graphql_json)
-        response.headers.update(tag_headers(request, answer.tag))
-        if answer.not_modified or is_known(request, answer.tag):
-            response.set_status(304)
-            response.body = None
-            del response.headers[hdrs.CONTENT_TYPE]
-        return response
+        headers = (_GRAPHQL_JSON_HEADERS if graphql_json else _JSON_HEADERS).copy()
+        add_tag(request, headers, answer.tag)
+        if answer.not_modified or is_known(request, known, answer.tag):
+            del headers[hdrs.CONTENT_TYPE]
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body_of(answer.parts), headers=headers)
     if rejected is None or (rejected in _REQUEST_ERRORS and not graphql_json):
         return _response(answer, 200, graphql_json=graphql_json)
     return _response(answer, http_status(rejected), graphql_json=graphql_json)

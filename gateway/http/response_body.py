@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
@@ -31,10 +31,13 @@ def body_of(parts: Sequence[bytes | JsonStream]) -> bytes | Parts | None:
     """Return the body of a response; None if there are no parts."""
     if not parts:
         return None
-    if any(isinstance(part, JsonStream) for part in parts):
-        return Parts(parts, None)
-    whole = cast("Sequence[bytes]", parts)
-    size = sum(map(len, whole))
+    whole: list[bytes] = []
+    size = 0
+    for part in parts:
+        if isinstance(part, JsonStream):
+            return Parts(parts, None)
+        whole.append(part)
+        size += len(part)
     return b"".join(whole) if size < _LARGE else Parts(parts, size)
 
 

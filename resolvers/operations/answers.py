@@ -68,14 +68,18 @@ def executed_answer(result: ExecutionResult) -> Answer:
 
 def data_answer(
     fields: Sequence[CompiledField],
-    results: Sequence[bytes | GatewayError],
+    results: Iterable[bytes | GatewayError],
     extensions: Mapping[str, Any] | None = None,
+    *,
+    tag: str | None = None,
+    kept: Kept | None = None,
 ) -> Answer:
     """Return the answer with the results of a query's root fields.
 
     Args:
         results: The JSON of each field, or its error.
         extensions: The member ``extensions`` of the answer, if it has one.
+        tag, kept: See ``Answer``.
     """
     parts = [b'{"data":{']
     errors: list[Mapping[str, Any]] = []
@@ -96,7 +100,7 @@ def data_answer(
     if extensions:
         parts += (b',"extensions":', orjson.dumps(extensions))
     parts.append(b"}")
-    return Answer(tuple(parts))
+    return Answer(tuple(parts), tag=tag, kept=kept)
 
 
 def _locations(node: Node) -> list[dict[str, int]]:

@@ -22,7 +22,7 @@ from graphql import (
 from resolvers.errors.catalogue import FieldProblem, GatewayError, bad_value
 from resolvers.graphql_adapter import core_schema, permission_of, print_schema
 from resolvers.operations.cache import CacheInfo, DocumentCache
-from resolvers.operations.cost import NOTHING, Estimate, constant_cost, estimate
+from resolvers.operations.cost import NOTHING, Estimate, constant_cost, estimate, largest_cost
 from resolvers.operations.documents import SCHEMA_FIELDS, Document, Operation, read_document
 from resolvers.operations.limits import UNLIMITED, Limits
 from resolvers.operations.parameters import RunValues, fill
@@ -91,6 +91,8 @@ class CompiledQuery:
     """The operation that selects its root fields ``__schema`` and ``__type`` alone, if any."""
     constant_cost: int | None
     """What it costs; None if that depends on its variables."""
+    largest_cost: int
+    """What it costs at most, with any variables."""
 
 
 class OperationCompiler:
@@ -191,10 +193,12 @@ class OperationCompiler:
         compiled = tuple(
             self._compile_field(planner, root, key, nodes, scope) for key, nodes in fields.items()
         )
+        estimates = [field.estimate for field in compiled]
         return CompiledQuery(
             compiled,
             _select_only(operation.definition, schema_nodes) if schema_nodes else None,
-            constant_cost(field.estimate for field in compiled),
+            constant_cost(estimates),
+            largest_cost(estimates, self.limits),
         )
 
     def _compile_field(

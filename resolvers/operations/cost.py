@@ -291,9 +291,9 @@ def _sizes_of(values: RunValues, largest: int) -> Sizes:
 
 def _size(value: Any) -> int:
     """Return the number of rows that a value of a slot asks for; -1 if it is not valid."""
-    if isinstance(value, list | tuple):
-        return len(value)
-    return value if isinstance(value, int) else -1
+    if isinstance(value, int):
+        return value
+    return len(value) if isinstance(value, list | tuple) else -1
 
 
 def constant_cost(estimates: Iterable[Estimate]) -> int | None:
@@ -304,6 +304,11 @@ def constant_cost(estimates: Iterable[Estimate]) -> int | None:
             return None
         total += each.value(_constant_size)
     return total
+
+
+def largest_cost(estimates: Iterable[Estimate], limits: Limits) -> int:
+    """Return the sum of estimates if each page has the largest size."""
+    return sum(each.value(lambda _: limits.page_size_max) for each in estimates)
 
 
 def _is_constant(each: Estimate) -> bool:

@@ -85,7 +85,8 @@ def convert(conversion: Conversion, value: Any) -> object:
 
 def _value(slot: Slot, values: RunValues) -> object:
     value = operand_value(slot.operand, values)
-    return value if slot.conversion is None else convert(slot.conversion, value)
+    conversion = slot.conversion
+    return value if conversion is None else _CONVERSIONS[type(conversion)](conversion, value)
 
 
 def operand_value(operand: Operand, values: RunValues) -> Any:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 import orjson
+from graphql import OperationDefinitionNode
 
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import GatewayError, bad_input, bad_value
@@ -73,8 +74,10 @@ class Queries:
         self.compiled += 1
         scope = _NO_ACCESS if viewer is None else viewer.reading
         query = self._compiler.query(operation, variables, scope)
-        cost = self.check_cost(query, variables, viewer)
-        schema = await self._introspect(query, operation, variables, viewer)
+        cost = self.check_cost(query, variables, viewer, shown=shows_cost)
+        schema = _NONE
+        if query.introspection is not None:
+            schema = await self._introspect(query.introspection, operation, variables, viewer)
         fields = query.fields
         results = [self._prepared(field, variables, schema, viewer) for field in fields]
         tag = await self._known(results, known) if known and not shows_cost else None
@@ -84,16 +87,10 @@ class Queries:
         if shows_cost and cost is not None:
             maximum = self._compiler.limits.max_query_cost
             shown = {"cost": {"requested": cost, "maximum": maximum}}
-            return data_answer(fields, [*map(_json_of, answers)], shown)
-        answer = data_answer(fields, [*map(_json_of, answers)])
-        reads = [each for each in answers if isinstance(each, ReadAnswer)]
-        if not reads or any(isinstance(each, GatewayError) for each in answers):
-            return answer
-        tags = [each.tag if isinstance(each, ReadAnswer) else each for each in answers]
-        return answer._replace(
-            tag=_tag_of(cast("list[bytes | str]", tags)),
-            kept=reads[0].kept if len(answers) == 1 else None,
-        )
+            return data_answer(fields, map(_json_of, answers), shown)
+        if len(answers) == 1 and isinstance(answer := answers[0], ReadAnswer):
+            return data_answer(fields, [_json_of(answer)], tag=answer.tag, kept=answer.kept)
+        return data_answer(fields, map(_json_of, answers), tag=_tag_of_answers(answers))
 
     def _prepared(
         self,
@@ -140,7 +137,7 @@ class Queries:
 
     async def _read(self, results: Sequence[bytes | Asked | GatewayError]) -> list[Result]:
         """Read what has to be read, a few root fields at a time."""
-        answers = cast("list[Result]", list(results))
+        answers: list[Any] = list(results)
         pending = [
             (index, result) for index, result in enumerate(results) if isinstance(result, Asked)
         ]
@@ -173,15 +170,25 @@ class Queries:
             return as_gateway_error(error)
 
     def check_cost(
-        self, query: CompiledQuery, variables: Mapping[str, Any], viewer: Viewer | None
+        self,
+        query: CompiledQuery,
+        variables: Mapping[str, Any],
+        viewer: Viewer | None,
+        *,
+        shown: bool,
     ) -> int | None:
-        """Return what a query costs; None if that is switched off.
+        """Return what a query costs; None if that is switched off, or not asked for.
+
+        Args:
+            shown: Whether the answer shows the cost.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT``, if it costs too much.
         """
         limits = self._compiler.limits
         if limits.cost_mode == "off" or viewer is None:
+            return None
+        if not shown and query.largest_cost <= limits.max_query_cost:
             return None
         if query.constant_cost is not None and query.constant_cost <= limits.max_query_cost:
             return query.constant_cost
@@ -201,19 +208,21 @@ class Queries:
 
     async def _introspect(
         self,
-        query: CompiledQuery,
+        introspection: OperationDefinitionNode,
         operation: Operation,
         variables: Mapping[str, Any],
         viewer: Viewer | None,
     ) -> Mapping[str, bytes]:
-        """Return the JSON of the root fields that select the schema; empty if there are none."""
-        if query.introspection is None:
-            return _NONE
+        """Return the JSON of the root fields that select the schema.
+
+        Args:
+            introspection: The operation that selects them alone.
+        """
         kept: Mapping[str, bytes] | None = operation.compiled.get(_INTROSPECTED)
         if kept is not None:
             return kept
         compute = partial(
-            introspect, self._compiler.schema, query.introspection, operation.fragments, variables
+            introspect, self._compiler.schema, introspection, operation.fragments, variables
         )
         if viewer is None:
             # In the worker, so that requests that wait there find what the ones before have left.
@@ -235,7 +244,19 @@ def _json_of(result: Result) -> bytes | GatewayError:
     """Return the JSON of a root field, or its error."""
     if not isinstance(result, ReadAnswer):
         return result
-    return b"null" if result.parts is None else cast("bytes", result.parts[0])
+    part: Any = b"null" if result.parts is None else result.parts[0]
+    json: bytes = part
+    return json
+
+
+def _tag_of_answers(answers: Sequence[Result]) -> str | None:
+    """Return the tag of an answer; None if it has an error, or nothing that was read."""
+    tags = [each.tag if isinstance(each, ReadAnswer) else each for each in answers]
+    if not any(isinstance(tag, str) for tag in tags):
+        return None
+    if any(isinstance(tag, GatewayError) for tag in tags):
+        return None
+    return _tag_of(cast("list[bytes | str]", tags))
 
 
 def _tag_of(results: Sequence[bytes | str]) -> str:

@@ -75,11 +75,9 @@ class Asked:
         """Return the tag of the answer with this version."""
         if self.kept is not None and self.kept.version == version:
             return self.kept.tag
-        digest = blake2b(self.key[0], digest_size=12, salt=b"tag of an answer")
-        digest.update(_RELEASE)
-        digest.update(repr(self.key[1]).encode())
-        digest.update(version.to_bytes(8, signed=True))
-        return digest.hexdigest()
+        fingerprint, arguments = self.key
+        text = b"%b%b%r%b" % (fingerprint, _RELEASE, arguments, version.to_bytes(8, signed=True))
+        return blake2b(text, digest_size=12, salt=b"tag of an answer").hexdigest()
 
 
 class Reads:
@@ -150,9 +148,8 @@ class Reads:
         Raises:
             StorageError: The database failed.
         """
-        if await self._holds(asked):
-            kept = asked.kept
-            assert kept is not None
+        kept = asked.kept
+        if kept is not None and await self._holds(asked, kept):
             if not asked.audited and not self._audit_is_due():
                 self.hits += 1
                 return _answer_of(kept)
@@ -160,7 +157,7 @@ class Reads:
             self._audit(kept, answer)
             return answer
         self.misses += 1
-        if asked.kept is None and not self.kept.asked_again(asked.key):
+        if kept is None and not self.kept.asked_again(asked.key):
             return await self._read(asked)
         return await self._started(asked) or await self._shared(asked)
 
@@ -170,7 +167,9 @@ class Reads:
         Raises:
             StorageError: The database failed.
         """
-        kept = asked.kept if await self._holds(asked) else None
+        kept = asked.kept
+        if kept is not None and not await self._holds(asked, kept):
+            kept = None
         audited = kept is not None and (asked.audited or self._audit_is_due())
         if kept is not None and not audited:
             self.hits += 1
@@ -193,11 +192,8 @@ class Reads:
             values.keep = lambda chunks: self._keep(asked, answer._replace(parts=chunks))
         return answer
 
-    async def _holds(self, asked: Asked) -> bool:
+    async def _holds(self, asked: Asked, kept: Kept) -> bool:
         """Whether the kept answer is that of now."""
-        kept = asked.kept
-        if kept is None:
-            return False
         if asked.version is None:
             await self.validate([asked])
         return kept.version == asked.version and kept.server == self.database.server_changes

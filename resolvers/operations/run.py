@@ -20,7 +20,7 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_input, bad_value, missing_token
 from resolvers.errors.translate import as_gateway_error
 from resolvers.execution.engine import ExecutionEngine
-from resolvers.graphql_adapter import execute_mutation, permission_of
+from resolvers.graphql_adapter import coerce_variables, execute_mutation, permission_of
 from resolvers.operations.answers import Answer, error_answer, executed_answer, validation_answer
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.context import RequestContext
@@ -29,7 +29,7 @@ from resolvers.operations.input_problems import variable_problems
 from resolvers.operations.public import PublicDocuments
 from resolvers.operations.query import Queries
 from resolvers.operations.reads import Reads
-from resolvers.operations.variables import coerce
+from resolvers.operations.variables import without_coercion
 from storage.database.database import Database
 from storage.reads.plan import ValueFormat
 
@@ -53,8 +53,7 @@ class GraphQLRequest(NamedTuple):
     """Bytes of the request."""
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedOperation:
+class PreparedOperation(NamedTuple):
     """A valid operation and its variables."""
 
     operation: Operation
@@ -155,18 +154,13 @@ class Operations:
             operation = document.operation(request.operation_name)
         except GatewayError as error:
             return RejectedOperation(error_answer(error))
-        variables = await self.worker.run(
-            request.size,
-            partial(
-                coerce,
-                self.compiler.schema,
-                operation.definition,
-                operation.plain_variables,
-                request.variables,
-            ),
-        )
+        sent = request.variables
+        variables: Mapping[str, Any] | None = without_coercion(operation.plain_variables, sent)
+        if variables is None:
+            coerce = partial(coerce_variables, self.compiler.schema, operation.definition, sent)
+            variables = await self.worker.run(request.size, coerce)
         shows_cost = request.extensions.get("cost") is True
-        return PreparedOperation(operation, variables, request.variables, shows_cost, request.size)
+        return PreparedOperation(operation, variables, sent, shows_cost, request.size)
 
     # Run ---------------------------------------------------------------------------------------
 

@@ -144,7 +144,9 @@ class Subscriptions:
         query = self._operations.compiler.query(
             prepared.operation, prepared.variables, viewer.reading
         )
-        cost = self._operations.queries.check_cost(query, prepared.variables, viewer)
+        cost = self._operations.queries.check_cost(
+            query, prepared.variables, viewer, shown=prepared.shows_cost
+        )
         (field,) = query.fields  # a rule of validation
         extensions = None
         if prepared.shows_cost and cost is not None:

@@ -12,14 +12,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-from graphql import (
-    GraphQLSchema,
-    NamedTypeNode,
-    NonNullTypeNode,
-    OperationDefinitionNode,
-)
+from graphql import NamedTypeNode, NonNullTypeNode, OperationDefinitionNode
 
-from resolvers.graphql_adapter import coerce_variables
 from resolvers.values.ids import MAX_DATABASE_ID
 from storage.reads.plan import VariableRef
 
@@ -52,31 +46,19 @@ def plain_variables(definition: OperationDefinitionNode) -> tuple[PlainVariable,
     return tuple(variables)
 
 
-def coerce(
-    schema: GraphQLSchema,
-    definition: OperationDefinitionNode,
-    plain: Sequence[PlainVariable] | None,
-    values: Mapping[str, Any],
-) -> Mapping[str, Any] | None:
-    """Coerce an operation's variables to their types; return None if any does not fit.
-
-    Args:
-        plain: The operation's variables if all of them are of plain types.
-        values: The variables as the client sent them.
-    """
-    coerced = None if plain is None else _without_coercion(plain, values)
-    if coerced is not None:
-        return coerced
-    return coerce_variables(schema, definition, values)
-
-
-def _without_coercion(
-    variables: Sequence[PlainVariable], values: Mapping[str, Any]
+def without_coercion(
+    variables: Sequence[PlainVariable] | None, values: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Return the variables if each value is of exactly its type, so that nothing has to be coerced.
 
     None if one is not: graphql-core then has to coerce them, which takes ten times as long.
+
+    Args:
+        variables: The operation's variables; None if one of them is not of a plain type.
+        values: The variables as the client sent them.
     """
+    if variables is None:
+        return None
     coerced: dict[str, Any] = {}
     for name, type_, nullable, has_default in variables:
         value = values.get(name)
@@ -111,7 +93,13 @@ def shape_of(value: object) -> Hashable:
     if type(value) in _LEAVES:
         return LEAF
     if isinstance(value, dict):
-        return (_OBJECT, *[(key, shape_of(member)) for key, member in value.items()])
+        return (
+            _OBJECT,
+            *[
+                (key, LEAF if type(member) in _LEAVES else shape_of(member))
+                for key, member in value.items()
+            ],
+        )
     if isinstance(value, list):
         items = [shape_of(item) for item in value]
         return LEAF if items and all(item is LEAF for item in items) else (_LIST, *items)

@@ -19,6 +19,9 @@ def _described(value: Value, description: str) -> Value:
 class Permission(Enum):
     """The values are the names that the command line and the database use."""
 
+    # There is one object of each. The hash of Enum is a call of Python, several for each request.
+    __hash__ = object.__hash__
+
     PROCESS_READ = _described(
         "process:read", description="Read processes, their parts, and their executions."
     )

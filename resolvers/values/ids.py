@@ -65,19 +65,23 @@ def read_cursor(text: str, order: str, types: tuple[tuple[type, ...], ...]) -> l
         ValueError: The cursor does not belong to this sort order. The message is safe to show to
             clients.
     """
-    not_ours = f"expected a cursor of this connection, got {shorten(text)}"
     try:
-        cursor_order, *values = orjson.loads(base64.b64decode(text, validate=True))
-    except (ValueError, TypeError, binascii.Error):
-        raise ValueError(not_ours) from None
+        cursor_order, *values = orjson.loads(binascii.a2b_base64(text, strict_mode=True))
+    except (ValueError, TypeError):
+        raise _foreign_cursor(text) from None
     if cursor_order != order:
         raise ValueError("the cursor was made for another orderBy; start again without it")
     if len(values) != len(types):
-        raise ValueError(not_ours)
+        raise _foreign_cursor(text)
     try:
         return [_cursor_value(value, kinds) for value, kinds in zip(values, types, strict=True)]
     except ValueError:
-        raise ValueError(not_ours) from None
+        raise _foreign_cursor(text) from None
+
+
+def _foreign_cursor(text: str) -> ValueError:
+    """Return the error for a cursor that is not one of the requested page."""
+    return ValueError(f"expected a cursor of this connection, got {shorten(text)}")
 
 
 def _cursor_value(value: object, types: tuple[type, ...]) -> object:

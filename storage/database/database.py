@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import asyncpg
 
@@ -204,12 +204,13 @@ class Database:
         self.statements += 1
         session = await self._pool.take()  # without a context manager, as above
         try:
-            row = await session.fetch_row(sql, args)
+            row: Any = await session.fetch_row(sql, args)
         except BaseException as failure:
             run = partial(Session.fetch_row, sql=sql, args=args)
             session, row = await self._again(session, failure, run)
         self._pool.give_back(session)
-        return cast("tuple[bytes | None, int]", row)
+        versioned: tuple[bytes | None, int] = row
+        return versioned
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
         """Return all rows of a read."""

@@ -9,8 +9,8 @@ cached.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import TypeAlias
+from enum import Enum, StrEnum
+from typing import NamedTuple, TypeAlias
 
 
 class ValueFormat(Enum):
@@ -22,7 +22,7 @@ class ValueFormat(Enum):
     """Enum values in lower case, states as 1 and 0."""
 
 
-class Visibility(Enum):
+class Visibility(StrEnum):
     """Which processes a viewer can see."""
 
     ALL = "all"
@@ -31,9 +31,11 @@ class Visibility(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a viewer can see. A statement is compiled for one scope."""
+class Scope(NamedTuple):
+    """What a viewer can see. A statement is compiled for one scope.
+
+    Each request looks its statement up by it. A tuple of texts is hashed without any Python code.
+    """
 
     processes: Visibility
     sources: bool

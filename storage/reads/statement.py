@@ -153,7 +153,9 @@ def _version_of_rows(depends: OfRows, compilation: Compilation, item: str = "") 
     Args:
         item: The subscript of the value that identifies a row; empty if the value is no list.
     """
-    shards = [f"domain = {domain:d}" for domain in sorted(depends.domains)]
+    # A list takes PostgreSQL less time than a comparison with each domain.
+    listed = ", ".join(f"{domain:d}" for domain in sorted(depends.domains))
+    shards = [f"domain IN ({listed})"] if listed else []
     if depends.row is not None:
         domain, column, slot = depends.row
         key = f"({compilation.parameter_of(slot)}){item}"
