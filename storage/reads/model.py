@@ -44,6 +44,18 @@ def _authorized_on(process_id: str) -> str:
     )
 
 
+def _status(**legacy: str) -> Column:
+    """Return the column of a status.
+
+    Args:
+        **legacy: The words of the legacy dialects for those that they do not have.
+    """
+    cases = " ".join(f"WHEN '{word}' THEN '{other}'" for word, other in legacy.items())
+    return Column(
+        "{t}.status", ColumnKind.WORD, legacy=f"CASE {{t}}.status {cases} ELSE {{t}}.status END"
+    )
+
+
 # Executions of a deleted process stay readable for the profile that started them.
 _EXECUTION_VISIBLE = (
     "CASE WHEN {t}.process_id IS NULL THEN {t}.profile_id = {profile} ELSE "
@@ -233,7 +245,7 @@ EXECUTION = Table(
         "Execution",
         process_reference=Column("{t}.process_reference"),
         process_name=Column("{t}.process_name"),
-        status=Column("{t}.status", ColumnKind.WORD),
+        status=_status(queued="running"),
         state=_STATE,
         error=Column("{t}.error", nullable=True),
         error_code=Column("{t}.error_code", ColumnKind.WORD, nullable=True),
@@ -299,7 +311,7 @@ EXECUTION_STEP = Table(
         "position": _POSITION,
         "source_name": Column("{t}.source_name"),
         "action": Column("{t}.action"),
-        "status": Column("{t}.status", ColumnKind.WORD),
+        "status": _status(waiting="running"),
         # The step that ran a process has no result of its own.
         "result": Column(
             "coalesce({t}.result, CASE WHEN {t}.status = 'succeeded'"

@@ -77,6 +77,8 @@ class Column:
     so that its index can be used. ``{comparison}`` is the comparison of its column ``name``."""
     in_tree: bool = False
     """Whether all that it reads of executions belongs to the same root as the row."""
+    legacy: str | None = None
+    """SQL for the value in the legacy dialects, if it is another one."""
 
     def ordered(self, alias: str) -> str:
         """Return SQL for the value that the row with this alias is ordered by."""
@@ -100,8 +102,9 @@ class Column:
         Args:
             profile: SQL for the profile that ``{profile}`` stands for.
         """
-        value = self.sql.format(t=alias, profile=profile)
         graphql = value_format is ValueFormat.GRAPHQL
+        sql = self.sql if graphql or self.legacy is None else self.legacy
+        value = sql.format(t=alias, profile=profile)
         match self.kind:
             case ColumnKind.INTEGER | ColumnKind.BIG_INTEGER:
                 return (Sql(value),)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from resolvers.access.viewer import Viewer
-from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
+from resolvers.execution.engine import ExecuteRequest, ExecutionEngine, ExecutionLimits
 from resolvers.execution.sources.registry import installed_kinds
 from resolvers.values.enums import Permission
 from storage.database.database import Database
@@ -65,7 +65,7 @@ async def execute(database: Database, process_id: int) -> int:
         process_id,
     )
     values = [(row["reference"], INPUT_VALUES[row["type"]]) for row in inputs]
-    return await engine.execute(process_id, values, ADMIN)
+    return await engine.execute(ExecuteRequest(process_id, values), ADMIN)
 
 
 # The home ----------------------------------------------------------------------------------------
