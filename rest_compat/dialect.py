@@ -96,6 +96,8 @@ class Route:
     """Whether the answer is a process, whose version is the ``ETag`` of the response."""
     if_match: str | None = None
     """The variable that takes the version in the header ``If-Match``; None if it is ignored."""
+    idempotency_key: str | None = None
+    """The variable that takes the header ``Idempotency-Key``; None if it is ignored."""
     errors: frozenset[ErrorKind] = frozenset()
     """Kinds of errors in addition to those that follow from the rest of the route."""
 

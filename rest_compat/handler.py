@@ -30,7 +30,7 @@ from resolvers.values.validation import validate
 from rest_compat.body_model import Body, client_path, required_members
 from rest_compat.dialect import BodyRule, Dialect, Route, database_id
 from rest_compat.entity_tags import IF_MATCH, read_if_match
-from rest_compat.http import Authenticate, Request, Response, retry_after
+from rest_compat.http import IDEMPOTENCY_KEY, Authenticate, Request, Response, retry_after
 from rest_compat.operation import RouteAnswer
 from rest_compat.routing import CompiledRoute, Match, NoMatch, match
 
@@ -67,7 +67,8 @@ class CompiledDialect:
             compiled = matched.compiled
             viewer = await authenticate()
             viewer.require(compiled.operation.permission, str(compiled.route))
-            conditions = _conditions(compiled.route, request)
+            key = _idempotency_key(compiled.route, request)
+            conditions = [key | each for each in _conditions(compiled.route, request)]
             body = await _read_body(compiled.route.body, request, operations)
             answer = await _run(matched, body, conditions, request.known, operations, viewer)
         except Exception as error:
@@ -160,6 +161,19 @@ def _conditions(route: Route, request: Request) -> tuple[dict[str, Any], ...]:
     return ({},) if versions is None else tuple({route.if_match: each} for each in versions)
 
 
+def _idempotency_key(route: Route, request: Request) -> dict[str, Any]:
+    """Return the variable that ``Idempotency-Key`` supplies, if the request has the header.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, if it has two of them.
+    """
+    if route.idempotency_key is None or not request.idempotency_keys:
+        return {}
+    if len(request.idempotency_keys) > 1:
+        raise bad_value((IDEMPOTENCY_KEY,), "is given twice")
+    return {route.idempotency_key: request.idempotency_keys[0]}
+
+
 async def _run(
     matched: Match,
     body: _RequestBody,
@@ -245,6 +259,8 @@ def _locate_in_request(error: GatewayError, route: Route, body: _RequestBody) ->
             return not_found(problem.message)
         if problem.path == VERSION_ARGUMENT:
             problems.append(FieldProblem((IF_MATCH,), problem.message))
+        elif variable == (route.idempotency_key,):
+            problems.append(FieldProblem((IDEMPOTENCY_KEY,), problem.message))
         elif route.body is not None:
             path = below if route.body.variable is not None else problem.path
             path = client_path(route.body.model, path, body.raw)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from resolvers.access.viewer import Viewer
 from resolvers.operations.kept import Kept
 from storage.database.stream import Parts
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+"""The header that identifies a request to execute a process."""
 
 Authenticate = Callable[[], Awaitable[Viewer]]
 """Returns the authenticated caller. Raises ``GatewayError`` if the token is not valid."""
@@ -45,6 +48,8 @@ class Request:
     """The tags of the answers that the client of a GET request has."""
     if_match: str | None = None
     """The ``If-Match`` header."""
+    idempotency_keys: Sequence[str] = ()
+    """The ``Idempotency-Key`` headers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,25 @@ def settings_for_tests(**values: Any) -> Settings:
     return Settings.model_validate({"token_secret": SECRET, "port": 0, **values})
 
 
+_ENTRY_POINTS = """[process_gateway.sources]
+lamp = tests.resolvers.home:LampKind
+trouble = tests.resolvers.home:TroubleKind
+"""
+
+
+@pytest.fixture(scope="session")
+def installed_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Install the metadata of a package that adds source kinds, as pip does."""
+    folder = tmp_path_factory.mktemp("packages")
+    info = folder / "lamps-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lamps\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
+
+
 @pytest.fixture
 async def graph(database: Database) -> AsyncIterator[Graph]:
     """Open the pipeline on the empty database of the test."""

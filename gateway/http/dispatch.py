@@ -45,7 +45,7 @@ from resolvers.operations.public import MAX_PUBLIC_BODY
 from resolvers.operations.run import Prepared
 from resolvers.values.enums import Permission
 from rest_compat.handler import CompiledDialect
-from rest_compat.http import Request, Response
+from rest_compat.http import IDEMPOTENCY_KEY, Request, Response
 from rest_compat.openapi.document import openapi_document
 from storage.database.errors import StorageError
 
@@ -272,6 +272,7 @@ class _Endpoint:
                 request.headers.get(hdrs.CONTENT_TYPE, ""),
                 known,
                 ", ".join(if_match) if if_match else None,
+                request.headers.getall(IDEMPOTENCY_KEY, ()),
             ),
             self._services.operations,
             lambda: self._viewer(request),

@@ -161,7 +161,7 @@ class Settings(BaseModel):
         "for no page of another origin.",
     )
     cors_headers: Annotated[str, AfterValidator(_check_header_names)] = Field(
-        default="Authorization, Content-Type, If-Match, If-None-Match",
+        default="Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match",
         description="Request headers that such pages may send.",
     )
     cors_max_age: int = Field(

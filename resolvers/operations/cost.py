@@ -46,7 +46,7 @@ from storage.reads.plan import (
     Slot,
     TotalCount,
 )
-from storage.reads.tables import ColumnKind, Relation, Table
+from storage.reads.tables import ColumnKind, EmbeddedList, Relation, Table
 
 # The weights are measured with ``tests/hostile/worst_read.py``. For a unit, PostgreSQL takes at
 # most 1 µs of processor time and 110 bytes of memory.
@@ -65,6 +65,8 @@ _RELATED_ROW = 4
 """A sub-select for each row that leads to at most one row."""
 _LIST = 14
 """A sub-select for each row that leads to a list."""
+_TREE = 40
+"""Looking through all that is nested in an execution."""
 _PAGE = 80
 """A sub-select for each row that leads to a page."""
 _PAGE_FACT = 10
@@ -165,13 +167,14 @@ def _field(field: Field, table: Table, path: tuple[str, ...]) -> Estimate:
             return Estimate(_RELATED_ROW) + _fields(fields, target, path)
         case Many(_, name, fields) if name in table.embedded:
             # The list is one value of the row. Its items are cut out of it.
-            items = table.embedded[name].typical_rows
-            item = _ROW + sum(_TEXT + _key(field.key) for field in fields)
-            return Estimate(_EMBEDDED_LIST + items * item)
+            embedded = table.embedded[name]
+            item = _ROW + sum(_item(field, embedded) + _key(field.key) for field in fields)
+            return Estimate(_EMBEDDED_LIST + embedded.typical_rows * item)
         case Many(_, name, fields):
             relation = table.relations[name]
             row = Estimate(_ROW) + _fields(fields, TABLES[relation.target], path)
-            return Estimate(_LIST) + row * relation.typical_rows
+            walked = _TREE if "RECURSIVE" in relation.joins else 0
+            return Estimate(_LIST + walked) + row * relation.typical_rows
         case PageOf(_, name, page):
             relation = table.relations[name]
             target = TABLES[relation.target]
@@ -182,12 +185,25 @@ def _field(field: Field, table: Table, path: tuple[str, ...]) -> Estimate:
             return Estimate(_VALUE)
 
 
+def _item(field: Field, embedded: EmbeddedList) -> int:
+    """Return the cost of a field of an object in a list that is part of a row."""
+    if embedded.columns is not None and isinstance(field, Scalar):
+        return _LONG_TEXT if field.column in _LONG_COLUMNS else _TEXT
+    return _TEXT
+
+
 def _column(name: str, table: Table) -> int:
     if name in _LONG_COLUMNS:
         return _LONG_TEXT
     column = table.columns[name]
-    looked_up = _RELATED_ROW if "SELECT" in column.sql else 0
-    return looked_up + (_TEXT if column.kind in _TEXTS else _VALUE)
+    return _looked_up(column.sql) + (_TEXT if column.kind in _TEXTS else _VALUE)
+
+
+def _looked_up(sql: str) -> int:
+    """Return the cost of what a fragment of the model reads besides its row."""
+    if "RECURSIVE" in sql:
+        return _TREE
+    return _RELATED_ROW if "SELECT" in sql else 0
 
 
 # Pages -----------------------------------------------------------------------------------------

@@ -190,7 +190,7 @@ class Planner:
         return ReadNodes(
             tuple(choices),
             self._planning.slot(ids, "text[]", GlobalIds(IdPart.TYPE_NAME, largest), argument),
-            self._planning.slot(ids, "integer[]", GlobalIds(IdPart.ROW_ID, largest), argument),
+            self._planning.slot(ids, "bigint[]", GlobalIds(IdPart.ROW_ID, largest), argument),
             single,
         )
 

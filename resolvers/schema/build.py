@@ -20,7 +20,7 @@ from resolvers.graphql_adapter import (
 from resolvers.operations.context import MutationContext, RequestContext, run_mutation
 from resolvers.schema.mutations.root import Mutation
 from resolvers.schema.queries import Query, Subscription
-from resolvers.schema.types import NODE_TYPES
+from resolvers.schema.types import NODE_TYPES, BigInt
 from resolvers.values.times import read_time
 
 
@@ -38,6 +38,10 @@ _DATE_TIME = strawberry.scalar(
     parse_value=_parse_time,
 )
 
+_BIG_INT = strawberry.scalar(
+    name="BigInt", description="An integer of up to 64 bits, as a number.", serialize=int
+)
+
 
 def build_schema() -> strawberry.Schema:
     """Return the schema that the gateway serves; ``schema.graphql`` is its printed form."""
@@ -46,7 +50,7 @@ def build_schema() -> strawberry.Schema:
         Mutation,
         Subscription,
         types=NODE_TYPES,
-        scalar_overrides={datetime: _DATE_TIME},
+        scalar_overrides={datetime: _DATE_TIME, BigInt: _BIG_INT},
     )
     mark_one_of(schema)
     replace_mutation_resolvers(schema, _resolver)

@@ -15,8 +15,10 @@ from strawberry import UNSET
 
 from resolvers.values.enums import (
     EspaceOrderField,
+    ExecutionErrorCode,
     ExecutionOrderField,
     ExecutionStatus,
+    ExecutionTrigger,
     OrderDirection,
     ProcessMode,
     ProcessOrderField,
@@ -90,6 +92,24 @@ class ExecutionStatusFilter:
     eq: ExecutionStatus | None = strawberry.field(default=UNSET, description="Equals this status.")
     in_: list[ExecutionStatus] | None = strawberry.field(
         name="in", default=UNSET, description="Equals one of these statuses."
+    )
+
+
+@strawberry.input(description="Conditions on an error code. All conditions must match.")
+class ExecutionErrorCodeFilter:
+    eq: ExecutionErrorCode | None = strawberry.field(default=UNSET, description="Equals this code.")
+    in_: list[ExecutionErrorCode] | None = strawberry.field(
+        name="in", default=UNSET, description="Equals one of these codes."
+    )
+
+
+@strawberry.input(
+    description="Conditions on what an execution was started by. All conditions must match."
+)
+class ExecutionTriggerFilter:
+    eq: ExecutionTrigger | None = strawberry.field(default=UNSET, description="Equals this.")
+    in_: list[ExecutionTrigger] | None = strawberry.field(
+        name="in", default=UNSET, description="Equals one of these."
     )
 
 
@@ -215,6 +235,21 @@ class ExecutionWhere:
         default=UNSET, description="Reference of the process at the time."
     )
     status: ExecutionStatusFilter | None = strawberry.field(default=UNSET, description="Status.")
+    error_code: ExecutionErrorCodeFilter | None = strawberry.field(
+        default=UNSET,
+        description="Why it did not succeed. Executions without a code match no condition.",
+    )
+    in_doubt: bool | None = strawberry.field(
+        default=UNSET,
+        description="True for executions with a step in doubt, their own or a nested one, false for"
+        " all others.",
+    )
+    trigger: ExecutionTriggerFilter | None = strawberry.field(
+        default=UNSET, description="What it was started by."
+    )
+    dry_run: bool | None = strawberry.field(
+        default=UNSET, description="True for dry runs, false for all others."
+    )
     asked_by: TextFilter | None = strawberry.field(
         default=UNSET, description="Name of the profile that requested the execution."
     )
@@ -222,6 +257,9 @@ class ExecutionWhere:
         default=UNSET,
         description="True for executions that ran as a step of another execution, false for all"
         " others.",
+    )
+    requested_at: TimeFilter | None = strawberry.field(
+        default=UNSET, description="Time of the request."
     )
     started_at: TimeFilter | None = strawberry.field(default=UNSET, description="Start time.")
     finished_at: TimeFilter | None = strawberry.field(

@@ -9,7 +9,7 @@ fields alike.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NewType, TypeVar
 
 import strawberry
 from strawberry import UNSET
@@ -32,13 +32,25 @@ from resolvers.schema.filters import (
     SourceOrder,
     SourceWhere,
 )
-from resolvers.values.enums import ExecutionStatus, InputKind, Permission, ProcessMode, ProcessState
+from resolvers.values.enums import (
+    ExecutionErrorCode,
+    ExecutionStatus,
+    ExecutionTrigger,
+    InputKind,
+    Permission,
+    ProcessMode,
+    ProcessState,
+)
 
 _ID = "Opaque ID, unique across all types."
 _DATABASE_ID = "Numeric ID in the legacy dialects, unique within this type."
 _WHERE = "Conditions that items must match. Omit it to return all items."
 _ORDER_BY = "Sort order. Defaults to ascending ID. Ties are broken by ID."
 _LATEST_FIRST = "Sort order. Defaults to newest first. Ties are broken by ID."
+
+
+BigInt = NewType("BigInt", int)
+"""The type of 64-bit IDs (``resolvers.schema.build``)."""
 
 
 @strawberry.interface(description="An object that can be looked up by its opaque ID.")
@@ -322,6 +334,10 @@ class Execution(Node):
     )
     process_reference: str = strawberry.field(description="Reference of the process at the time.")
     process_name: str = strawberry.field(description="Name of the process at the time.")
+    trigger: ExecutionTrigger = strawberry.field(description="What it was started by.")
+    dry_run: bool = strawberry.field(
+        description="Whether it only shows what would run: no action acts, and no state changes."
+    )
     status: ExecutionStatus = strawberry.field(description="Current status.")
     state: ProcessState = strawberry.field(
         description="State of the process after the execution. While it is running, the initial"
@@ -329,21 +345,76 @@ class Execution(Node):
     )
     inputs: list[Argument] = strawberry.field(description="Input values supplied by the caller.")
     steps: list[ExecutionStep] = strawberry.field(description="Steps, in order of execution.")
+    failed_steps: int = strawberry.field(
+        description="Number of its steps that failed. They are more than none in an execution that"
+        " succeeded if their actions let it continue."
+    )
+    in_doubt: bool = strawberry.field(
+        description="Whether a step is in doubt, of the execution or of one nested in it, even if"
+        " the viewer cannot see that one."
+    )
+    in_doubt_steps: list[ExecutionStep] = strawberry.field(
+        description="Steps that are in doubt, of the execution and of all nested in it that the"
+        " viewer can see, in order of start."
+    )
     error: str | None = strawberry.field(description="Error message. Null if it did not fail.")
+    error_code: ExecutionErrorCode | None = strawberry.field(
+        description="Why it did not succeed. Null if it succeeded or has not ended."
+    )
+    sequence: int = strawberry.field(
+        description="Number of changes of the outermost execution and of all nested in it. Grows"
+        " with each."
+    )
+    takeovers: int = strawberry.field(
+        description="How often another gateway continued the outermost execution because the one"
+        " that ran it had ended."
+    )
     asked_by: str = strawberry.field(description="Name of the profile that requested it.")
     nested: bool = strawberry.field(description="Whether it ran as a step of another execution.")
     parent_step: ExecutionStep | None = strawberry.field(
         description="Step that started this execution. Null if it is not nested."
     )
+    root: Execution | None = strawberry.field(
+        description="Outermost execution that this one is nested in. Null if it is not nested or if"
+        " the viewer cannot see it."
+    )
+    replay_of: Execution | None = strawberry.field(
+        description="Execution that this one repeats. Null if it repeats none, if that one is gone,"
+        " or if the viewer cannot see it."
+    )
+    requested_at: datetime = strawberry.field(description="Time of the request.")
+    started_at: datetime = strawberry.field(
+        description="Start time. While it is queued, the time of the request."
+    )
+    cancel_requested_at: datetime | None = strawberry.field(
+        description="When the outermost execution was told to end. Null if it was not."
+    )
+    deadline: datetime | None = strawberry.field(
+        description="When the outermost execution ends at the latest. Null while it is queued."
+    )
+    finished_at: datetime | None = strawberry.field(
+        description="End time. Null while it is queued or running."
+    )
+
+
+@strawberry.type(description="One attempt to perform an action.")
+class StepAttempt:
     started_at: datetime = strawberry.field(description="Start time.")
     finished_at: datetime | None = strawberry.field(
         description="End time. Null while it is running."
+    )
+    error: str | None = strawberry.field(description="Error message. Null if it did not fail.")
+    error_code: ExecutionErrorCode | None = strawberry.field(
+        description="Why it did not succeed. Null if it succeeded or has not ended."
+    )
+    in_doubt: bool = strawberry.field(
+        description="Whether its effect may or may not have happened."
     )
 
 
 @strawberry.type(description="A record of one action of an execution.")
 class ExecutionStep(Node):
-    database_id: int = strawberry.field(description=_DATABASE_ID)
+    database_id: BigInt = strawberry.field(description="Numeric ID, unique within this type.")
     position: int = strawberry.field(description="Position among the steps, starting at 1.")
     execution: Execution = strawberry.field(description="Execution that the step belongs to.")
     source_name: str = strawberry.field(description="Name of the source that was used.")
@@ -352,8 +423,25 @@ class ExecutionStep(Node):
         description="Arguments, with input values substituted."
     )
     status: ExecutionStatus = strawberry.field(description="Current status.")
-    result: JSON | None = strawberry.field(description="Value returned by the source.")
+    result: JSON | None = strawberry.field(
+        description="Value returned by the source. For the source `process`, the ID of the nested"
+        " execution and the results of its steps."
+    )
     error: str | None = strawberry.field(description="Error message. Null if it did not fail.")
+    error_code: ExecutionErrorCode | None = strawberry.field(
+        description="Why it did not succeed. Null if it succeeded or has not ended."
+    )
+    in_doubt: bool = strawberry.field(
+        description="Whether its effect may or may not have happened."
+    )
+    attempt: int = strawberry.field(description="Number of the current attempt, starting at 1.")
+    attempts: list[StepAttempt] = strawberry.field(
+        description="All attempts in order, the current one included. Empty if the step was"
+        " skipped."
+    )
+    retry_at: datetime | None = strawberry.field(
+        description="When the next attempt starts. Null unless the step waits for it."
+    )
     subprocess: Process | None = strawberry.field(
         description="Process that the step ran. Null if it ran none or if the viewer cannot see it."
     )

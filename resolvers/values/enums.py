@@ -68,11 +68,71 @@ class InputKind(Enum):
 
 @strawberry.enum(description="The status of an execution or a step.")
 class ExecutionStatus(Enum):
-    """The values are the words of the /process dialect."""
+    """The values are the words of the /process dialect.
 
+    Executions and steps share it, as they always did: another enum for steps would break clients
+    that select the status of both.
+    """
+
+    QUEUED = _described("queued", description="Waits for other executions. Only executions.")
     RUNNING = _described("running", description="Still running.")
+    WAITING = _described("waiting", description="Waits for its next attempt. Only steps.")
     SUCCEEDED = _described("succeeded", description="Finished without an error.")
     FAILED = _described("failed", description="Finished with an error.")
+    CANCELLED = _described("cancelled", description="Ended because it was canceled.")
+    INTERRUPTED = _described(
+        "interrupted", description="Ended with the gateway that ran it, and was not continued."
+    )
+    SKIPPED = _described("skipped", description="Left out by a replay. Only steps.")
+
+
+@strawberry.enum(description="Why an execution or a step did not succeed.")
+class ExecutionErrorCode(Enum):
+    """The values are those of the column ``error_code``."""
+
+    TIMED_OUT = _described("timed_out", description="It took too long.")
+    SOURCE_FAILED = _described("source_failed", description="The source failed.")
+    STEP_FAILED = _described("step_failed", description="A step failed that has no code.")
+    PROCESS_FAILED = _described("process_failed", description="A process that it ran failed.")
+    BUSY = _described(
+        "busy", description="A process that it ran was running, and admits no other execution."
+    )
+    LIMIT = _described("limit", description="It exceeded a limit of the gateway.")
+    INVALID_INPUTS = _described(
+        "invalid_inputs", description="Its inputs do not fit the process, or do not fit any more."
+    )
+    STATE_CHANGED = _described(
+        "state_changed", description="The state of the process was changed while it ran."
+    )
+    CANCELLED = _described("cancelled", description="It was canceled.")
+    SUPERSEDED = _described("superseded", description="A later execution took its place.")
+    QUEUE_EXPIRED = _described("queue_expired", description="It waited too long for others.")
+    INTERRUPTED = _described("interrupted", description="The gateway ended while it ran.")
+    KIND_MISSING = _described(
+        "kind_missing", description="The gateway does not have the kind of the source."
+    )
+    INTERNAL = _described("internal", description="Any other error.")
+
+
+@strawberry.enum(description="What an execution was started by.")
+class ExecutionTrigger(Enum):
+    """The values are those of the column ``trigger``."""
+
+    REQUEST = _described("request", description="A request to an API.")
+    PROCESS = _described("process", description="A step of another execution.")
+    REPLAY = _described("replay", description="A request to replay another execution.")
+    COMMAND = _described("command", description="The command line.")
+    SCHEDULE = _described("schedule", description="A schedule.")
+
+
+@strawberry.enum(description="What a replay runs.")
+class ReplayDefinition(Enum):
+    """The values are used in the code only."""
+
+    RECORDED = _described(
+        "recorded", description="The processes as they were when the execution was requested."
+    )
+    CURRENT = _described("current", description="The processes as they are now.")
 
 
 @strawberry.enum(description="A sort direction.")
@@ -125,6 +185,7 @@ class ExecutionOrderField(Enum):
 
     DATABASE_ID = _described("database_id", description="Numeric ID, in order of start.")
     STARTED_AT = _described("started_at", description="Start time.")
+    REQUESTED_AT = _described("requested_at", description="Time of the request.")
     FINISHED_AT = _described(
         "finished_at", description="End time. Running executions count as later than all others."
     )

@@ -17,6 +17,9 @@ from resolvers.values.times import read_time
 MAX_DATABASE_ID = 2**31 - 1
 """Ids are positive 32-bit integers (docs/contract.md §1)."""
 
+_MAX_STEP_ID = 2**63 - 1
+"""Steps of executions are too many for 32 bits."""
+
 
 def global_id(type_name: str, database_id: int) -> str:
     """Return the Relay ``id`` of an object, encoded as PostgreSQL encodes it."""
@@ -31,10 +34,12 @@ def read_global_id(text: str) -> tuple[str, int]:
     """
     try:
         type_name, number = base64.b64decode(text, validate=True).decode("ascii").split(":")
-        database_id = int(number) if number.isdecimal() and len(number) <= 10 else 0
+        largest = _MAX_STEP_ID if type_name == "ExecutionStep" else MAX_DATABASE_ID
+        fits = number.isdecimal() and len(number) <= len(str(largest))
+        database_id = int(number) if fits else 0
     except (ValueError, binascii.Error):
-        database_id = 0
-    if not 0 < database_id <= MAX_DATABASE_ID:
+        largest = database_id = 0
+    if not 0 < database_id <= largest:
         raise ValueError(f"expected an id that this API gave out, got {shorten(text)}")
     return type_name, database_id
 

@@ -31,6 +31,7 @@ _SCALARS: Mapping[str, JsonSchema] = {
     "ID": {"type": "string"},
     "String": {"type": "string"},
     "Int": INTEGER_SCHEMA,
+    "BigInt": {"type": "integer", "format": "int64"},
     "Float": {"type": "number"},
     "Boolean": STATE_SCHEMA,
     "DateTime": {"type": "string", "format": "date-time"},

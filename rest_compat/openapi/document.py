@@ -17,6 +17,7 @@ from rest_compat.body_model import ID_SCHEMA, SCHEMAS, Body, JsonSchema
 from rest_compat.dialect import Envelope, RouteExample
 from rest_compat.entity_tags import IF_MATCH
 from rest_compat.handler import CompiledDialect
+from rest_compat.http import IDEMPOTENCY_KEY
 from rest_compat.openapi.answers import AnswerSchemas
 from rest_compat.openapi.errors import error_example, error_responses, errors_of, response_name
 from rest_compat.routing import CompiledRoute
@@ -226,6 +227,14 @@ def _header_parameters(compiled: CompiledRoute) -> Iterator[dict[str, Any]]:
             "description": "Entity tags, separated by commas. Nothing is changed unless one of them"
             " is the `ETag` of the process. `*` stands for any.",
             "schema": {"type": "string", "pattern": _IF_MATCH},
+        }
+    if compiled.route.idempotency_key is not None:
+        yield {
+            "name": IDEMPOTENCY_KEY,
+            "in": "header",
+            "description": "1 to 255 printable ASCII characters that identify the request. If it is"
+            " sent again within 24 hours, it is answered with the execution that it started.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
         }
 
 

@@ -72,6 +72,8 @@ def errors_of(compiled: CompiledRoute) -> list[ErrorKind]:
         kinds.add(ErrorKind.NOT_FOUND)
     if compiled.route.if_match is not None:
         kinds |= {ErrorKind.BAD_USER_INPUT, ErrorKind.CONFLICT}
+    if compiled.route.idempotency_key is not None:
+        kinds |= {ErrorKind.BAD_USER_INPUT, ErrorKind.CONFLICT}
     return [kind for kind in ErrorKind if kind in kinds]
 
 

@@ -106,9 +106,11 @@ ROUTES = (
         "ExecuteProcess",
         ("executeProcess", "execution"),
         "Execute a process.",
-        "Runs the actions of the process. Responds when all of them have finished.",
+        "Runs the actions of the process. Responds when all of them have finished, or with the"
+        " status `running` when it has waited as long as an execution may take.",
         variables={"id": (PathValue("id", opaque="Process"),)},
         body=BodyRule(ExecuteBody, required=False),
+        idempotency_key="idempotencyKey",
         errors=frozenset({ErrorKind.EXECUTION_FAILED}),
     ),
     Route(

@@ -16,10 +16,12 @@ from storage.reads.dependencies import Dependency
 _OF_DOMAINS = "SELECT domain, 0 AS shard, bit_xor(token) AS version FROM change GROUP BY domain"
 
 _OF_SHARDS = """
-SELECT domain, shard, bit_xor(token) AS version, NULL AS reference
+SELECT domain, shard, bit_xor(token) AS version, NULL AS reference, NULL::integer AS execution
 FROM change GROUP BY domain, shard
 UNION ALL
-SELECT NULL, id & 63, NULL, reference FROM process WHERE reference = ANY ($1)"""
+SELECT NULL, id & 63, NULL, reference, NULL FROM process WHERE reference = ANY ($1)
+UNION ALL
+SELECT NULL, coalesce(root_id, id) & 63, NULL, NULL, id FROM execution WHERE id = ANY ($2)"""
 
 
 async def read_versions(
@@ -28,27 +30,32 @@ async def read_versions(
     """Return the version of each dependency, all of one moment, with one statement.
 
     If the version of a dependency is the same as at another moment, nothing that it stands for was
-    different then. The version of the reference of a process that does not exist is 0.
+    different then. The version of a process or an execution that does not exist is 0, where it is
+    not identified by its shard.
 
     Raises:
         StorageError: The statement failed.
     """
-    if all(each.shard is None and each.reference is None for each in dependencies):
+    if all(each == Dependency(each.domain) for each in dependencies):
         rows = await database.fetch(_OF_DOMAINS)
         of_domains: dict[int, int] = {row["domain"]: row["version"] for row in rows}
         return {each: of_domains.get(each.domain, 0) for each in dependencies}
     references = [each.reference for each in dependencies if each.reference is not None]
+    executions = [each.in_tree for each in dependencies if each.in_tree is not None]
     shards: dict[tuple[int, int], int] = {}
-    shard_of: dict[str, int] = {}
-    for row in await database.fetch(_OF_SHARDS, references):
-        if row["reference"] is None:
-            shards[row["domain"], row["shard"]] = row["version"]
-        else:
+    shard_of: dict[str | int, int] = {}
+    for row in await database.fetch(_OF_SHARDS, references, executions):
+        if row["reference"] is not None:
             shard_of[row["reference"]] = row["shard"]
+        elif row["execution"] is not None:
+            shard_of[row["execution"]] = row["shard"]
+        else:
+            shards[row["domain"], row["shard"]] = row["version"]
 
     def version(of: Dependency) -> int:
-        if of.reference is not None:
-            shard = shard_of.get(of.reference)
+        row = of.in_tree if of.reference is None else of.reference
+        if row is not None:
+            shard = shard_of.get(row)
             return 0 if shard is None else shards.get((of.domain, shard), 0)
         if of.shard is not None:
             return shards.get((of.domain, of.shard), 0)

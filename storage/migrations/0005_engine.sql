@@ -158,3 +158,53 @@ BEGIN
     );
 END
 $$;
+
+-- Versions of trees ---------------------------------------------------------------------------------
+
+-- What is written to an execution or to its steps is logged in the shard of the execution, and in
+-- that of its root: an answer about an execution depends on the shard of its root alone
+-- (storage/reads/dependencies.py). This is so for every writer; the engine writes the root anyway.
+DO $$
+DECLARE
+    logged record;
+    event  text;
+    rows   text;
+BEGIN
+    FOR logged IN
+        SELECT * FROM (VALUES
+            ('execution',
+                'SELECT id, root_id FROM %1$s'),
+            ('execution_step',
+                'SELECT execution_id, root_id FROM %1$s LEFT JOIN %2$I.execution'
+                ' ON execution.id OPERATOR(pg_catalog.=) execution_id')
+        ) AS tables (name, written)
+    LOOP
+        FOREACH event IN ARRAY ARRAY['INSERT', 'UPDATE', 'DELETE'] LOOP
+            rows := CASE event
+                WHEN 'INSERT' THEN format(logged.written, 'rows_after', current_schema())
+                WHEN 'UPDATE' THEN format(logged.written, 'rows_before', current_schema())
+                    || ' UNION ALL ' || format(logged.written, 'rows_after', current_schema())
+                WHEN 'DELETE' THEN format(logged.written, 'rows_before', current_schema())
+            END;
+            EXECUTE format(
+                'CREATE OR REPLACE FUNCTION %I() RETURNS trigger'
+                ' LANGUAGE plpgsql SECURITY DEFINER AS %L',
+                format('log_%s_of_%s', lower(event), logged.name),
+                format(
+                    'BEGIN'
+                    ' INSERT INTO %1$I.change (domain, shard)'
+                    ' SELECT DISTINCT 5, shard.id OPERATOR(pg_catalog.&) 63'
+                    ' FROM (' || rows || ') AS written (own_id, root_id),'
+                    ' LATERAL (VALUES (own_id), (root_id)) AS shard (id)'
+                    ' WHERE shard.id IS NOT NULL;'
+                    ' RETURN NULL; '
+                    'END',
+                    current_schema()
+                )
+            );
+        END LOOP;
+    END LOOP;
+END
+$$;
+ALTER TABLE execution ADD CONSTRAINT execution_tree_check
+    CHECK ((root_id IS NULL) = (parent_step_id IS NULL));

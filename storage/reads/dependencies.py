@@ -5,9 +5,13 @@ A domain is a table with its parts, and a shard is a part of its rows, by their 
 ``storage.database.versions`` reads their versions. As long as the versions of all dependencies of
 an answer are the same, the answer is the same.
 
-A look-up of one process or execution depends on the shard of that row alone, unless its selection
-leads to other rows of the domain. Everything else depends on whole domains. Whatever an SQL
-fragment of the model reads is found in its text, so that no table can be forgotten.
+A look-up of one process depends on the shard of that row alone, unless its selection leads to
+other rows of the domain. A look-up of one execution depends on the shard of its root: what is
+written to an execution or its steps is also logged in the shard of the root
+(``storage/migrations/0005_engine.sql``), so that this shard is enough for all that is nested in the
+same root. Everything else depends on whole domains.
+
+Whatever an SQL fragment of the model reads is found in its text, so that no table can be forgotten.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from storage.reads.plan import (
     Constant,
     EdgeNode,
     Fields,
+    Many,
     Not,
     Page,
     PageEdges,
@@ -76,6 +81,8 @@ class Dependency(NamedTuple):
     """The shard; None for all of the domain."""
     reference: str | None = None
     """Instead of a shard: the reference of the process whose shard it is."""
+    in_tree: int | None = None
+    """Instead of a shard: the ID of an execution, whose root has the shard."""
 
 
 ValueOf: TypeAlias = "Callable[[Slot], object]"
@@ -105,6 +112,8 @@ class OfRows:
         value = value_of(slot)
         if column == "reference":
             return self.whole | {Dependency(domain, reference=cast("str", value))}
+        if domain is Domain.EXECUTION:
+            return self.whole | {Dependency(domain, in_tree=cast("int", value))}
         return self.whole | {Dependency(domain, shard_of(cast("int", value)))}
 
 
@@ -204,12 +213,23 @@ _PARTS = ("action", "input", "authorisation")
 _PART_OF_ROW = re.compile(r"\bprocess_id = \{[ts]\}\.id\b")
 """The join of such a row to its process."""
 
+FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    "nested_result": ("execution", "execution_step", "authorisation"),
+}
+"""The tables that SQL functions of the migrations read. For a profile of null, they do not read
+authorizations."""
+_CALL = re.compile(r"\b([a-z_]+)\(")
+_OWN_NAME = re.compile(r"\bWITH RECURSIVE ([a-z_]+)")
+"""A name that a fragment gives to rows itself."""
+_TREE = ("execution", "execution_step")
+"""Tables whose rows are in the shard of the root of their execution."""
+
 
 class _Search:
     """The search for the domains that a read depends on as a whole.
 
-    ``own`` says that a row, or the row that a relation starts from, is in the shard of the row that
-    the read looks up.
+    ``own`` says that a row, or the row that a relation starts from, is in the shard that the
+    look-up of a row depends on.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -236,10 +256,15 @@ class _Search:
                 case Scalar(_, name):
                     self._add_column(table, name, own=own)
                     self._add_visibility(table.columns[name].visible)
+                case Many(_, name, fields) if name in table.embedded:
+                    columns = table.embedded[name].columns or {}
+                    for each in fields:
+                        if isinstance(each, Scalar) and each.column in columns:
+                            self._add_visibility(columns[each.column].visible)
                 case PageOf(_, name, page):
                     if self._add_relation(table.relations[name], own=own) is not None:
                         self.add_page(TABLES[table.relations[name].target], page)
-                case _ if each.relation not in table.embedded:
+                case _:
                     relation = table.relations[each.relation]
                     within = self._add_relation(relation, own=own)
                     if within is not None:
@@ -278,14 +303,14 @@ class _Search:
         """Add the domains that the rows of a relation depend on.
 
         Returns:
-            Whether the rows are in the shard of the row that the read looks up; None if the viewer
-            sees none of them.
+            Whether the rows are in the shard that the look-up of a row depends on; None if the
+            viewer sees none of them.
         """
         target = TABLES[relation.target]
         if target.admin_only and not self._scope.sources:
             return None
-        within = own and relation.owned
-        self._add_fragment(relation.joins, own=own)
+        within = own and (relation.owned or relation.in_tree)
+        self._add_fragment(relation.joins, own=own, in_tree=relation.in_tree)
         if relation.link is not None:
             self._add_fragment(f"JOIN {relation.link} WHERE {relation.joins}", own=own)
         self.add_rows(target, own=within, visible=relation.owned)
@@ -293,16 +318,28 @@ class _Search:
 
     def _add_column(self, table: Table, name: str, *, own: bool = False) -> None:
         column = table.columns[name]
-        self._add_fragment(f"{column.sql} {column.compared_within or ''}", own=own)
+        fragment = f"{column.sql} {column.compared_within or ''}"
+        self._add_fragment(fragment, own=own, in_tree=column.in_tree)
 
     def _add_visibility(self, predicate: str | None, *, own: bool = False) -> None:
         if predicate is not None and self._scope.processes is Visibility.AUTHORIZED:
-            self._add_fragment(predicate, own=own)
+            self._add_fragment(predicate, own=own, in_tree=True)
 
-    def _add_fragment(self, sql: str, *, own: bool = False) -> None:
-        """Add the domains of the tables that a fragment of the model reads."""
-        names = _TABLE.findall(sql)
+    def _add_fragment(self, sql: str, *, own: bool = False, in_tree: bool = False) -> None:
+        """Add the domains of the tables that a fragment of the model reads.
+
+        Args:
+            in_tree: Whether what it reads of executions belongs to the same root as the row.
+        """
+        names = [name for name in _TABLE.findall(sql) if name not in _OWN_NAME.findall(sql)]
+        for call in _CALL.findall(sql):
+            names += FUNCTIONS.get(call, ())
+        if self._scope.processes is not Visibility.AUTHORIZED and "{profile}" in sql:
+            names = [name for name in names if name != "authorisation"]
         parts = sum(name in _PARTS for name in names)
         # Each of them has to be joined to the row.
-        own = own and parts == len(_PART_OF_ROW.findall(sql))
-        self.domains.update(DOMAINS[name] for name in names if not (own and name in _PARTS))
+        own_parts = _PARTS if own and parts == len(_PART_OF_ROW.findall(sql)) else ()
+        own_records = _TREE if own and in_tree else ()
+        self.domains.update(
+            DOMAINS[name] for name in names if name not in own_parts and name not in own_records
+        )

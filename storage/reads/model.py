@@ -8,8 +8,16 @@ fragments.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from storage.reads.plan import OrderKey
+from storage.reads.records import (
+    ATTEMPT_COLUMNS,
+    ATTEMPTS,
+    EXECUTIONS_IN_DOUBT,
+    STEPS_BELOW,
+    of_root,
+)
 from storage.reads.tables import Column, ColumnKind, EmbeddedList, Relation, Table
 from storage.reads.versions import PROCESS_VERSION
 
@@ -33,6 +41,18 @@ def _authorized_on(process_id: str) -> str:
     return (
         f"EXISTS (SELECT FROM authorisation AS granted WHERE granted.process_id = {process_id}"
         " AND granted.profile_id = {profile})"
+    )
+
+
+def _status(**legacy: str) -> Column:
+    """Return the column of a status.
+
+    Args:
+        **legacy: The words of the legacy dialects for those that they do not have.
+    """
+    cases = " ".join(f"WHEN '{word}' THEN '{other}'" for word, other in legacy.items())
+    return Column(
+        "{t}.status", ColumnKind.WORD, legacy=f"CASE {{t}}.status {cases} ELSE {{t}}.status END"
     )
 
 
@@ -225,11 +245,34 @@ EXECUTION = Table(
         "Execution",
         process_reference=Column("{t}.process_reference"),
         process_name=Column("{t}.process_name"),
-        status=Column("{t}.status", ColumnKind.WORD),
+        status=_status(queued="running"),
         state=_STATE,
         error=Column("{t}.error", nullable=True),
+        error_code=Column("{t}.error_code", ColumnKind.WORD, nullable=True),
+        failed_steps=Column(
+            "(SELECT count(*) FROM execution_step AS failed"
+            " WHERE failed.execution_id = {t}.id AND failed.status = 'failed')",
+            ColumnKind.INTEGER,
+            in_tree=True,
+        ),
+        in_doubt=Column(
+            f"EXISTS (SELECT {STEPS_BELOW.format(s='{t}', t='doubtful')})",
+            ColumnKind.BOOLEAN,
+            compared_within=(
+                "(SELECT {comparison} FROM"
+                f" (SELECT {{t}}.id IN ({EXECUTIONS_IN_DOUBT})) AS doubted (name))"
+            ),
+            in_tree=True,
+        ),
         asked_by=Column("{t}.profile_name"),
+        trigger=Column("{t}.trigger", ColumnKind.WORD),
         nested=Column("{t}.parent_step_id IS NOT NULL", ColumnKind.BOOLEAN),
+        dry_run=Column("{t}.dry_run", ColumnKind.BOOLEAN),
+        sequence=of_root("seq", ColumnKind.INTEGER),
+        takeovers=of_root("takeovers", ColumnKind.INTEGER),
+        requested_at=Column("{t}.requested_at", ColumnKind.TIME),
+        cancel_requested_at=of_root("cancel_requested_at", ColumnKind.TIME, nullable=True),
+        deadline=of_root("deadline", ColumnKind.TIME, nullable=True),
         **_TIMES,
     ),
     {
@@ -239,9 +282,19 @@ EXECUTION = Table(
             "{t}.execution_id = {s}.id",
             order=_BY_POSITION,
             owned=True,
+            in_tree=True,
             typical_rows=4,
         ),
-        "parent_step": Relation("execution_step", "{t}.id = {s}.parent_step_id", many=False),
+        "in_doubt_steps": Relation(
+            "execution_step",
+            f"{{t}}.id IN (SELECT doubtful.id {STEPS_BELOW.format(s='{s}', t='doubtful')})",
+            in_tree=True,
+        ),
+        "parent_step": Relation(
+            "execution_step", "{t}.id = {s}.parent_step_id", many=False, in_tree=True
+        ),
+        "root": Relation("execution", "{t}.id = {s}.root_id", many=False, in_tree=True),
+        "replay_of": Relation("execution", "{t}.id = {s}.replay_of", many=False),
     },
     {"inputs": EmbeddedList("{t}.inputs", ("reference", "value"))},
     visible=_EXECUTION_VISIBLE,
@@ -252,28 +305,52 @@ EXECUTION = Table(
 EXECUTION_STEP = Table(
     "execution_step",
     "ExecutionStep",
-    _columns(
-        "ExecutionStep",
-        position=_POSITION,
-        source_name=Column("{t}.source_name"),
-        action=Column("{t}.action"),
-        status=Column("{t}.status", ColumnKind.WORD),
-        result=Column(
-            "CASE WHEN {t}.result IS NULL AND {t}.status = 'succeeded'"
-            " THEN nested_result({t}.id, NULL) ELSE {t}.result END",
+    {
+        "id": _global_id("ExecutionStep"),
+        "database_id": Column("{t}.id", ColumnKind.BIG_INTEGER, indexed=True),
+        "position": _POSITION,
+        "source_name": Column("{t}.source_name"),
+        "action": Column("{t}.action"),
+        "status": _status(waiting="running"),
+        # The step that ran a process has no result of its own.
+        "result": Column(
+            "coalesce({t}.result, CASE WHEN {t}.status = 'succeeded'"
+            " THEN nested_result({t}.id, {profile}) END)",
             ColumnKind.JSON,
             nullable=True,
             visible=_STEP_OF_VISIBLE_PROCESS,
+            in_tree=True,
         ),
-        error=Column("{t}.error", nullable=True, visible=_STEP_OF_VISIBLE_PROCESS),
+        "error": Column("{t}.error", nullable=True, visible=_STEP_OF_VISIBLE_PROCESS),
+        "error_code": Column(
+            "{t}.error_code", ColumnKind.WORD, nullable=True, visible=_STEP_OF_VISIBLE_PROCESS
+        ),
+        "in_doubt": Column("{t}.in_doubt", ColumnKind.BOOLEAN),
+        "attempt": Column("{t}.attempt", ColumnKind.INTEGER),
+        "retry_at": Column("{t}.retry_at", ColumnKind.TIME, nullable=True),
         **_TIMES,
-    ),
-    {
-        "execution": Relation("execution", "{t}.id = {s}.execution_id", many=False),
-        "subprocess": Relation("process", "{t}.id = {s}.subprocess_id", many=False),
-        "subexecution": Relation("execution", "{t}.parent_step_id = {s}.id", many=False),
     },
-    {"arguments": _ARGUMENTS},
+    {
+        "execution": Relation("execution", "{t}.id = {s}.execution_id", many=False, in_tree=True),
+        "subprocess": Relation("process", "{t}.id = {s}.subprocess_id", many=False),
+        "subexecution": Relation(
+            "execution", "{t}.parent_step_id = {s}.id", many=False, in_tree=True
+        ),
+    },
+    {
+        "arguments": _ARGUMENTS,
+        "attempts": EmbeddedList(
+            ATTEMPTS,
+            tuple(ATTEMPT_COLUMNS),
+            columns={
+                name: replace(column, visible=_STEP_OF_VISIBLE_PROCESS)
+                if name in ("error", "error_code")
+                else column
+                for name, column in ATTEMPT_COLUMNS.items()
+            },
+            order="place",
+        ),
+    },
     visible=(
         "EXISTS (SELECT FROM execution AS owner WHERE owner.id = {t}.execution_id AND "
         + _EXECUTION_VISIBLE.replace("{t}", "owner")

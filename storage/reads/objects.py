@@ -5,7 +5,7 @@ A relation is a sub-select that refers to the row above it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from storage.reads.connections import ConnectionCompiler
 from storage.reads.json_text import (
@@ -61,8 +61,16 @@ def _value(compilation: Compilation, field: Field, table: Table, alias: str) -> 
 
 def _column(compilation: Compilation, column: Column, alias: str) -> Pieces:
     """Compile the JSON text of a column, which is null if the viewer may not see it."""
-    value = column.render(alias, compilation.value_format)
-    visible = compilation.visibility(column.visible, alias)
+    return _visible(compilation, column, alias, alias)
+
+
+def _visible(compilation: Compilation, column: Column, alias: str, source: str) -> Pieces:
+    """Compile a column of ``alias``, which is null if the viewer may not see it of ``source``."""
+    visible = compilation.visibility(column.visible, source)
+    if visible == "false":
+        return ("null",)
+    profile = compilation.profile if "{profile}" in column.sql else ""
+    value = column.render(alias, compilation.value_format, profile)
     if visible is None:
         return value
     return (Sql(f"CASE WHEN {visible} THEN {text_of(value)} ELSE 'null' END"),)
@@ -151,6 +159,8 @@ def _embedded(
     compilation: Compilation, fields: Fields, embedded: EmbeddedList, source: str
 ) -> Pieces:
     """Compile a list that the row holds: as stored if it is selected whole, else item by item."""
+    if embedded.columns is not None:
+        return _embedded_rows(compilation, fields, embedded, embedded.columns, source)
     value = embedded.sql.format(t=source)
     if fields == tuple(Scalar(name, name) for name in embedded.fields):
         return (Sql(value),)
@@ -165,3 +175,24 @@ def _embedded(
     items = f"json_array_elements({value}) WITH ORDINALITY AS {item}(value, place)"
     rows = f"SELECT {text_of(text)} AS o FROM {items} ORDER BY {item}.place"
     return elements(rows, compilation.alias())
+
+
+def _embedded_rows(
+    compilation: Compilation,
+    fields: Fields,
+    embedded: EmbeddedList,
+    columns: Mapping[str, Column],
+    source: str,
+) -> Pieces:
+    """Compile a list that the row holds and whose objects have columns."""
+    item = compilation.alias()
+    text = members(
+        (f.key, string(f.value))
+        if isinstance(f, Constant)
+        else (f.key, _visible(compilation, columns[f.column], item, source))
+        for f in fields
+        if isinstance(f, Constant | Scalar)
+    )
+    rows = f"({embedded.sql.format(s=source)}) AS {item}"
+    ordered = f"SELECT {text_of(text)} AS o FROM {rows} ORDER BY {item}.{embedded.order}"
+    return elements(ordered, compilation.alias())

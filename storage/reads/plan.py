@@ -379,7 +379,7 @@ class ReadNodes:
     type_names: Slot
     """``text[]``: the object type of each ID."""
     ids: Slot
-    """``int[]``: the row ID of each ID, as many as there are type names."""
+    """``bigint[]``: the row ID of each ID, as many as there are type names."""
     single: bool = False
     """Return the first row alone instead of a list."""
 

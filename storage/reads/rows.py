@@ -69,9 +69,16 @@ class Compilation:
             return None
         if self.scope.processes is Visibility.NONE:
             return "false"
+        return predicate.format(t=alias, profile=self.profile)
+
+    @property
+    def profile(self) -> str:
+        """The profile of viewers who see what it is authorized on, as SQL; null for all others."""
+        if self.scope.processes is not Visibility.AUTHORIZED:
+            return "NULL::integer"
         if self._viewer_profile is None:
             self._viewer_profile = self.parameter(VIEWER_PROFILE)
-        return predicate.format(t=alias, profile=self._viewer_profile)
+        return self._viewer_profile
 
     def hides(self, table: Table) -> bool:
         """Whether every row of the table is hidden from the statement's viewers."""

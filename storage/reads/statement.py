@@ -18,6 +18,7 @@ from storage.reads.dependencies import (
     SHARDS,
     Dependencies,
     Dependency,
+    Domain,
     OfNode,
     OfRows,
     dependencies,
@@ -161,5 +162,7 @@ def _version_of_rows(depends: OfRows, compilation: Compilation, item: str = "") 
         key = f"({compilation.parameter_of(slot)}){item}"
         if column == "reference":
             key = f"(SELECT id FROM process WHERE reference = {key})"
+        elif domain is Domain.EXECUTION:
+            key = f"(SELECT coalesce(root_id, id) FROM execution WHERE id = {key})"
         shards.append(f"domain = {domain:d} AND shard = {key} & {SHARDS - 1}")
     return f"(SELECT coalesce(bit_xor(token), 0) FROM change WHERE {' OR '.join(shards)})"

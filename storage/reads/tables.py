@@ -1,8 +1,8 @@
 """Define how tables are described: their columns, relations and embedded lists.
 
 The descriptions are data. In their SQL fragments, ``{t}`` stands for the alias of the row itself,
-``{s}`` for the alias of the row that a relation starts from, and ``{link}`` for the alias of a
-table between the two.
+``{s}`` for the alias of the row that a relation starts from, ``{link}`` for the alias of a table
+between the two, and ``{profile}`` for the viewer's profile.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class ColumnKind(Enum):
     """The kind of a column's values. It determines how they are written and compared."""
 
     INTEGER = "integer"
+    BIG_INTEGER = "big integer"
+    """A 64-bit integer."""
     TEXT = "text"
     TEXTS = "texts"
     """An array of text."""
@@ -62,6 +64,8 @@ class Column:
     """A column of a table, or a value computed from its row."""
 
     sql: str
+    """In a column that is neither compared nor ordered by, ``{profile}`` is the profile of a viewer
+    who sees only what it is authorized on, and null for all others."""
     kind: ColumnKind = ColumnKind.TEXT
     nullable: bool = False
     indexed: bool = False
@@ -71,6 +75,10 @@ class Column:
     compared_within: str | None = None
     """For a value from another table: the condition that applies a comparison inside that table,
     so that its index can be used. ``{comparison}`` is the comparison of its column ``name``."""
+    in_tree: bool = False
+    """Whether all that it reads of executions belongs to the same root as the row."""
+    legacy: str | None = None
+    """SQL for the value in the legacy dialects, if it is another one."""
 
     def ordered(self, alias: str) -> str:
         """Return SQL for the value that the row with this alias is ordered by."""
@@ -88,19 +96,27 @@ class Column:
         value = self.sql.format(t=alias)
         return _utc(value) if self.kind is ColumnKind.TIME else value
 
-    def render(self, alias: str, value_format: ValueFormat) -> Pieces:
-        """Return SQL for the value as JSON text, for the row with this alias."""
-        value = self.sql.format(t=alias)
+    def render(self, alias: str, value_format: ValueFormat, profile: str) -> Pieces:
+        """Return SQL for the value as JSON text, for the row with this alias.
+
+        Args:
+            profile: SQL for the profile that ``{profile}`` stands for.
+        """
         graphql = value_format is ValueFormat.GRAPHQL
+        sql = self.sql if graphql or self.legacy is None else self.legacy
+        value = sql.format(t=alias, profile=profile)
         match self.kind:
-            case ColumnKind.INTEGER:
+            case ColumnKind.INTEGER | ColumnKind.BIG_INTEGER:
                 return (Sql(value),)
             case ColumnKind.TEXT:
                 if self.nullable:
                     return or_null(f"json_text({value})::text")
                 return (json_string(value),)
             case ColumnKind.WORD:
-                return '"', Sql(f"upper({value})" if graphql else value), '"'
+                word = f"upper({value})" if graphql else value
+                return (
+                    or_null(f"""'"' || {word} || '"'""") if self.nullable else ('"', Sql(word), '"')
+                )
             case ColumnKind.WORDS if graphql:
                 return (Sql(f"to_json(upper(replace({value}::text, ':', '_'))::text[])"),)
             case ColumnKind.STATE if graphql:
@@ -137,6 +153,9 @@ class Relation:
     """The order of a list without pages."""
     owned: bool = False
     """Whether the rows are parts of ``{s}``, and visible to every profile that can see ``{s}``."""
+    in_tree: bool = False
+    """Whether the rows, and all that its SQL reads of executions, belong to the same root as
+    ``{s}``."""
     typical_rows: int = 1
     """The number of rows that the cost of a query assumes."""
     tested: Relation | None = None
@@ -154,10 +173,16 @@ class EmbeddedList:
     """A list of objects that a column of the row stores as a JSON array."""
 
     sql: str
+    """The array, or a sub-select of the objects if these have columns; ``{s}`` is the row."""
     fields: tuple[str, ...]
     """The keys of each object, in their stored order."""
     typical_rows: int = 2
     """The number of objects that the cost of a query assumes."""
+    columns: Mapping[str, Column] | None = None
+    """The columns of the sub-select by key; None if the array is shown as it is stored. A condition
+    that limits their visibility is one on the row."""
+    order: str = ""
+    """The column that the objects are ordered by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +196,8 @@ class Table:
     relations: Mapping[str, Relation] = field(default_factory=dict)
     embedded: Mapping[str, EmbeddedList] = field(default_factory=dict)
     visible: str | None = None
-    """The condition for a row to be visible to a profile (``{profile}``) that does not see all."""
+    """The condition for a row to be visible to a profile (``{profile}``) that does not see all.
+    What it reads of executions belongs to the same root as the row."""
     admin_only: bool = False
     default_order: tuple[OrderKey, ...] = (OrderKey("database_id"),)
     typical_rows: int = 100

@@ -69,7 +69,7 @@ async def test_memory_and_304_are_used(home: Home) -> None:
 _EVERYTHING = """{
     espaces { nodes { name description } } sources { nodes { name settings secretSettings } }
     profiles { nodes { name } }
-    executions { nodes { error processName steps { result error } } }
+    executions { nodes { error processName sequence steps { result error inDoubt } } }
     processes { nodes { name state reference espace { name } profiles { name }
         actions { sourceName action runsWhen } inputs { name } } } }"""
 

@@ -77,8 +77,16 @@ SQL: Mapping[tuple[str, str], Sequence[str]] = {
     ("execution", "insert"): [
         "INSERT INTO execution (id, process_id, process_reference, process_name, enabled,"
         " profile_id, profile_name) VALUES ({new}, {process}, 'r', {text}, true, {profile}, 'p')",
+        # One that is nested in another one.
+        "INSERT INTO execution (id, process_id, process_reference, process_name, enabled,"
+        " profile_name, parent_step_id, root_id) SELECT {new}, {process}, 'r', {text}, true, 'p',"
+        " step.id, coalesce(root_id, execution.id) FROM execution_step AS step"
+        " JOIN execution ON execution.id = execution_id WHERE step.id = {execution_step}",
     ],
-    ("execution", "update"): ["UPDATE execution SET error = {text} WHERE id = {execution}"],
+    ("execution", "update"): [
+        "UPDATE execution SET error = {text} WHERE id = {execution}",
+        "UPDATE execution SET seq = seq + 1, status = 'cancelled' WHERE id = {execution}",
+    ],
     # With its steps, and the executions that they have started.
     ("execution", "delete"): ["DELETE FROM execution WHERE id = {execution}"],
     ("execution_step", "insert"): [
@@ -86,7 +94,9 @@ SQL: Mapping[tuple[str, str], Sequence[str]] = {
         " VALUES ({new}, {execution}, {new}, 'echo', {text})",
     ],
     ("execution_step", "update"): [
-        "UPDATE execution_step SET result = '[{new}]' WHERE id = {execution_step}"
+        "UPDATE execution_step SET result = '[{new}]' WHERE id = {execution_step}",
+        "UPDATE execution_step SET in_doubt = NOT in_doubt, status = 'succeeded'"
+        " WHERE id = {execution_step}",
     ],
     ("execution_step", "delete"): ["DELETE FROM execution_step WHERE id = {execution_step}"],
     ("input", "truncate"): ["TRUNCATE input"],

@@ -12,6 +12,8 @@ Rows = Mapping[str, Sequence[Row]]
 """The rows of each table, by table name."""
 
 LARGEST_ID = 2**31 - 1
+LARGEST_IDS = {"ExecutionStep": 2**63 - 1}
+"""The largest ids of the types whose ids have 64 bits."""
 KINDS = ("number", "integer", "boolean", "choice", "time", "color")
 
 TABLES = {
@@ -48,7 +50,10 @@ RELATIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Execution": {
         "process": ("one", "Process"),
         "steps": ("many", "ExecutionStep"),
+        "inDoubtSteps": ("many", "ExecutionStep"),
         "parentStep": ("one", "ExecutionStep"),
+        "root": ("one", "Execution"),
+        "replayOf": ("one", "Execution"),
     },
     "ExecutionStep": {
         "execution": ("one", "Execution"),
@@ -89,7 +94,10 @@ def read_id(text: str) -> tuple[str, int] | None:
         type_name, digits = base64.b64decode(text, validate=True).decode("ascii").split(":")
     except ValueError:
         return None
-    if not digits.isdecimal() or len(digits) > 10 or not 0 < int(digits) <= LARGEST_ID:
+    largest = LARGEST_IDS.get(type_name, LARGEST_ID)
+    if not digits.isdecimal() or len(digits) > len(str(largest)):
+        return None
+    if not 0 < int(digits) <= largest:
         return None
     return type_name, int(digits)
 
@@ -104,6 +112,10 @@ def state(enabled: bool) -> str:
 
 def word(value: str) -> str:
     return value.replace(":", "_").upper()
+
+
+def word_or_none(value: str | None) -> str | None:
+    return None if value is None else word(value)
 
 
 def sees_all(profile: Row) -> bool:

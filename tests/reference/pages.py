@@ -21,6 +21,7 @@ ORDER_COLUMNS = {
     "NAME": "name",
     "CREATED_AT": "created_at",
     "UPDATED_AT": "updated_at",
+    "REQUESTED_AT": "requested_at",
     "STARTED_AT": "started_at",
     "FINISHED_AT": "finished_at",
 }

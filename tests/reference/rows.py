@@ -25,6 +25,11 @@ TABLES = (
     "execution_step",
 )
 
+_SET_LATER = {"parent_step_id", "root_id", "replay_of"}
+"""Columns of executions that refer to steps and to other executions."""
+_HASHES = {"definition", "request_hash"}
+"""Columns whose values are bytes, but no JSON. No API shows them."""
+
 
 async def insert(database: Database, rows: Rows) -> None:
     """Insert rows with their ids. Columns that a row omits get their default."""
@@ -32,8 +37,7 @@ async def insert(database: Database, rows: Rows) -> None:
         for table in TABLES:
             by_columns: dict[tuple[str, ...], list[Row]] = {}
             for row in rows.get(table, ()):
-                # Executions and steps refer to each other, so parent_step_id is set below.
-                by_columns.setdefault(tuple(row.keys() - {"parent_step_id"}), []).append(row)
+                by_columns.setdefault(tuple(row.keys() - _SET_LATER), []).append(row)
             for columns, group in by_columns.items():
                 names = ", ".join(columns)
                 await transaction.fetch(
@@ -49,7 +53,8 @@ async def insert(database: Database, rows: Rows) -> None:
             json.dumps(rows.get("process", [])).encode(),
         )
         await transaction.fetch(
-            "UPDATE execution SET parent_step_id = new.parent_step_id"
+            "UPDATE execution SET parent_step_id = new.parent_step_id, root_id = new.root_id,"
+            " replay_of = new.replay_of"
             " FROM json_populate_recordset(NULL::execution, $1) AS new"
             " WHERE new.id = execution.id",
             json.dumps(rows.get("execution", [])).encode(),
@@ -59,7 +64,8 @@ async def insert(database: Database, rows: Rows) -> None:
 async def select(database: Database) -> Rows:
     """Return all rows of all tables, in a deterministic order.
 
-    The arguments of an action are also returned as the text that is stored (``arguments_text``).
+    The arguments of an action are also returned as the text that is stored (``arguments_text``),
+    and of a step, whether it has a result, which may be null (``result_is_set``).
     """
     async with database.transaction() as transaction:
         return {
@@ -75,7 +81,10 @@ def _row(table: str, stored: Mapping[str, Any]) -> Row:
     row = {
         column: json.loads(value) if isinstance(value, bytes) else value
         for column, value in stored.items()
+        if column not in _HASHES
     }
     if table == "action":
         row["arguments_text"] = stored["arguments"].decode()
+    if table == "execution_step":
+        row["result_is_set"] = stored["result"] is not None
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from tests.reference.model import (
     state,
     time,
     word,
+    word_or_none,
 )
 from tests.reference.pages import compare, cursor_of, order_of, read_cursor, sort_key
 from tests.reference.versions import version_of
@@ -31,6 +33,7 @@ DEFAULT_PAGE = 20
 TIMES = {
     "createdAt": "created_at",
     "updatedAt": "updated_at",
+    "requestedAt": "requested_at",
     "startedAt": "started_at",
     "finishedAt": "finished_at",
 }
@@ -147,6 +150,8 @@ class Sight:
                     | {"secretSettings": list(row["secrets"]), "builtIn": row["built_in"]}
                 )
             case "Execution":
+                root = self.by_id["execution"][row["root_id"] or row["id"]]
+                own_steps = self._rows_with("execution_step", execution_id=row["id"])
                 return ids | {
                     "processReference": row["process_reference"],
                     "processName": row["process_name"],
@@ -154,27 +159,80 @@ class Sight:
                     "state": state(row["enabled"]),
                     "inputs": row["inputs"],
                     "error": row["error"],
+                    "errorCode": word_or_none(row["error_code"]),
+                    "failedSteps": [step["status"] for step in own_steps].count("failed"),
+                    "inDoubt": bool(self._steps_in_doubt(row)),
                     "askedBy": row["profile_name"],
+                    "trigger": word(row["trigger"]),
                     "nested": row["parent_step_id"] is not None,
+                    "dryRun": row["dry_run"],
+                    "sequence": root["seq"],
+                    "takeovers": root["takeovers"],
+                    "requestedAt": time(row["requested_at"]),
+                    "cancelRequestedAt": time(root["cancel_requested_at"]),
+                    "deadline": time(root["deadline"]),
                     "startedAt": time(row["started_at"]),
                     "finishedAt": time(row["finished_at"]),
                 }
             case "ExecutionStep":
-                visible = row["source_name"] != "process" or (
-                    sees_all(self.viewer) or self.knows(row["subprocess_id"])
-                )
+                visible = self._shows_outcome(row)
                 return ids | {
                     "position": row["position"],
                     "sourceName": row["source_name"],
                     "action": row["action"],
                     "arguments": row["arguments"],
                     "status": word(row["status"]),
-                    "result": row["result"] if visible else None,
+                    "result": self._result(row),
                     "error": row["error"] if visible else None,
+                    "errorCode": word_or_none(row["error_code"]) if visible else None,
+                    "inDoubt": row["in_doubt"],
+                    "attempt": row["attempt"],
+                    "attempts": [
+                        attempt if visible else attempt | {"error": None, "errorCode": None}
+                        for attempt in attempts_of(row)
+                    ],
+                    "retryAt": time(row["retry_at"]),
                     "startedAt": time(row["started_at"]),
                     "finishedAt": time(row["finished_at"]),
                 }
         raise ValueError(type_name)
+
+    def _shows_outcome(self, step: Row) -> bool:
+        """Return whether a step ran no process, or one that the viewer can see."""
+        runs_process = step["source_name"] == "process"
+        return not runs_process or sees_all(self.viewer) or self.knows(step["subprocess_id"])
+
+    def _result(self, step: Row) -> Any:
+        """Return the result of a step. That of a process consists of those of its steps."""
+        if not self._shows_outcome(step):
+            return None
+        if step["result_is_set"] or step["status"] != "succeeded":
+            return step["result"]
+        return self._joined(step)
+
+    def _joined(self, step: Row) -> Any:
+        """Return the result of a step that ran a process."""
+        for nested in self._rows_with("execution", parent_step_id=step["id"]):
+            steps = self._rows_with("execution_step", "position", execution_id=nested["id"])
+            return {"execution": nested["id"], "results": [self._nested(each) for each in steps]}
+        return None
+
+    def _nested(self, step: Row) -> Any:
+        """Return what the result of a nested execution has of a step."""
+        if step["status"] != "succeeded":
+            return None
+        # Whoever sees a process sees the results of its steps, of any source.
+        known = sees_all(self.viewer) or self.knows(step["subprocess_id"])
+        return step["result"] if step["result_is_set"] or not known else self._joined(step)
+
+    def _steps_in_doubt(self, execution: Row) -> list[Row]:
+        """Return the steps in doubt of an execution and of all that are nested in it, by id."""
+        found: list[Row] = []
+        for step in self._rows_with("execution_step", execution_id=execution["id"]):
+            found += [step] if step["in_doubt"] else []
+            for nested in self._rows_with("execution", parent_step_id=step["id"]):
+                found += self._steps_in_doubt(nested)
+        return sorted(found, key=lambda step: int(step["id"]))
 
     def related(self, type_name: str, name: str, row: Row) -> list[Row]:
         """Return the rows of a relation that the viewer can see, in order."""
@@ -226,6 +284,12 @@ class Sight:
                 return self._row_by_id("process", row["subprocess_id"])
             case "Execution.steps":
                 return self._rows_with("execution_step", "position", execution_id=row["id"])
+            case "Execution.inDoubtSteps":
+                return self._steps_in_doubt(row)
+            case "Execution.root":
+                return self._row_by_id("execution", row["root_id"])
+            case "Execution.replayOf":
+                return self._row_by_id("execution", row["replay_of"])
             case "Execution.parentStep":
                 return self._row_by_id("execution_step", row["parent_step_id"])
             case "ExecutionStep.execution":
@@ -392,6 +456,30 @@ class Sight:
                 for type_name in ROOT_PAGES.values()
             },
         }
+
+
+def attempts_of(step: Row) -> list[dict[str, Any]]:
+    """Return the attempts of a step: the stored ones, and the current one, if there is one."""
+    attempts = [
+        {
+            "startedAt": time(datetime.fromisoformat(attempt["startedAt"])),
+            "finishedAt": time(datetime.fromisoformat(attempt["finishedAt"])),
+            "error": attempt["error"],
+            "errorCode": word_or_none(attempt["errorCode"]),
+            "inDoubt": attempt["inDoubt"],
+        }
+        for attempt in step["attempts"]
+    ]
+    if step["status"] == "skipped" or len(attempts) == step["attempt"]:
+        return attempts
+    current = {
+        "startedAt": time(step["attempted_at"]),
+        "finishedAt": time(step["finished_at"]),
+        "error": step["error"],
+        "errorCode": word_or_none(step["error_code"]),
+        "inDoubt": step["in_doubt"],
+    }
+    return [*attempts, current]
 
 
 def _same(row: Row, *columns: str) -> dict[str, Any]:

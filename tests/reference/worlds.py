@@ -56,6 +56,24 @@ JSON: tuple[Any, ...] = (
     {"b": 1, "a": {"\U0001f3e0": '"'}, "": None},
 )
 
+EXECUTION_STATUSES = ("queued", "running", "succeeded", "failed", "cancelled", "interrupted")
+STEP_STATUSES = (
+    "running",
+    "waiting",
+    "succeeded",
+    "succeeded",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "interrupted",
+    "skipped",
+)
+"""Many succeed, so that nested results have several levels."""
+UNFINISHED = ("queued", "running", "waiting")
+FAILURES = ("failed", "cancelled", "interrupted")
+ERROR_CODES = ("timed_out", "source_failed", "step_failed", "process_failed", "cancelled")
+TRIGGERS = ("request", "process", "replay", "command", "schedule")
+
 
 def random_rows(seed: int) -> Rows:
     """Return the rows of a random database, without the built-in rows."""
@@ -208,36 +226,67 @@ class _World:
         """Return executions, and add their steps. Some executions are nested in earlier ones."""
         rows: list[Row] = []
         free_steps: list[int] = []
+        owners: dict[int, int] = {}  # the execution of each step
+        roots: dict[int, int | None] = {}  # the root of each execution that is nested
         for id_ in range(1, count + 1):
             process = self.chance.choice((None, *self.processes))
             profile = self.chance.choice((None, 1, 2, 4, 4, 5, 6))
             parent = free_steps.pop() if free_steps and self.chance.random() < 0.5 else None
-            status = self.chance.choice(("running", "succeeded", "failed"))
+            status = self.chance.choice(EXECUTION_STATUSES)
+            owner = owners.get(parent or 0)
             rows.append(
                 {
                     "id": id_,
+                    "root_id": roots.setdefault(id_, roots.get(owner or 0) or owner),
+                    "replay_of": self.chance.choice((None, None, None, *range(1, id_))),
+                    "error_code": self._error_code(status),
+                    "requested_at": self._time(),
+                    "seq": self.chance.randint(0, 9),
+                    "deadline": self.chance.choice((None, self._time())),
+                    "cancel_requested_at": self.chance.choice((None, None, self._time())),
+                    "takeovers": self.chance.choice((0, 0, 1, 3)),
+                    "trigger": self.chance.choice(TRIGGERS),
+                    "dry_run": self.chance.random() < 0.2,
                     "process_id": process,
                     "process_reference": self.references.get(process or 0, "gone"),
                     "process_name": self.chance.choice(NAMES),
                     "status": status,
                     "inputs": self._arguments(),
                     "enabled": self.chance.random() < 0.5,
-                    "error": self._text() if status == "failed" else None,
+                    "error": self._text() if status in FAILURES else None,
                     "started_at": self._time(),
-                    "finished_at": None if status == "running" else self._time(),
+                    "finished_at": None if status in UNFINISHED else self._time(),
                     "profile_id": profile,
                     "profile_name": self.chance.choice(("keeper", "lodger", "ä")),
                     "parent_step_id": parent,
                 }
             )
             for position in self._positions(0, 1, 2, 3, 4):
-                free_steps.append(len(self.steps) + 1)
-                self.steps.append(self._step(free_steps[-1], id_, position))
+                step = len(self.steps) + 1 + self.chance.choice((0, 0, 2**31, 2**40))
+                free_steps.append(step)
+                owners[step] = id_
+                self.steps.append(self._step(step, id_, position))
         return rows
 
+    def _error_code(self, status: str) -> str | None:
+        return self.chance.choice((None, *ERROR_CODES)) if status in FAILURES else None
+
+    def _attempts(self, count: int) -> list[Row]:
+        return [
+            {
+                "startedAt": self._time(),
+                "finishedAt": self._time(),
+                "error": self._text(),
+                "errorCode": self._error_code("failed"),
+                "inDoubt": self.chance.random() < 0.3,
+            }
+            for _ in range(count)
+        ]
+
     def _step(self, id_: int, execution: int, position: int) -> Row:
-        status = self.chance.choice(("running", "succeeded", "failed"))
+        status = self.chance.choice(STEP_STATUSES)
         runs_process = self.chance.random() < 0.6
+        attempt = self.chance.choice((1, 1, 1, 2, 3))
         return {
             "id": id_,
             "execution_id": execution,
@@ -246,9 +295,15 @@ class _World:
             "action": self.chance.choice(NAMES),
             "arguments": self._arguments(),
             "status": status,
-            "result": self.chance.choice(JSON),
-            "error": self._text() if status == "failed" else None,
+            "result": None if runs_process else self.chance.choice(JSON),
+            "error": self._text() if status in FAILURES else None,
+            "error_code": self._error_code(status),
+            "in_doubt": self.chance.random() < 0.2,
+            "attempt": attempt,
+            "attempts": self._attempts(attempt if status == "waiting" else attempt - 1),
+            "attempted_at": self._time(),
+            "retry_at": self._time() if status == "waiting" else None,
             "started_at": self._time(),
-            "finished_at": None if status == "running" else self._time(),
+            "finished_at": None if status in UNFINISHED else self._time(),
             "subprocess_id": self.chance.choice((None, *self.processes)) if runs_process else None,
         }

@@ -1,9 +1,9 @@
-"""Fixtures for tests of writes: a home, and a gateway with two source kinds from a package."""
+"""Fixtures for tests of writes: a home, on a gateway with two source kinds from a package."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -12,29 +12,12 @@ from storage.database.database import Database
 from tests.conftest import Graph, database_copy, settings_for_tests
 from tests.resolvers.home import Home
 
-_ENTRY_POINTS = """[process_gateway.sources]
-lamp = tests.resolvers.home:LampKind
-trouble = tests.resolvers.home:TroubleKind
-"""
 _RESET = """
 TRUNCATE espace, process, action, input, authorisation, execution, execution_step, revoked_token
     RESTART IDENTITY;
 DELETE FROM profile WHERE NOT built_in;
 DELETE FROM source WHERE NOT built_in;
 """
-
-
-@pytest.fixture(scope="session")
-def installed_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Install the metadata of a package that adds source kinds, as pip does."""
-    folder = tmp_path_factory.mktemp("packages")
-    info = folder / "lamps-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lamps\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def test_has_every_response() -> None:
         ("GET", "/process"): {"304", "403"},
         ("POST", "/process"): {"400", "403", "409"},
         ("DELETE", "/process/{idProcess}"): {"400", "403", "404", "409"},
-        ("POST", "/process/{id}/execute"): {"400", "403", "404", "502"},
+        ("POST", "/process/{id}/execute"): {"400", "403", "404", "409", "502"},
     }
     by_route = {(method, path): operation for method, path, operation in operations(document)}
     for route, statuses in expected.items():

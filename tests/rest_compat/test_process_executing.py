@@ -1,10 +1,16 @@
-"""Test executing through the /process dialect (docs/process-audits.md, PROC-039 to PROC-047)."""
+"""Test executing through the /process dialect (docs/process-audits.md, PROC-039 to PROC-047, 089,
+090)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from resolvers.errors.catalogue import ErrorKind
+from storage.database.database import Database
+from tests.conftest import running_gateway
+from tests.resolvers.home import until
 from tests.rest_compat.api import Api, run, say
 
 
@@ -143,3 +149,72 @@ async def test_proc_047_names_the_failed_action(api: Api) -> None:
     assert (await api.get_process(process))["enable"] == 1
     (recorded,) = (await api.all_rows())["execution"]
     assert recorded["status"] == "failed"
+
+
+async def test_proc_089_answers_running_when_its_time_is_over(
+    database: Database, installed_package: None
+) -> None:
+    async with running_gateway(database, execution_timeout=0.1) as gateway:
+        api = Api(gateway)
+        await gateway.run("INSERT INTO source (name, kind) VALUES ('trouble', 'trouble')")
+        sources = [say("one"), {"source": "trouble", "action": "wait"}, say("two")]
+        process = await api.process(mode="switch", enable=1, sources=sources)
+        await gateway.run("UPDATE process SET timeout = 60")
+        executed = await api.ok("POST", f"/process/{process}/execute")
+        one = {"source": "echo", "action": "say", "status": "succeeded", "result": {"text": "one"}}
+        assert executed == {
+            "id": executed["id"],
+            "status": "running",
+            "enable": 1,
+            "results": [
+                one,
+                {"source": "trouble", "action": "wait", "status": "running", "result": None},
+            ],
+        }
+
+        async def succeeded() -> bool:
+            return bool(await gateway.run("SELECT FROM execution WHERE status = 'succeeded'"))
+
+        await until(succeeded)
+        assert (await api.get_process(process))["enable"] == 0
+
+
+async def test_the_words_of_statuses_are_those_that_clients_know(api: Api) -> None:
+    """An execution that is queued counts as running, and so does a step that waits."""
+    process = await api.process(sources=[say("one")])
+    await api.ok("POST", f"/process/{process}/execute", headers={"Idempotency-Key": "words"})
+    await api.gateway.run("UPDATE execution SET status = 'queued'")
+    await api.gateway.run("UPDATE execution_step SET status = 'waiting', result = NULL")
+    executed = await api.ok(
+        "POST", f"/process/{process}/execute", headers={"Idempotency-Key": "words"}
+    )
+    assert executed["status"] == executed["results"][0]["status"] == "running"
+    assert executed["results"][0]["result"] is None
+
+
+@pytest.mark.parametrize("key", ["k", "x" * 255, 'a "b" ~!', "c, d"])
+async def test_proc_090_a_key_identifies_a_request(api: Api, key: str) -> None:
+    process = await api.process(sources=[say("{who}")], inputs=[{"name": "who"}])
+    path, headers = f"/process/{process}/execute", {"Idempotency-Key": key}
+    first = await api.ok("POST", path, {"inputs": ["you"]}, headers=headers)
+    assert await api.ok("POST", path, {"inputs": ["you"]}, headers=headers) == first
+    assert (await api.ok("POST", path, {"inputs": ["you"]}))["id"] != first["id"]
+    await api.error(ErrorKind.CONFLICT, "POST", path, {"inputs": ["me"]}, headers=headers)
+    assert len((await api.all_rows())["execution"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("", '""'),
+        ("x" * 256, f'"{"x" * 38}… of 256 characters'),
+        ("a\tb", '"a\\tb"'),
+        ("é", '"é"'),
+    ],
+)
+async def test_a_malformed_key_is_invalid(api: Api, key: str, shown: str) -> None:
+    process = await api.process(sources=[say("one")])
+    path = f"/process/{process}/execute"
+    message = await api.invalid("POST", path, headers={"Idempotency-Key": key})
+    expected = "Idempotency-Key: expected 1 to 255 printable ASCII characters, got"
+    assert message == f"{expected} {shown}"

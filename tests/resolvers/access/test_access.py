@@ -71,6 +71,8 @@ REQUIRED: dict[str, dict[str, str | None]] = {
         "updateSource": ADMIN,
         "deleteSource": ADMIN,
         "executeProcess": EXECUTE,
+        "cancelExecution": EXECUTE,
+        "replayExecution": EXECUTE,
     },
 }
 """The permission that each root field requires. New root fields must be added here."""

@@ -67,6 +67,7 @@ def _execution(
     status: str,
     *,
     parent_step_id: int | None = None,
+    root_id: int | None = None,
     error: str | None = None,
 ) -> Row:
     reference, name = _NAMES[process] if process else ("deleted", "Deleted")
@@ -79,6 +80,7 @@ def _execution(
         "profile_name": _PROFILES[profile],
         "status": status,
         "parent_step_id": parent_step_id,
+        "root_id": root_id,
         "inputs": [{"reference": "a", "value": str(id_)}],
         "enabled": id_ % 2 == 0,
         "error": error,
@@ -178,8 +180,8 @@ ROWS: Rows = {
     "execution": [
         # The occupant executed 1, which ran 2 and 3.
         _execution(1, 1, OCCUPANT, "failed", error="no"),
-        _execution(2, 2, OCCUPANT, "succeeded", parent_step_id=1),
-        _execution(3, 3, OCCUPANT, "failed", parent_step_id=2, error="jammed"),
+        _execution(2, 2, OCCUPANT, "succeeded", parent_step_id=1, root_id=1),
+        _execution(3, 3, OCCUPANT, "failed", parent_step_id=2, root_id=1, error="jammed"),
         _execution(4, 2, CLEANER, "succeeded"),
         # Executions of deleted processes. The last one was requested by a deleted profile.
         _execution(5, None, CLEANER, "succeeded"),

@@ -11,7 +11,10 @@ from typing import Any
 from resolvers.operations.live import Subscription
 from resolvers.operations.run import GraphQLRequest
 from tests.conftest import Graph, KnownCaller, body_of
+from tests.reference.rows import insert
 from tests.resolvers.home import Home, arguments, echo, until
+from tests.resolvers.operations.records import DEEP, NESTED, OTHER, ROOT
+from tests.resolvers.operations.records import TREE as RECORDS
 
 TREE = "{ reference name state actions { action subprocess { reference name } } }"
 
@@ -116,6 +119,74 @@ async def test_the_steps_of_an_execution_are_seen_as_they_grow(graph: Graph) -> 
     assert counts == sorted(counts)
     last = f'subscription {{ execution(id: "{execution["id"]}") {steps} }}'
     assert (await graph.data(last))["execution"] == seen[-1]
+
+
+async def transition(graph: Graph, *writes: str) -> None:
+    """Change the tree as the engine does: the number of the root grows in the same statement."""
+    parts = ", ".join(f"write_{number} AS ({write})" for number, write in enumerate(writes))
+    await graph.run(
+        f"WITH fence AS (UPDATE execution SET seq = seq + 1 WHERE id = {ROOT} RETURNING id),"
+        f" {parts} SELECT FROM fence"
+    )
+
+
+async def test_a_nested_execution_is_seen_as_it_changes(graph: Graph) -> None:
+    await insert(graph.database, RECORDS)
+    tree = (
+        "{ execution(databaseId: %s) { sequence inDoubt inDoubtSteps { databaseId }"
+        " steps { result subexecution { status steps { result status } } } } }"
+    )
+    async with (
+        following(graph, tree % ROOT) as root,
+        following(graph, tree % DEEP) as deep,
+        following(graph, tree % OTHER) as other,
+    ):
+        first = (await root.next())["execution"]
+        assert (await deep.next())["execution"]["sequence"] == first["sequence"] == 17
+        await other.next()
+        await transition(
+            graph,
+            f"INSERT INTO execution_step (id, execution_id, position, source_name, action, result,"
+            f" status) SELECT 99, {NESTED}, 3, 'echo', 'say', '3', 'succeeded' FROM fence",
+            "UPDATE execution_step SET in_doubt = false FROM fence WHERE execution_step.id = 8",
+        )
+        second = (await root.next())["execution"]
+        assert second["sequence"] == 18
+        assert second["steps"][0]["result"]["results"] == ["on", None, 3]
+        assert len(second["steps"][0]["subexecution"]["steps"]) == 3
+        assert [step["databaseId"] for step in second["inDoubtSteps"]] == [6, 2**40]
+        changed = (await deep.next())["execution"]
+        assert (changed["sequence"], changed["inDoubt"]) == (18, False)
+        # A change without the engine is seen as well, at any depth.
+        await graph.run("UPDATE execution_step SET in_doubt = true WHERE id = 7")
+        third = (await root.next())["execution"]
+        assert [step["databaseId"] for step in third["inDoubtSteps"]] == [6, 7, 2**40]
+        assert (await deep.next())["execution"]["inDoubt"] is True
+        assert await other.is_silent()
+
+
+async def test_what_runs_is_seen(graph: Graph) -> None:
+    await insert(graph.database, RECORDS)
+    running = "{ executions(where: {status: {in: [RUNNING]}}) { nodes { databaseId } } }"
+    async with following(graph, running) as follower:
+        assert (await follower.next())["executions"]["nodes"] == []
+        await graph.run(f"UPDATE execution SET status = 'running', seq = 1 WHERE id = {OTHER}")
+        assert (await follower.next())["executions"]["nodes"] == [{"databaseId": OTHER}]
+        await transition(graph, f"UPDATE execution SET status = 'running' WHERE id = {NESTED}")
+        nodes = (await follower.next())["executions"]["nodes"]
+        assert nodes == [{"databaseId": NESTED}, {"databaseId": OTHER}]
+        await graph.run("UPDATE execution SET status = 'cancelled' WHERE status = 'running'")
+        assert (await follower.next())["executions"]["nodes"] == []
+
+
+async def test_only_executions_of_the_tree_that_changed_are_read_again(graph: Graph) -> None:
+    await insert(graph.database, RECORDS)
+    async with contextlib.AsyncExitStack() as stack:
+        for execution in (ROOT, NESTED, DEEP, OTHER):
+            query = f"{{ execution(databaseId: {execution}) {{ steps {{ result }} }} }}"
+            await (await stack.enter_async_context(following(graph, query))).next()
+        assert await reads_of(graph, "UPDATE execution_step SET result = '1' WHERE id = 7") == 3
+        assert await reads_of(graph, f"UPDATE execution SET seq = 4 WHERE id = {OTHER}") == 1
 
 
 async def test_only_what_depends_on_a_change_is_read_again(graph: Graph) -> None:

@@ -34,7 +34,7 @@ INSERT INTO execution
     (1, 1, 'one', 'One', true, 10, 'keeper'), (2, 3, 'three', 'Three', true, 10, 'keeper');
 INSERT INTO execution_step (id, execution_id, position, source_name, action, subprocess_id)
     VALUES (1, 1, 1, 'process', 'three', 3);
-UPDATE execution SET parent_step_id = 1 WHERE id = 2;
+UPDATE execution SET parent_step_id = 1, root_id = 1 WHERE id = 2;
 """
 
 
@@ -118,6 +118,10 @@ WRITES = {
     # With its step, and the execution that this step has started.
     "DELETE FROM execution WHERE id = 1": {"execution 1", "execution 2"},
     "UPDATE execution_step SET error = 'x'": {"execution 1"},
+    # What is written to a nested execution counts for its root as well.
+    "UPDATE execution SET status = 'failed' WHERE id = 2": {"execution 1", "execution 2"},
+    "INSERT INTO execution_step (id, execution_id, position, source_name, action)"
+    " VALUES (5, 2, 1, 'echo', 'say')": {"execution 1", "execution 2"},
     "DELETE FROM execution_step": {"execution 1", "execution 2"},
     "MERGE INTO process USING (VALUES (3), (67)) AS v (id) ON process.id = v.id"
     " WHEN MATCHED THEN UPDATE SET enabled = true"
@@ -193,6 +197,27 @@ async def test_the_reference_of_a_process_stands_for_its_shard(
     assert after[none] != 0
     await writer.execute("UPDATE process SET reference = 'moved' WHERE id = 1")
     assert (await read_versions(database, [one]))[one] == 0
+
+
+async def test_an_execution_stands_for_the_shard_of_its_root(
+    database: Database, writer: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    root, nested, none = (Dependency(Domain.EXECUTION, in_tree=id_) for id_ in (1, 2, 3))
+    shard = Dependency(Domain.EXECUTION, 1)
+    before = await read_versions(database, [root, nested, none, shard])
+    assert before[root] == before[nested] == before[shard] != 0
+    assert before[none] == 0
+    await writer.execute("DELETE FROM execution WHERE id = 2")
+    after = await read_versions(database, [root, nested])
+    assert after[root] != before[root]
+    assert after[nested] == 0
+
+
+async def test_an_execution_that_is_nested_has_a_root(
+    writer: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await writer.execute("UPDATE execution SET root_id = NULL WHERE id = 2")
 
 
 async def test_a_version_never_comes_back(
