@@ -103,6 +103,8 @@ class ExecutionEngine:
             GateWaits(),
         )
         self._runs: dict[int, tuple[Run, asyncio.Task[None]]] = {}
+        self._restoring: set[int] = set()
+        """Executions that this worker owns, and whose records are being read."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends = Ends(database, self._runs.__contains__)
         self._draining = False
@@ -241,8 +243,8 @@ class ExecutionEngine:
     # Runs ----------------------------------------------------------------------------------------
 
     def runs(self, execution_id: int) -> bool:
-        """Whether this worker runs an execution."""
-        return execution_id in self._runs
+        """Whether this worker runs an execution, or is about to."""
+        return execution_id in self._runs or execution_id in self._restoring
 
     def begin(
         self,
@@ -268,11 +270,15 @@ class ExecutionEngine:
             return
 
         async def restore() -> None:
-            restored = await read_recorded(self._database, execution_id, waits=True)
+            try:
+                restored = await read_recorded(self._database, execution_id, waits=True)
+            finally:
+                self._restoring.discard(execution_id)
             if restored is not None and not self._draining:
                 restored.taken_over = taken_over
                 self._add(Run(self._tools, journal, restored), execution_id)
 
+        self._restoring.add(execution_id)
         self._spawn(restore())
 
     def _add(self, run: Run, execution_id: int) -> None:
