@@ -205,7 +205,8 @@ class Run:
         """Take back the step whose start was not written."""
         execution = self._tree.root.open_path()[0]
         step = execution.open_step()
-        assert step is not None
+        if step is None:  # the start of a nested execution was not written
+            return
         self._pending = [
             write
             for write in self._pending
@@ -256,9 +257,10 @@ class Run:
         except ActionFailedError as error:
             self._end_step(execution, step, "failed", str(error), "source_unusable")
             return
-        if self._lost or self._stop is not None:
-            step.in_doubt = False
+        if self._stop is not None:
             return
+        if self._lost or not self._journal.holds:
+            raise FencedOffError  # the worker was stopped since it recorded the attempt
         self._attempt = Attempt(lambda: kind.act(call))
         try:
             outcome = await self._attempt.outcome(seconds)
@@ -270,6 +272,7 @@ class Run:
             step.in_doubt = True  # it ends with the execution
             return
         if outcome.error is None:
+            step.in_doubt = False
             self._end_step(execution, step, "succeeded", result=outcome.result)
             return
         await self._after_failure(
@@ -284,8 +287,8 @@ class Run:
         delay = delay_before_next(outcome, step.attempt, retries, idempotent=idempotent)
         assert outcome.error is not None
         assert outcome.error_code is not None
+        step.in_doubt = step.in_doubt or outcome.in_doubt
         if delay is None or time.monotonic() + delay >= self._tree.deadline:
-            step.in_doubt = outcome.in_doubt
             self._end_step(execution, step, "failed", outcome.error, outcome.error_code)
             return
         failed = FailedAttempt(outcome.error, outcome.error_code, outcome.in_doubt)
@@ -422,4 +425,3 @@ class Run:
         failed = FailedAttempt(error, "interrupted", in_doubt=True)
         await self._write(RepeatStep(execution.id, step.position, failed), starts=True)
         step.attempt += 1
-        step.in_doubt = False
