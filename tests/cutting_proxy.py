@@ -58,6 +58,8 @@ class CuttingProxy:
         """The number of connections that it has cut or held since it was armed."""
         self.meanwhile: Callable[[], Awaitable[None]] = _nothing
         """Called when a connection is cut or held. What is late is passed on after that."""
+        self.passed = asyncio.Event()
+        """Set when what was late has passed."""
 
     def arm(self, decide: Decide, *, again: bool = False) -> None:
         """Count messages from now on, and cut where ``decide`` says.
@@ -108,6 +110,7 @@ class CuttingProxy:
                 self._decide = self._decide if self._again else None
                 self.cuts += 1
                 await self._hold(cut, pending, to_server, answers)
+                self.passed.set()
                 if isinstance(cut, Cut) or cut is Hold.MESSAGE_AFTER_CUT:
                     return
             else:

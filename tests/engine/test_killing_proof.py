@@ -13,8 +13,9 @@ import itertools
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,9 +28,18 @@ from tests.cutting_proxy import Cut, CuttingProxy, Hold, cutting_proxy
 from tests.engine import history
 from tests.engine.effects import Effects, counting
 from tests.engine.worker import DELAY, engine_on
-from tests.engine.workers import PATIENCE, SCENARIOS, Scenario, Worker, Workshop, unix_socket, workshop
-from tests.proof import SEED
+from tests.engine.workers import (
+    PATIENCE,
+    SCENARIOS,
+    Scenario,
+    Worker,
+    Workshop,
+    unix_socket,
+    workshop,
+)
+from tests.proof import AGAIN, SEED
 
+Run = Coroutine[Any, Any, str]
 LONG = "EXAMPLES" in os.environ
 """Whether the long form runs."""
 _AT_ONCE = 6
@@ -128,11 +138,18 @@ class Case:
 
 
 @contextlib.asynccontextmanager
-async def case_of(place: Place, scenario: str) -> AsyncIterator[Case]:
+async def case_of(place: Place, scenario: str, *, alone: bool = False) -> AsyncIterator[Case]:
+    """Start a worker for one execution.
+
+    Args:
+        place: Where it runs.
+        scenario: What it executes.
+        alone: Whether it has to look around itself, because no other worker takes over.
+    """
     name = f"case{next(_numbers)}"
     process_id = await place.shop.write(SCENARIOS[scenario], name)
     async with cutting_proxy(place.socket) as (proxy, port):
-        worker = await place.shop.start(port)
+        worker = await place.shop.start(port, sweep_seconds=0.2 if alone else 1e6)
         case = Case(place, SCENARIOS[scenario], name, process_id, worker, proxy)
         try:
             yield case
@@ -161,7 +178,7 @@ async def messages_of(place: Place, scenario: str) -> int:
 
 async def at_message(place: Place, scenario: str, number: int, moment: Cut | Hold, do: str) -> str:
     """Let something happen at a message. Return how the execution ended."""
-    async with case_of(place, scenario) as case:
+    async with case_of(place, scenario, alone=do == "note") as case:
         case.proxy.meanwhile = getattr(case, do)
         case.arm(number, moment)
         case.worker.execute(case.process_id)
@@ -191,6 +208,8 @@ async def _finish(case: Case, story: str, do: str) -> str:
                     await asyncio.sleep(0.02)
         if do != "kill" or not case.happened:
             answer = await case.answer()
+        if case.proxy.cuts:
+            await case.proxy.passed.wait()
         await shop.until_ended(case.process_id)
         root = await shop.check(case.process_id, case.name, case.scenario)
         if not case.happened:
@@ -206,24 +225,27 @@ async def _finish(case: Case, story: str, do: str) -> str:
         if do == "note" or all(each.kind != "once" for each in actions):
             assert root["status"] == "succeeded", dict(root)
         if do == "note":
-            assert root["takeovers"] == 0, dict(root)
+            # From itself, if it does not know that it was admitted.
+            assert root["takeovers"] <= (answer is not None and "error" in answer), dict(root)
         status: str = root["status"]
         return status
     except (AssertionError, TimeoutError) as error:
         raise AssertionError(f"{story}: {error!r}") from error
 
 
-async def _all(cases: Iterable[Coroutine[Any, Any, str]], at_once: int = _AT_ONCE) -> set[str]:
-    """Run cases, some at a time, and return how they ended."""
+async def _all(cases: Sequence[Callable[[], Run]], at_once: int = _AT_ONCE) -> set[str]:
+    """Run cases, some at a time, and return how they ended. The short form runs a third of them."""
+    if not LONG:
+        cases = cases[SEED % 3 :: 3]
     limit = asyncio.Semaphore(at_once)
 
-    async def limited(case: Coroutine[Any, Any, str]) -> str:
+    async def limited(case: Callable[[], Run]) -> str:
         async with limit:
-            return await case
+            return await case()
 
     ended = await asyncio.gather(*map(limited, cases), return_exceptions=True)
     failures = [str(each) for each in ended if isinstance(each, BaseException)]
-    assert not failures, "\n".join(failures)
+    assert not failures, "\n".join([AGAIN, *failures])
     assert ended.count("not reached") <= 4, ended
     return {each for each in ended if isinstance(each, str)}
 
@@ -236,11 +258,13 @@ async def _all(cases: Iterable[Coroutine[Any, Any, str]], at_once: int = _AT_ONC
 async def test_workers_are_killed_at_each_message(place: Place, scenario: str) -> None:
     count = await messages_of(place, scenario)
     ended = await _all(
-        at_message(place, scenario, number, cut, "kill")
-        for number in range(1, count + 1)
-        for cut in (Cut.UNSENT, Cut.UNANSWERED)
+        [
+            partial(at_message, place, scenario, number, cut, "kill")
+            for number in range(1, count + 1)
+            for cut in (Cut.UNSENT, Cut.UNANSWERED)
+        ]
     )
-    assert {"succeeded", "not admitted"} <= ended
+    assert "succeeded" in ended
     await history.check(place.shop.database)
 
 
@@ -250,9 +274,11 @@ async def test_workers_are_stopped_at_each_message_and_woken(place: Place, scena
     """What the worker sent before and sends then has no effect, and it does not act any more."""
     count = await messages_of(place, scenario)
     ended = await _all(
-        at_message(place, scenario, number, hold, "stop_and_wake")
-        for number in range(1, count + 1)
-        for hold in (Hold.MESSAGE, Hold.ANSWER)
+        [
+            partial(at_message, place, scenario, number, hold, "stop_and_wake")
+            for number in range(1, count + 1)
+            for hold in (Hold.MESSAGE, Hold.ANSWER)
+        ]
     )
     assert "succeeded" in ended
     await history.check(place.shop.database)
@@ -264,9 +290,11 @@ async def test_connections_are_lost_at_each_message(place: Place, scenario: str)
     """The worker itself goes on. Nothing is done twice, and everything succeeds."""
     count = await messages_of(place, scenario)
     ended = await _all(
-        at_message(place, scenario, number, cut, "note")
-        for number in range(1, count + 1)
-        for cut in (Cut.UNSENT, Cut.UNANSWERED, Hold.MESSAGE_AFTER_CUT)
+        [
+            partial(at_message, place, scenario, number, cut, "note")
+            for number in range(1, count + 1)
+            for cut in (Cut.UNSENT, Cut.UNANSWERED, Hold.MESSAGE_AFTER_CUT)
+        ]
     )
     assert "succeeded" in ended
     await history.check(place.shop.database)
@@ -276,14 +304,16 @@ async def test_connections_are_lost_at_each_message(place: Place, scenario: str)
 async def test_workers_are_killed_or_stopped_at_each_effect(place: Place) -> None:
     """Where nobody knows whether it happened, the record says so."""
     ended = await _all(
-        at_effect(place, scenario, action.name, after=after, do=do)
-        for scenario, each in SCENARIOS.items()
-        for action in (*each.actions, *each.nested)
-        if action.kind != "process"
-        for after in (False, True)
-        for do in ("kill", "stop_and_wake")
+        [
+            partial(at_effect, place, scenario, action.name, after=after, do=do)
+            for scenario, each in SCENARIOS.items()
+            for action in (*each.actions, *each.nested)
+            if action.kind != "process"
+            for after in (False, True)
+            for do in ("kill", "stop_and_wake")
+        ]
     )
-    assert ended >= {"succeeded", "interrupted"}
+    assert "interrupted" in ended
     await history.check(place.shop.database)
 
 
@@ -295,12 +325,12 @@ async def test_workers_sleep_past_the_ends_of_their_leases(place: Place) -> None
     for scenario in scenarios:
         count = await messages_of(place, scenario)
         cases += [
-            at_message(place, scenario, number, hold, "sleep_and_wake")
+            partial(at_message, place, scenario, number, hold, "sleep_and_wake")
             for number in range(1, count + 1)
             for hold in (Hold.MESSAGE, Hold.ANSWER)
         ]
     ended = await _all(cases, at_once=30)
-    assert ended >= {"succeeded", "interrupted"}
+    assert "succeeded" in ended
     await history.check(place.shop.database)
 
 

@@ -50,7 +50,10 @@ class CounterKind(SourceKind):
         headers = {"Idempotency-Key": call.idempotency_key}
         url = f"{call.settings.url}/{name}"
         try:
-            async with aiohttp.ClientSession() as client, client.post(url, headers=headers) as reply:
+            async with (
+                aiohttp.ClientSession() as client,
+                client.post(url, headers=headers) as reply,
+            ):
                 if reply.status == 503:
                     raise ActionFailedError("the server is busy", repeat=Repeat.ALWAYS)
                 return await reply.json()
@@ -95,15 +98,15 @@ async def work(options: dict[str, Any]) -> None:
         options: ``socket`` of the test, ``url`` of the database, ``direct`` to the database past
             the proxy, ``number`` of the worker, ``sweep_seconds`` between two looks around.
     """
-    recovery._SWEEP_SECONDS = options["sweep_seconds"]  # noqa: SLF001
-    attempts._SHORTEST_DELAY = attempts._LONGEST_DELAY = DELAY  # noqa: SLF001
+    recovery._SWEEP_SECONDS = options["sweep_seconds"]
+    attempts._SHORTEST_DELAY = attempts._LONGEST_DELAY = DELAY
     reader, writer = await asyncio.open_unix_connection(options["socket"])
     database = await SplitDatabase.connect(options["url"], pool_max=4, pool_min=0)
     assert isinstance(database, SplitDatabase)
     database.direct = await Database.connect(options["direct"], pool_max=1, pool_min=0)
     viewer = await admin(database.direct)
     engine = engine_on(database)
-    lease = await engine._keeper.held(30)  # noqa: SLF001 - the test ends its lease
+    lease = await engine._keeper.held(30)
 
     async def say(**what: Any) -> None:
         writer.write(json.dumps(what).encode() + b"\n")

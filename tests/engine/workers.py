@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -223,7 +223,19 @@ class Workshop:
                 process_id,
                 list(ACTIVE),
             ):
+                await self._end_stuck()
                 await asyncio.sleep(0.05)
+
+    async def _end_stuck(self) -> None:
+        """End the sessions of stopped workers that have prepared a statement in a transaction.
+
+        Others end after ``idle_in_transaction_session_timeout``. These do not count as idle, and
+        keep their locks until the worker dies or the network notices.
+        """
+        await self.database.write(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'active'"
+            " AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - interval '2 s'"
+        )
 
     async def roots(self, process_id: int) -> Sequence[Row]:
         """Return the executions of a process that were asked for."""
@@ -311,6 +323,3 @@ def unix_socket(url: str) -> str:
     """Return the path of the socket that a URL leads to."""
     parameters = parse_qs(urlsplit(url).query)
     return f"{parameters['host'][0]}/.s.PGSQL.{parameters['port'][0]}"
-
-
-Fires = Callable[[], None]

@@ -1,4 +1,4 @@
-"""Helpers for tests of the engine itself: processes with settings of any kind, and their records."""
+"""Helpers for tests of the engine itself: processes with any settings, and their records."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Bench:
         reference: str,
         *actions: dict[str, Any],
         concurrency: str = "parallel",
-        timeout: float | None = None,
+        seconds: float | None = None,
         **fields: Any,
     ) -> int:
         """Create a process. Actions may have ``ACTION_COLUMNS``."""
@@ -57,7 +57,7 @@ class Bench:
                 " RETURNING id",
                 reference,
                 concurrency,
-                timeout,
+                seconds,
             )
         )[0]
         self.ids[reference] = row["id"]

@@ -25,7 +25,7 @@ class ScriptedSettings(BaseModel):
 
 
 class ScriptedKind(SourceKind):
-    """Runs a function of the test for each action. Actions that begin with ``again`` are idempotent.
+    """Runs a function of the test for each action. Those that begin with ``again`` are idempotent.
 
     An action without a function returns the number of the call.
     """

@@ -136,7 +136,7 @@ async def test_the_line_of_nested_executions_is_as_long(bench: Bench) -> None:
 async def test_a_timeout_names_the_gate(bench: Bench) -> None:
     latch = Latch("wait")
     await bench.process("lamp", act("wait"), concurrency="queued")
-    await bench.process("hall", act("first"), calls("lamp"), timeout=0.5)
+    await bench.process("hall", act("first"), calls("lamp"), seconds=0.5)
     first = await bench.admit("lamp")
     ended = await bench.execute("hall")
     assert (ended.status, ended.error_code) == ("failed", "timed_out")
@@ -164,7 +164,7 @@ async def test_a_nested_execution_of_a_restarted_process_ends_the_one_before(ben
 
 async def test_a_process_that_waits_for_itself_times_out(bench: Bench) -> None:
     """Only writes past the gateway make such a process; an error must still come of it."""
-    await bench.process("lamp", act("one"), concurrency="queued", timeout=0.5)
+    await bench.process("lamp", act("one"), concurrency="queued", seconds=0.5)
     await bench.home.graph.run(
         "INSERT INTO action (process_id, position, source_id, action, subprocess_id)"
         " SELECT $1, 9, id, 'lamp', $1 FROM source WHERE name = 'process'",

@@ -194,15 +194,13 @@ async def test_an_action_that_must_not_be_repeated_is_in_doubt_after_a_takeover(
     ended = await bench.ended(execution)
     assert (ended.status, ended.error_code) == ("interrupted", "interrupted")
     assert ended.in_doubt
-    assert ended.error == (
-        'action 1 ("scripted") was interrupted: the gateway that ran it failed'
-    )
+    assert ended.error == ('action 1 ("scripted") was interrupted: the gateway that ran it failed')
     assert called() == ["once"]
 
 
 async def test_an_execution_is_not_taken_over_for_ever(bench: Bench) -> None:
     Latch("again")
-    await bench.process("hall", act("again"), timeout=1000)
+    await bench.process("hall", act("again"), seconds=1000)
     execution = await bench.admit("hall")
     await until(bench.home.steps)
     await bench.home.graph.run("UPDATE execution SET takeovers = 3 WHERE id = $1", execution)
