@@ -209,7 +209,7 @@ async def test_an_input_removed_while_an_execution_waits_changes_nothing(bench: 
         "hall",
         act("wait", arguments=[{"reference": "to", "value": "{room}"}]),
         concurrency="queued",
-        inputs=[{"reference": "room", "name": "Room", "type": "TEXT"}],
+        inputs=[{"reference": "room", "name": "Room", "type": "text"}],
     )
     request = {"inputs": [("room", "kitchen")]}
     first, second = await bench.admit("hall", **request), await bench.admit("hall", **request)
@@ -231,8 +231,8 @@ async def test_inputs_that_do_not_fit_the_state_any_more_end_an_execution(bench:
         act("wait", runsWhen="DISABLED"),
         mode="SWITCH",
         inputs=[
-            {"reference": "level", "name": "Level", "type": "NUMBER", "askedWhen": "DISABLED"},
-            {"reference": "why", "name": "Why", "type": "TEXT", "askedWhen": "ENABLED"},
+            {"reference": "level", "name": "Level", "type": "number", "askedWhen": "DISABLED"},
+            {"reference": "why", "name": "Why", "type": "text", "askedWhen": "ENABLED"},
         ],
     )
     first = await bench.admit("light", inputs=[("level", "1")])

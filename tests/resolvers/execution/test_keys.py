@@ -61,7 +61,7 @@ async def test_the_same_key_for_two_processes_at_the_same_time(bench: Bench) -> 
 
 
 async def test_a_key_of_another_request_is_refused(bench: Bench) -> None:
-    room = {"reference": "room", "name": "Room", "type": "TEXT"}
+    room = {"reference": "room", "name": "Room", "type": "text"}
     await bench.process("hall", act("on"), inputs=[room])
     await bench.process("lamp", act("on"), inputs=[room])
     await bench.execute("hall", idempotency_key="a", inputs=[("room", "x")])

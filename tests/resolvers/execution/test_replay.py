@@ -13,7 +13,7 @@ from tests.resolvers.execution.engine import Bench, act
 from tests.resolvers.execution.scripted import Latch, ScriptedKind, called
 from tests.resolvers.home import UNKNOWN_ID, calls
 
-ROOM = {"reference": "room", "name": "Room", "type": "TEXT"}
+ROOM = {"reference": "room", "name": "Room", "type": "text"}
 
 
 async def fail(call: Call) -> None:
