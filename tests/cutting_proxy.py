@@ -1,10 +1,10 @@
-"""Stand between a gateway and PostgreSQL, and cut the connection at a chosen message."""
+"""Stand between a gateway and PostgreSQL, and cut or hold the connection at a chosen message."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import Enum
 
 _WAITED_FOR = b"QS"
@@ -22,24 +22,44 @@ class Cut(Enum):
     UNANSWERED = "after the server has processed the message, before its answer has passed"
 
 
-Decide = Callable[[int, bytes], Cut | None]
-"""Called with the number of a message, from 1, and the message. Returns whether to cut there."""
+class Hold(Enum):
+    """What is late."""
+
+    MESSAGE = "the message"
+    ANSWER = "the answer, after the server has processed the message"
+    MESSAGE_AFTER_CUT = "the message, after the client has lost the connection"
+
+
+Decide = Callable[[int, bytes], Cut | Hold | None]
+"""Called with the number of a message, from 1, and the message with those that precede it. Returns
+whether to cut there."""
+
+
+async def _nothing() -> None:
+    """Do nothing meanwhile."""
 
 
 class CuttingProxy:
     """A TCP proxy that knows where PostgreSQL's messages end.
 
     Only messages are counted that the client waits for, because the server answers nothing before.
+
+    Args:
+        server: The local port of the server, or the path of its Unix socket.
     """
 
-    def __init__(self, port: int) -> None:
-        self._server_port = port
+    def __init__(self, server: int | str) -> None:
+        self._server = server
         self._decide: Decide | None = None
         self._again = False
         self.messages = 0
         """The number of messages since it was armed."""
         self.cuts = 0
-        """The number of connections that it has cut since it was armed."""
+        """The number of connections that it has cut or held since it was armed."""
+        self.meanwhile: Callable[[], Awaitable[None]] = _nothing
+        """Called when a connection is cut or held. What is late is passed on after that."""
+        self.passed = asyncio.Event()
+        """Set when what was late has passed."""
 
     def arm(self, decide: Decide, *, again: bool = False) -> None:
         """Count messages from now on, and cut where ``decide`` says.
@@ -57,7 +77,10 @@ class CuttingProxy:
 
     async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         """Pass on the messages of one connection, until an end closes it or it is cut."""
-        server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
+        if isinstance(self._server, int):
+            server, to_server = await asyncio.open_connection("127.0.0.1", self._server)
+        else:
+            server, to_server = await asyncio.open_unix_connection(self._server)
         answers = _Answers(server, to_client)
         passing = asyncio.create_task(answers.pass_on())
         try:
@@ -85,19 +108,37 @@ class CuttingProxy:
             # The log of changes is compacted about once a second, whatever a test does.
             if counts and message[:1] in _WAITED_FOR and b"compact_changes" not in message:
                 self.messages += 1
-                cut = self._decide(self.messages, message) if self._decide else None
+                cut = self._decide(self.messages, pending) if self._decide else None
             if cut is not None:
                 self._decide = self._decide if self._again else None
                 self.cuts += 1
-            if cut is Cut.UNSENT:
-                return
-            if cut is Cut.UNANSWERED:
-                answers.drop()
-            to_server.write(pending)
+                await self._hold(cut, pending, to_server, answers)
+                self.passed.set()
+                if isinstance(cut, Cut) or cut is Hold.MESSAGE_AFTER_CUT:
+                    return
+            else:
+                to_server.write(pending)
             pending = b""
-            if cut is Cut.UNANSWERED:
-                await answers.dropped.wait()
-                return
+
+    async def _hold(
+        self, cut: Cut | Hold, message: bytes, to_server: asyncio.StreamWriter, answers: _Answers
+    ) -> None:
+        """Do what is to happen at a message."""
+        if cut in (Cut.UNANSWERED, Hold.ANSWER):
+            answers.hold()
+            to_server.write(message)
+            await answers.complete.wait()
+        if cut is Hold.MESSAGE_AFTER_CUT:
+            answers.to_client.transport.abort()
+        await self.meanwhile()
+        if cut is Hold.ANSWER:
+            answers.release()
+        elif cut is Hold.MESSAGE:
+            to_server.write(message)
+        elif cut is Hold.MESSAGE_AFTER_CUT:
+            answers.hold()
+            to_server.write(message)
+            await answers.complete.wait()
 
 
 class _Answers:
@@ -105,23 +146,29 @@ class _Answers:
 
     def __init__(self, server: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         self._server = server
-        self._to_client = to_client
-        self._dropping = False
-        self.dropped = asyncio.Event()
-        """Set when a whole answer was dropped."""
+        self.to_client = to_client
+        self._held: bytearray | None = None
+        self.complete = asyncio.Event()
+        """Set when a whole answer is held."""
 
-    def drop(self) -> None:
-        self._dropping = True
+    def hold(self) -> None:
+        self._held = bytearray()
+
+    def release(self) -> None:
+        assert self._held is not None
+        self.to_client.write(bytes(self._held))
+        self._held = None
 
     async def pass_on(self) -> None:
         while data := await self._server.read(1 << 16):
-            if self._dropping:
-                if data.endswith(_READY):
-                    self.dropped.set()
-            else:
-                self._to_client.write(data)
-        self.dropped.set()
-        self._to_client.close()
+            if self._held is None:
+                self.to_client.write(data)
+                continue
+            self._held += data
+            if self._held.endswith(_READY):
+                self.complete.set()
+        self.complete.set()
+        self.to_client.close()
 
 
 async def _read_message(reader: asyncio.StreamReader, kind: bytes) -> bytes:
@@ -130,9 +177,9 @@ async def _read_message(reader: asyncio.StreamReader, kind: bytes) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def cutting_proxy(port: int) -> AsyncIterator[tuple[CuttingProxy, int]]:
-    """Run a proxy to a local port, and yield it and its own port."""
-    proxy = CuttingProxy(port)
+async def cutting_proxy(server_at: int | str) -> AsyncIterator[tuple[CuttingProxy, int]]:
+    """Run a proxy to a local port or a Unix socket, and yield it and its own port."""
+    proxy = CuttingProxy(server_at)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     try:
         yield proxy, server.sockets[0].getsockname()[1]

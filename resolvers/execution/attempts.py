@@ -44,6 +44,13 @@ class Outcome:
     """Whether it was ended from outside, before its time was over."""
 
 
+_CANCELED = Outcome(error="it was canceled", error_code="cancelled", in_doubt=True, canceled=True)
+# Nobody knows how far it came.
+_UNEXPECTED = Outcome(
+    error="the source raised an unexpected error", error_code="source_failed", in_doubt=True
+)
+
+
 class Attempt:
     """One attempt of an action, which can be ended from outside.
 
@@ -57,14 +64,20 @@ class Attempt:
 
         self._task = asyncio.create_task(perform())
         self._expiry: asyncio.TimerHandle | None = None
+        self._canceled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def cancel(self, grace: float = 0.0) -> None:
         """End it after a grace period, in seconds."""
         if self._expiry is None:
             loop = asyncio.get_running_loop()
-            self._expiry = loop.call_later(grace, self._task.cancel)
+            self._expiry = loop.call_later(grace, self._cancel)
         elif not grace:
-            self._task.cancel()
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self._task.cancel()
+        if not self._canceled.done():
+            self._canceled.set_result(None)
 
     async def outcome(self, seconds: float) -> Outcome:
         """Return how it ended. If it takes longer than ``seconds``, it is canceled.
@@ -74,9 +87,13 @@ class Attempt:
         """
         timed_out = False
         try:
-            await asyncio.wait((self._task,), timeout=seconds)
+            await asyncio.wait(
+                (self._task, self._canceled),
+                timeout=seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             if not self._task.done():
-                timed_out = True
+                timed_out = not self._canceled.done()
                 self._task.cancel()
                 # The next attempt must not overlap with this one.
                 await asyncio.wait((self._task,), timeout=_END_SECONDS)
@@ -88,6 +105,8 @@ class Attempt:
                 self._expiry.cancel()
         if not self._task.done():
             logger.error("an action does not end although it was canceled")
+            if not timed_out:
+                return _CANCELED
             error = ", and could not be stopped"
             return Outcome(error=error, error_code="timed_out", in_doubt=True, timed_out=True)
         if self._task.cancelled():
@@ -98,9 +117,10 @@ class Attempt:
                     repeat=Repeat.IF_IDEMPOTENT,
                     timed_out=True,
                 )
-            return Outcome(
-                error="it was canceled", error_code="cancelled", in_doubt=True, canceled=True
-            )
+            if self._canceled.done():
+                return _CANCELED
+            # The source has canceled itself.
+            return _UNEXPECTED
         return _outcome_of(self._task)
 
 
@@ -122,10 +142,7 @@ def _outcome_of(task: asyncio.Task[Any]) -> Outcome:
             retry_after=failure.retry_after,
         )
     logger.error("a source kind failed", exc_info=failure)
-    # Nobody knows how far it came.
-    return Outcome(
-        error="the source raised an unexpected error", error_code="source_failed", in_doubt=True
-    )
+    return _UNEXPECTED
 
 
 def delay_before_next(

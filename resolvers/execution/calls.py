@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from resolvers.execution.definition import ActionDefinition, SourceDefinition
 from resolvers.execution.plan import Step
-from resolvers.execution.sources.protocol import ActionFailedError, Call, SourceKind
+from resolvers.execution.sources.protocol import Call, SourceKind
 from storage.database.database import Database
 from storage.database.errors import StorageError
 from storage.execution.definitions import read_secrets
@@ -21,6 +21,14 @@ _KEYS = uuid.UUID("5f0b8b8e-6f5c-4b0e-9d53-0d1d6a8f7a55")
 """The namespace of the idempotency keys that sources get."""
 _PAUSE = 0.25
 """Seconds before a read of secrets that failed is repeated."""
+
+
+class UnusableSourceError(Exception):
+    """A source cannot be used. The message says why, and ``code`` is the error code."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Sources:
@@ -60,12 +68,13 @@ class Sources:
             seconds: Seconds that the attempt may take.
 
         Raises:
-            ActionFailedError: The source cannot be used.
+            UnusableSourceError: The source cannot be used.
         """
         source = action.source
         kind = self.kinds.get(source.kind)
         if kind is None:
-            raise ActionFailedError(f'this gateway has no source kind "{source.kind}"')
+            message = f'this gateway has no source kind "{source.kind}"'
+            raise UnusableSourceError(message, "kind_missing")
         settings = await self._settings(kind, source)
         idempotency_key = str(uuid.uuid5(_KEYS, key))
         return kind, Call(
@@ -79,7 +88,8 @@ class Sources:
         try:
             return kind.settings.model_validate({**source.settings, **secrets})
         except ValidationError:
-            raise ActionFailedError("the settings of the source do not fit its kind") from None
+            message = "the settings of the source do not fit its kind"
+            raise UnusableSourceError(message, "source_failed") from None
 
     async def _secrets(self, source: SourceDefinition) -> dict[str, Any]:
         while True:
@@ -89,6 +99,6 @@ class Sources:
             except StorageError:
                 await asyncio.sleep(_PAUSE)
         if text is None:
-            raise ActionFailedError("the source was deleted")
+            raise UnusableSourceError("the source was deleted", "source_failed")
         secrets: dict[str, Any] = orjson.loads(text)
         return secrets

@@ -105,6 +105,7 @@ class ExecutionEngine:
         )
         self._runs: dict[int, tuple[Run, asyncio.Task[None]]] = {}
         self._restoring: set[int] = set()
+        """Executions that this worker owns, and whose records are being read."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends = Ends(database, self.runs)
         self._draining = False
@@ -245,7 +246,7 @@ class ExecutionEngine:
     # Runs ----------------------------------------------------------------------------------------
 
     def runs(self, execution_id: int) -> bool:
-        """Whether this worker runs an execution."""
+        """Whether this worker runs an execution, or is about to."""
         return execution_id in self._runs or execution_id in self._restoring
 
     def begin(
@@ -274,11 +275,11 @@ class ExecutionEngine:
         async def restore() -> None:
             try:
                 restored = await read_recorded(self._database, execution_id, waits=True)
-                if restored is not None and not self._draining:
-                    restored.taken_over = taken_over
-                    self._add(Run(self._tools, journal, restored), execution_id)
             finally:
                 self._restoring.discard(execution_id)
+            if restored is not None and not self._draining:
+                restored.taken_over = taken_over
+                self._add(Run(self._tools, journal, restored), execution_id)
 
         self._restoring.add(execution_id)
         self._spawn(restore())

@@ -61,6 +61,11 @@ class Journal:
         """The root of the tree."""
         return self._fence.root_id
 
+    @property
+    def holds(self) -> bool:
+        """Whether the worker may act: its lease has not ended."""
+        return self._lease.is_valid
+
     async def write(
         self,
         writes: Sequence[Write],
@@ -170,5 +175,5 @@ class Journal:
             raise CancelRequestedError
 
     def _require_lease(self) -> None:
-        if not self._lease.is_valid:
+        if not self.holds:
             raise FencedOffError

@@ -12,6 +12,7 @@ from resolvers.execution.inputs import SuppliedValue, check_inputs
 from resolvers.execution.journal import Journal
 from resolvers.execution.templates import ArgumentTooLongError, check_lengths
 from storage.database.database import Transaction
+from storage.execution.admission import supersede
 from storage.execution.gates import Gate, next_in_line
 from storage.execution.journal import BeginNested, StartNested, Write
 from storage.writes.arguments import arguments_json
@@ -76,6 +77,8 @@ async def record_nested(
     async def prepare(transaction: Transaction, state: bool | None) -> Sequence[Write]:
         nonlocal begun
         begun = await _begin(move, state)
+        if gate.concurrency == "restart":
+            await supersede(transaction, process.id, journal.root_id)
         inputs = arguments_json(list(begun.values.items()))
         return [
             *pending,

@@ -31,6 +31,7 @@ class Step:
     error: str | None = None
     error_code: str | None = None
     in_doubt: bool = False
+    """Whether an attempt may have had its effect. A later one that succeeds settles that."""
     retry_at: float | None = None
     """The time of the next attempt, by the monotonic clock of this process."""
     nested: Execution | None = None

@@ -103,7 +103,9 @@ def _restored(record: TreeRecord) -> Tree:
         tree_key(root["id"], root["requested_at"]),
         root["dry_run"],
         root["cancel_requested"],
-        in_doubt=any(row["in_doubt"] for row in record.steps),
+        in_doubt=any(
+            row["in_doubt"] and row["status"] not in ("running", "waiting") for row in record.steps
+        ),
         taken_over_too_often=root["takeovers"] > MAX_TAKEOVERS,
     )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from resolvers.execution import plan
 from resolvers.execution.attempts import Attempt, Outcome, delay_before_next
-from resolvers.execution.calls import Sources
+from resolvers.execution.calls import Sources, UnusableSourceError
 from resolvers.execution.journal import (
     CancelRequestedError,
     FencedOffError,
@@ -22,7 +22,6 @@ from resolvers.execution.journal import (
 )
 from resolvers.execution.nested import GateWaits, RefusedError, begin_nested, record_nested
 from resolvers.execution.recorded import Tree, read_recorded
-from resolvers.execution.sources.protocol import ActionFailedError
 from resolvers.execution.templates import fill_in
 from storage.database.database import Database
 from storage.database.rows import Row
@@ -250,12 +249,13 @@ class Run:
         key = f"{self._tree.key}/{execution.id}/{step.position}"
         try:
             kind, call = await self._tools.sources.call(action, step, key, min(seconds, left))
-        except ActionFailedError as error:
-            self._end_step(execution, step, "failed", str(error), "source_unusable")
+        except UnusableSourceError as error:
+            self._end_step(execution, step, "failed", str(error), error.code)
             return
-        if self._lost or self._stop is not None:
-            step.in_doubt = False
+        if self._stop is not None:
             return
+        if self._lost or not self._journal.holds:
+            raise FencedOffError  # the worker was stopped since it recorded the attempt
         self._attempt = Attempt(lambda: kind.act(call))
         try:
             outcome = await self._attempt.outcome(min(seconds, left))
@@ -270,6 +270,7 @@ class Run:
             late = f"it took longer than {seconds:g} s" if seconds < left else self._tree.too_late()
             outcome = replace(outcome, error=f"{late}{outcome.error or ''}")
         if outcome.error is None:
+            step.in_doubt = False
             self._end_step(execution, step, "succeeded", result=outcome.result)
             return
         await self._after_failure(
@@ -284,8 +285,8 @@ class Run:
         delay = delay_before_next(outcome, step.attempt, retries, idempotent=idempotent)
         assert outcome.error is not None
         assert outcome.error_code is not None
+        step.in_doubt = step.in_doubt or outcome.in_doubt
         if delay is None or time.monotonic() + delay >= self._tree.deadline:
-            step.in_doubt = outcome.in_doubt
             self._end_step(execution, step, "failed", outcome.error, outcome.error_code)
             return
         failed = FailedAttempt(outcome.error, outcome.error_code, outcome.in_doubt)
@@ -424,4 +425,3 @@ class Run:
         failed = FailedAttempt(error, "interrupted", in_doubt=True)
         await self._write(RepeatStep(execution.id, step.position, failed), starts=True)
         step.attempt += 1
-        step.in_doubt = False

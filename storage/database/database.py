@@ -43,6 +43,9 @@ _REPEATS = 2
 """The number of times that a read is run again at most. Where all connections are cut in a loop,
 the new one is sometimes cut as well."""
 
+_BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '6s'"
+"""A process that is stopped or cut off in a transaction holds its locks no longer than a lease."""
+
 _READ = re.compile(r"\s*SELECT\b")
 """The beginning of a statement that writes nothing. One with WITH may write."""
 
@@ -394,7 +397,7 @@ class Database:
             StorageError: It failed otherwise, and nothing was written.
         """
         session = await self._pool.take()
-        begin = partial(Session.execute, sql="BEGIN")
+        begin = partial(Session.execute, sql=_BEGIN)
         try:
             await begin(session)
         except BaseException as failure:

@@ -136,16 +136,22 @@ async def skip_steps(transaction: Transaction, execution_id: int, replayed: int,
 async def supersede(transaction: Transaction, process_id: int, by: int) -> list[int]:
     """Cancel the executions of a process that run, and end those that wait, all but one.
 
+    Args:
+        transaction: Holds the lock of the gate.
+        process_id: The process.
+        by: The root that supersedes the others.
+
     Returns:
         The roots of those that were canceled.
     """
     cancelled = await transaction.fetch(
         """UPDATE execution SET cancel_requested_at = clock_timestamp()
-        WHERE cancel_requested_at IS NULL AND status = 'running' AND id IN (
+        WHERE cancel_requested_at IS NULL AND status = 'running' AND id <> $2 AND id IN (
             SELECT coalesce(root_id, id) FROM execution
             WHERE process_id = $1 AND status = 'running' AND NOT dry_run
         ) RETURNING id""",
         process_id,
+        by,
     )
     await transaction.fetch(
         """UPDATE execution SET status = 'cancelled', error_code = 'superseded',

@@ -136,6 +136,7 @@ class DelayStep:
         """Return the update of a step."""
         return f"""UPDATE execution_step SET status = 'waiting',
             attempts = {self.attempt.appended(value)},
+            in_doubt = in_doubt OR {value(self.attempt.in_doubt, "boolean")},
             retry_at = clock_timestamp() + make_interval(secs => {value(self.seconds, "float8")})
         FROM fence WHERE execution_id = {value(self.execution_id, "integer")}
             AND position = {value(self.position, "integer")}"""
@@ -154,7 +155,10 @@ class RepeatStep:
 
     def sql(self, value: Values) -> str:
         """Return the update of a step."""
-        attempts = "" if self.attempt is None else f", attempts = {self.attempt.appended(value)}"
+        attempts = ""
+        if self.attempt is not None:
+            attempts = f""", attempts = {self.attempt.appended(value)},
+                in_doubt = in_doubt OR {value(self.attempt.in_doubt, "boolean")}"""
         return f"""UPDATE execution_step SET status = 'running', attempt = attempt + 1,
             attempted_at = clock_timestamp(), retry_at = NULL{attempts}
         FROM fence WHERE execution_id = {value(self.execution_id, "integer")}

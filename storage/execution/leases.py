@@ -65,7 +65,7 @@ class Taken:
 async def take_over(
     database: Database, worker: UUID, most: int, lost: Sequence[int] = ()
 ) -> Sequence[Taken]:
-    """Take over executions that run, and whose owner has no lease.
+    """Take over executions that run, and whose owner has no lease. The worker itself must have one.
 
     Only an owner that did not give the execution up counts as a takeover.
 
@@ -80,7 +80,8 @@ async def take_over(
             takeovers = takeovers + found.failed::integer
         FROM (
             SELECT id, owner IS NOT NULL AS failed FROM execution
-            WHERE status = 'running' AND root_id IS NULL AND engine = 'embedded' AND (
+            WHERE status = 'running' AND root_id IS NULL AND engine = 'embedded'
+                AND $1 IN ({_LIVE}) AND (
                 owner IS NULL OR owner NOT IN ({_LIVE})
                 OR (owner = $1 AND id = ANY ($3::integer[]))
             )
