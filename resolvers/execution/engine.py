@@ -12,7 +12,7 @@ import logging
 import re
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -28,6 +28,7 @@ from resolvers.errors.catalogue import (
     not_found,
 )
 from resolvers.execution.inputs import (
+    InputRule,
     SuppliedValue,
     by_position,
     by_reference,
@@ -157,7 +158,7 @@ class ExecutionEngine:
         async with self._program(process_id, viewer.only_profile) as program:
             if program is None:
                 raise not_found("there is no such process")
-            positional = by_position(inputs_in(program.inputs, program.state), values)
+            positional = by_position(inputs_in(_rules(program), program.state), values)
             supplied = [*by_reference(inputs), *positional]
             try:
                 outcome = await self._run(run, program, supplied, None)
@@ -209,7 +210,7 @@ class ExecutionEngine:
         """
         process = program.process
         state = program.state
-        values = check_inputs(program.inputs, state, supplied)
+        values = check_inputs(_rules(program), state, supplied)
         actions = [a for a in program.actions if state is None or a.enabled is state]
         await check_lengths(actions, dict(values))
         async with self._database.transaction() as transaction:
@@ -370,6 +371,11 @@ class ExecutionEngine:
             finally:
                 run.depth -= 1
         return {"execution": outcome.execution_id, "results": outcome.results}
+
+
+def _rules(program: Program) -> list[InputRule]:
+    """Return what the inputs of a process accept."""
+    return [InputRule(**asdict(row)) for row in program.inputs]
 
 
 def _as_json(result: Any) -> bytes:

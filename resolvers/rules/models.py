@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, get_args
 
 from pydantic import (
@@ -26,7 +26,14 @@ from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import CoreSchema, core_schema
 
 from resolvers.errors.catalogue import FieldProblem, bad_input, bad_value
-from resolvers.values.enums import Permission, ProcessMode, ProcessState
+from resolvers.execution.patterns import MAX_PATTERN
+from resolvers.values.enums import (
+    OnFailure,
+    Permission,
+    ProcessConcurrency,
+    ProcessMode,
+    ProcessState,
+)
 from resolvers.values.ids import MAX_DATABASE_ID, read_id_of
 from resolvers.values.text import (
     MAX_REFERENCE,
@@ -73,6 +80,22 @@ class _DatabaseIdSchema:
 _IDS = core_schema.int_schema(strict=True, gt=0, le=MAX_DATABASE_ID)
 DatabaseId = Annotated[int, _DatabaseIdSchema()]
 
+
+def _between(least: float, most: float, value: float) -> float:
+    """Check a number; raise ``ValueError`` with what was expected."""
+    if not least <= value <= most:
+        raise ValueError(f"expected a number from {least:,g} to {most:,g}, got {value:,g}")
+    return value
+
+
+ProcessSeconds = Annotated[float, AfterValidator(partial(_between, 1, 86_400))]
+ActionSeconds = Annotated[float, AfterValidator(partial(_between, 0.1, 3600))]
+Retries = Annotated[int, AfterValidator(partial(_between, 0, 5))]
+Pattern = Annotated[Name, Field(max_length=MAX_PATTERN)]
+DefaultValue = Annotated[Text, Field(max_length=4000)]
+
+MAX_CHOICES = 1000
+"""Maximum number of choices of an input."""
 MAX_PARTS = 1000
 """Maximum number of actions, and of inputs, of one process."""
 
@@ -178,6 +201,22 @@ class NewActionModel(InputModel):
     arguments: list[ArgumentModel] = Field(
         default_factory=list, max_length=MAX_PARTS, description="Arguments, in order."
     )
+    timeout: ActionSeconds | None = Field(
+        None,
+        description="Seconds that one attempt may take, from 0.1 to 3,600. Defaults to that of the"
+        " gateway.",
+    )
+    retries: Retries = Field(
+        0, description="How often it is repeated at the most if it fails, from 0 to 5."
+    )
+    on_failure: OnFailure = Field(
+        OnFailure.STOP, description="What happens to the execution if it fails."
+    )
+    idempotent: bool | None = Field(
+        None,
+        description="Whether it has the same effect if it is repeated. By default, its source"
+        " decides.",
+    )
 
     @model_validator(mode="after")
     def _has_one_target(self) -> NewActionModel:
@@ -207,7 +246,36 @@ class NewInputModel(InputModel):
         " other type are accepted as text.",
     )
     asked_when: ProcessState = Field(
-        ProcessState.ENABLED, description="State in which a switch requires it."
+        ProcessState.ENABLED, description="State in which a switch asks for it."
+    )
+    label: ShortText = Field("", description="Label in a form. Defaults to the name.")
+    help: Description = Field("", description="Explanation in a form.")
+    required: bool = Field(True, description="Whether an execution needs a value.")
+    min: float | None = Field(
+        None,
+        description="Least value of a number or an integer; of a time, in seconds since midnight.",
+    )
+    max: float | None = Field(
+        None,
+        description="Greatest value of a number or an integer; of a time, in seconds since"
+        " midnight.",
+    )
+    step: float | None = Field(
+        None, description="Values are min, or else 0, and a multiple of this more or less."
+    )
+    unit: ShortText = Field("", description="Unit of the value to show.")
+    pattern: Pattern | None = Field(
+        None,
+        description="Regular expression (RE2) that the whole value has to match, of up to 255"
+        " characters.",
+    )
+    choices: list[Name] = Field(
+        default_factory=list,
+        max_length=MAX_CHOICES,
+        description="The only values that are accepted, in order, at most 1,000.",
+    )
+    default: DefaultValue | None = Field(
+        None, description="Value if the caller supplies none. Must be one that is accepted."
     )
 
     @property
@@ -228,6 +296,16 @@ class NewProcessModel(InputModel):
         ProcessMode.SIMPLE, description="How its actions depend on its state."
     )
     state: ProcessState = Field(ProcessState.DISABLED, description="Initial state.")
+    concurrency: ProcessConcurrency | None = Field(
+        None,
+        description="What happens to an execution while another one runs. Defaults to PARALLEL, and"
+        " to QUEUED for a switch, which cannot be PARALLEL.",
+    )
+    timeout: ProcessSeconds | None = Field(
+        None,
+        description="Seconds that an execution may take, from 1 to 86,400. Defaults to that of the"
+        " gateway.",
+    )
     actions: list[NewActionModel] = Field(
         default_factory=list, max_length=MAX_PARTS, description="Actions, in order."
     )
@@ -258,6 +336,13 @@ class ProcessChangesModel(InputModel):
     icon: ShortText | None = Field(None, description="New icon name.")
     mode: ProcessMode | None = Field(None, description="New mode.")
     state: ProcessState | None = Field(None, description="New state.")
+    concurrency: ProcessConcurrency | None = Field(
+        None, description="New concurrency. A switch cannot be PARALLEL."
+    )
+    timeout: ProcessSeconds | None = Field(
+        None,
+        description="New seconds that an execution may take. Null for the default of the gateway.",
+    )
 
 
 class ProcessTextsModel(BulkItemModel):
@@ -279,6 +364,19 @@ class ActionChangesModel(InputModel):
     arguments: list[ArgumentModel] | None = Field(
         None, max_length=MAX_PARTS, description="New arguments. They replace all existing ones."
     )
+    timeout: ActionSeconds | None = Field(
+        None,
+        description="New seconds that one attempt may take. Null for the default of the gateway.",
+    )
+    retries: Retries | None = Field(None, description="New number of retries.")
+    on_failure: OnFailure | None = Field(
+        None, description="What happens to the execution if it fails, from now on."
+    )
+    idempotent: bool | None = Field(
+        None,
+        description="Whether it has the same effect if it is repeated. With null, its source"
+        " decides.",
+    )
 
     @model_validator(mode="after")
     def _references_differ(self) -> ActionChangesModel:
@@ -291,8 +389,24 @@ class InputChangesModel(InputModel):
     name: Name | None = Field(None, description="New display name.")
     type: InputType | None = Field(None, description="New type.")
     asked_when: ProcessState | None = Field(
-        None, description="New state in which a switch requires it."
+        None, description="New state in which a switch asks for it."
     )
+    label: ShortText | None = Field(None, description="New label in a form.")
+    help: Description | None = Field(None, description="New explanation in a form.")
+    required: bool | None = Field(None, description="Whether an execution needs a value.")
+    min: float | None = Field(None, description="New least value. Null removes it.")
+    max: float | None = Field(None, description="New greatest value. Null removes it.")
+    step: float | None = Field(None, description="New step. Null removes it.")
+    unit: ShortText | None = Field(None, description="New unit.")
+    pattern: Pattern | None = Field(
+        None, description="New regular expression (RE2). Null removes it."
+    )
+    choices: list[Name] | None = Field(
+        None,
+        max_length=MAX_CHOICES,
+        description="New choices. They replace all existing ones.",
+    )
+    default: DefaultValue | None = Field(None, description="New default. Null removes it.")
 
 
 class InputValueModel(InputModel):

@@ -27,6 +27,7 @@ from resolvers.rules.models import (
     ProcessChangesModel,
 )
 from resolvers.rules.parts import add_actions, add_inputs
+from resolvers.rules.settings import require_concurrency
 from resolvers.rules.versions import changed_items, require_version
 from storage.database.database import Transaction
 from storage.writes.calls import callers
@@ -97,8 +98,9 @@ async def change_process(
         path: Path of the changes in the arguments.
         if_version: The version that it must have; None for any.
     """
-    await require_process(transaction, process_id, viewer, if_version)
+    process = await require_process(transaction, process_id, viewer, if_version)
     columns = columns_of(changes)
+    require_concurrency(changes.concurrency, str(columns.get("mode", process.mode)), path)
     if "espace" in changes.model_fields_set:
         columns["espace_id"] = None
         if changes.espace is not None:

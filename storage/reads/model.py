@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from storage.reads.plan import OrderKey
 from storage.reads.tables import Column, ColumnKind, EmbeddedList, Relation, Table
-from storage.reads.versions import PROCESS_VERSION
+from storage.reads.versions import CONCURRENCY, PROCESS_VERSION
 
 
 def _global_id(type_name: str) -> Column:
@@ -53,6 +53,7 @@ _DESCRIPTION = Column("{t}.description")
 _ICON = Column("{t}.icon")
 _POSITION = Column("{t}.position", ColumnKind.INTEGER)
 _STATE = Column("{t}.enabled", ColumnKind.STATE)
+_TIMEOUT = Column("{t}.timeout", ColumnKind.NUMBER, nullable=True)
 _BY_POSITION = ("{t}.position",)
 _ARGUMENTS = EmbeddedList("{t}.arguments", ("reference", "value"))
 _TIMES = {
@@ -84,6 +85,8 @@ PROCESS = Table(
         icon=_ICON,
         mode=Column("{t}.mode", ColumnKind.WORD),
         state=_STATE,
+        concurrency=Column(CONCURRENCY, ColumnKind.WORD),
+        timeout=_TIMEOUT,
         version=Column(PROCESS_VERSION, ColumnKind.PLAIN),
         created_at=Column("{t}.created_at", ColumnKind.TIME, indexed=True),
         updated_at=Column("{t}.updated_at", ColumnKind.TIME),
@@ -146,6 +149,10 @@ ACTION = Table(
         ),
         action=Column("{t}.action"),
         runs_when=_STATE,
+        timeout=_TIMEOUT,
+        retries=Column("{t}.retries", ColumnKind.INTEGER),
+        on_failure=Column("{t}.on_failure", ColumnKind.WORD),
+        idempotent=Column("{t}.idempotent", ColumnKind.BOOLEAN, nullable=True),
     ),
     {
         "process": Relation("process", "{t}.id = {s}.process_id", many=False),
@@ -172,6 +179,16 @@ INPUT = Table(
             ColumnKind.WORD,
         ),
         asked_when=_STATE,
+        label=Column("{t}.label"),
+        help=Column("{t}.help"),
+        required=Column("{t}.required", ColumnKind.BOOLEAN),
+        min=Column("{t}.min", ColumnKind.NUMBER, nullable=True),
+        max=Column("{t}.max", ColumnKind.NUMBER, nullable=True),
+        step=Column("{t}.step", ColumnKind.NUMBER, nullable=True),
+        unit=Column("{t}.unit"),
+        pattern=Column("{t}.pattern", nullable=True),
+        choices=Column("{t}.choices", ColumnKind.TEXTS),
+        default=Column("{t}.default_value", nullable=True),
     ),
     {"process": Relation("process", "{t}.id = {s}.process_id", many=False)},
     visible=_authorized_on("{t}.process_id"),

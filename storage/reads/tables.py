@@ -19,6 +19,8 @@ class ColumnKind(Enum):
     """The kind of a column's values. It determines how they are written and compared."""
 
     INTEGER = "integer"
+    NUMBER = "number"
+    """A double precision number."""
     TEXT = "text"
     TEXTS = "texts"
     """An array of text."""
@@ -105,8 +107,10 @@ class Column:
                 return (Sql(f"to_json(upper(replace({value}::text, ':', '_'))::text[])"),)
             case ColumnKind.STATE if graphql:
                 return '"', Sql(f"CASE WHEN {value} THEN 'ENABLED' ELSE 'DISABLED' END"), '"'
+            case ColumnKind.NUMBER:
+                return or_null(f"({value})::text") if self.nullable else (Sql(f"({value})::text"),)
             case ColumnKind.BOOLEAN if graphql:
-                return (Sql(f"({value})::text"),)
+                return or_null(f"({value})::text") if self.nullable else (Sql(f"({value})::text"),)
             case ColumnKind.STATE | ColumnKind.BOOLEAN:
                 return (Sql(f"({value})::integer"),)
             case ColumnKind.TIME:

@@ -33,11 +33,18 @@ class ActionRow:
 
 @dataclass(frozen=True, slots=True)
 class InputRow:
-    """An input of a process."""
+    """An input of a process, with what it accepts."""
 
     reference: str
     type: str
     enabled: bool
+    required: bool
+    default: str | None
+    choices: tuple[str, ...]
+    min: float | None
+    max: float | None
+    step: float | None
+    pattern: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,9 @@ async def load_program(
         process_id,
     )
     inputs = await transaction.fetch(
-        "SELECT reference, type, enabled FROM input WHERE process_id = $1 ORDER BY position",
+        """SELECT reference, type, enabled, required, default_value AS default, choices, min, max,
+            step, pattern
+        FROM input WHERE process_id = $1 ORDER BY position""",
         process_id,
     )
     return Program(
@@ -93,7 +102,7 @@ async def load_program(
             )
             for action in actions
         ),
-        tuple(InputRow(**row) for row in inputs),
+        tuple(InputRow(**{**row, "choices": tuple(row["choices"])}) for row in inputs),
     )
 
 

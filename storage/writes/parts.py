@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from storage.database.database import Transaction
 from storage.writes.processes import VISIBLE
 
@@ -23,6 +25,12 @@ class NewAction:
     arguments: bytes
     """JSON: ``[{"reference": …, "value": …}]``."""
     subprocess_id: int | None
+    timeout: float | None = None
+    """Seconds of one attempt; None for the default of the gateway."""
+    retries: int = 0
+    on_failure: str = "stop"
+    idempotent: bool | None = None
+    """None if its source decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,16 @@ class NewInput:
     name: str
     type: str
     enabled: bool
+    label: str = ""
+    help: str = ""
+    required: bool = True
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    unit: str = ""
+    pattern: str | None = None
+    choices: Sequence[str] = ()
+    default: str | None = None
 
 
 async def insert_actions(
@@ -40,12 +58,15 @@ async def insert_actions(
 ) -> list[int]:
     """Insert actions in order, starting at ``position``. Return their IDs in the same order."""
     rows = await transaction.fetch(
-        """INSERT INTO action
-            (process_id, position, source_id, action, enabled, arguments, subprocess_id)
-        SELECT $1, $2 + ordinal - 1, source_id, action, enabled, arguments::json, subprocess_id
-        FROM unnest($3::integer[], $4::text[], $5::boolean[], $6::text[], $7::integer[])
+        """INSERT INTO action (process_id, position, source_id, action, enabled, arguments,
+            subprocess_id, timeout, retries, on_failure, idempotent)
+        SELECT $1, $2 + ordinal - 1, source_id, action, enabled, arguments::json, subprocess_id,
+            timeout, retries, on_failure, idempotent
+        FROM unnest($3::integer[], $4::text[], $5::boolean[], $6::text[], $7::integer[],
+                $8::double precision[], $9::smallint[], $10::text[], $11::boolean[])
             WITH ORDINALITY
-            AS new (source_id, action, enabled, arguments, subprocess_id, ordinal)
+            AS new (source_id, action, enabled, arguments, subprocess_id, timeout, retries,
+                on_failure, idempotent, ordinal)
         ORDER BY ordinal RETURNING id""",
         process_id,
         position,
@@ -54,6 +75,10 @@ async def insert_actions(
         [action.enabled for action in actions],
         [action.arguments.decode() for action in actions],
         [action.subprocess_id for action in actions],
+        [action.timeout for action in actions],
+        [action.retries for action in actions],
+        [action.on_failure for action in actions],
+        [action.idempotent for action in actions],
     )
     return [row["id"] for row in rows]
 
@@ -63,10 +88,16 @@ async def insert_inputs(
 ) -> list[int]:
     """Insert inputs in order, starting at ``position``. Return their IDs in the same order."""
     rows = await transaction.fetch(
-        """INSERT INTO input (process_id, position, reference, name, type, enabled)
-        SELECT $1, $2 + ordinal - 1, reference, name, type, enabled
-        FROM unnest($3::text[], $4::text[], $5::text[], $6::boolean[])
-            WITH ORDINALITY AS new (reference, name, type, enabled, ordinal)
+        """INSERT INTO input (process_id, position, reference, name, type, enabled, label, help,
+            required, min, max, step, unit, pattern, choices, default_value)
+        SELECT $1, $2 + ordinal - 1, reference, name, type, enabled, label, help,
+            required, min, max, step, unit, pattern,
+            ARRAY(SELECT json_array_elements_text(choices::json)), default_value
+        FROM unnest($3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[],
+                $9::boolean[], $10::double precision[], $11::double precision[],
+                $12::double precision[], $13::text[], $14::text[], $15::text[], $16::text[])
+            WITH ORDINALITY AS new (reference, name, type, enabled, label, help, required, min,
+                max, step, unit, pattern, choices, default_value, ordinal)
         ORDER BY ordinal RETURNING id""",
         process_id,
         position,
@@ -74,6 +105,17 @@ async def insert_inputs(
         [new.name for new in inputs],
         [new.type for new in inputs],
         [new.enabled for new in inputs],
+        [new.label for new in inputs],
+        [new.help for new in inputs],
+        [new.required for new in inputs],
+        [new.min for new in inputs],
+        [new.max for new in inputs],
+        [new.step for new in inputs],
+        [new.unit for new in inputs],
+        [new.pattern for new in inputs],
+        # Lists of different lengths are no array.
+        [orjson.dumps(list(new.choices)).decode() for new in inputs],
+        [new.default for new in inputs],
     )
     return [row["id"] for row in rows]
 

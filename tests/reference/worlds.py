@@ -113,6 +113,9 @@ class _World:
     def _text(self) -> str:
         return self.chance.choice(("", "", *NAMES))
 
+    def _number(self) -> float | None:
+        return self.chance.choice((None, None, 0.1, 1.0, 21.5, 86_400.0, 1e-7, 1e6))
+
     def _arguments(self) -> list[Row]:
         return [
             {"reference": self.chance.choice(NAMES), "value": self._text()}
@@ -147,6 +150,8 @@ class _World:
             "icon": self._text(),
             "mode": self.chance.choice(("simple", "switch")),
             "enabled": self.chance.random() < 0.5,
+            "concurrency": self.chance.choice(("single", "queued", "parallel", "restart")),
+            "timeout": self._number(),
             "created_at": self._time(),
             "updated_at": self._time(),
         }
@@ -182,6 +187,10 @@ class _World:
                         "enabled": self.chance.random() < 0.5,
                         "arguments": self._arguments(),
                         "subprocess_id": called,
+                        "timeout": self._number(),
+                        "retries": self.chance.randint(0, 5),
+                        "on_failure": self.chance.choice(("stop", "continue")),
+                        "idempotent": self.chance.choice((None, True, False)),
                     }
                 )
         return rows
@@ -200,6 +209,16 @@ class _World:
                         "name": self.chance.choice(NAMES),
                         "type": type_,
                         "enabled": self.chance.random() < 0.5,
+                        "label": self._text(),
+                        "help": self._text(),
+                        "required": self.chance.random() < 0.7,
+                        "default_value": self.chance.choice((None, None, "", *NAMES)),
+                        "choices": self.chance.sample(NAMES, self.chance.choice((0, 0, 1, 3))),
+                        "min": self._number(),
+                        "max": self._number(),
+                        "step": self._number(),
+                        "unit": self._text(),
+                        "pattern": self.chance.choice((None, None, *NAMES)),
                     }
                 )
         return rows

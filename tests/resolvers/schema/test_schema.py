@@ -125,6 +125,8 @@ def _fits(kind: ColumnKind, type_: GraphQLNamedType) -> bool:
     match kind:
         case ColumnKind.INTEGER:
             return type_.name == "Int"
+        case ColumnKind.NUMBER:
+            return type_.name == "Float"
         case ColumnKind.BOOLEAN:
             return type_.name == "Boolean"
         case ColumnKind.WORD | ColumnKind.WORDS | ColumnKind.STATE:
