@@ -74,6 +74,9 @@ class InputRule:
         members = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         if "choices" in members:
             members["choices"] = tuple(members["choices"])
+        for name in ("min", "max", "step"):  # JSON does not tell 1 from 1.0
+            if members.get(name) is not None:
+                members[name] = float(members[name])
         return cls(**members)
 
 
