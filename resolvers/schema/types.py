@@ -39,6 +39,7 @@ from resolvers.values.enums import (
     Permission,
     ProcessConcurrency,
     ProcessMode,
+    ProcessProblemCode,
     ProcessState,
 )
 
@@ -241,6 +242,24 @@ class Process(Node):
     executions: Connection[Execution] = strawberry.field(
         resolver=read_executions,
         description="Executions of this process, newest first by default.",
+    )
+    problems: list[ProcessProblem] = strawberry.field(
+        description="What cannot work as it is written, in order of the actions, at most 100."
+        " Nothing is refused because of it. It is not part of `version`."
+    )
+
+
+@strawberry.type(description="Something that cannot work as it is written.")
+class ProcessProblem:
+    code: ProcessProblemCode = strawberry.field(description="What it is.")
+    message: str = strawberry.field(description="What it is, in words.")
+    position: int | None = strawberry.field(description="Position of the action, if it is one.")
+    argument: str | None = strawberry.field(
+        description="Reference of the argument that it is about: one of the action, or one that the"
+        " action lacks."
+    )
+    input: str | None = strawberry.field(
+        description="Input that the placeholder names, if it is about one."
     )
 
 

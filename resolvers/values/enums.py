@@ -70,6 +70,28 @@ class OnFailure(Enum):
     CONTINUE = _described("continue", description="The execution goes on with the next action.")
 
 
+@strawberry.enum(description="What of a process cannot work as it is written.")
+class ProcessProblemCode(Enum):
+    """The values are the words that ``storage.reads.problems`` writes."""
+
+    UNKNOWN_SOURCE_KIND = _described(
+        "UNKNOWN_SOURCE_KIND", description="The kind of the source of an action is not installed."
+    )
+    UNKNOWN_PLACEHOLDER = _described(
+        "UNKNOWN_PLACEHOLDER",
+        description="An argument has a placeholder that names no input. It is literal text.",
+    )
+    UNKNOWN_ARGUMENT = _described(
+        "UNKNOWN_ARGUMENT",
+        description="An action runs a process and gives it an input that it does not have.",
+    )
+    MISSING_ARGUMENT = _described(
+        "MISSING_ARGUMENT",
+        description="An action runs a process without an input that it requires, in one of its"
+        " states at least.",
+    )
+
+
 @strawberry.enum(description="The kind of an input. Determines how its value is validated.")
 class InputKind(Enum):
     """The known input types. Any other type is treated as text."""

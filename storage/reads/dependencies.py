@@ -28,6 +28,7 @@ from storage.reads.plan import (
     Constant,
     EdgeNode,
     Fields,
+    Many,
     Not,
     Page,
     PageEdges,
@@ -239,7 +240,9 @@ class _Search:
                 case PageOf(_, name, page):
                     if self._add_relation(table.relations[name], own=own) is not None:
                         self.add_page(TABLES[table.relations[name].target], page)
-                case _ if each.relation not in table.embedded:
+                case Many(_, name) if name in table.embedded:
+                    self._add_fragment(table.embedded[name].sql, own=own)
+                case _:
                     relation = table.relations[each.relation]
                     within = self._add_relation(relation, own=own)
                     if within is not None:

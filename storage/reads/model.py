@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from storage.reads.plan import OrderKey
+from storage.reads.problems import PROCESS_PROBLEMS
 from storage.reads.tables import Column, ColumnKind, EmbeddedList, Relation, Table
 from storage.reads.versions import CONCURRENCY, PROCESS_VERSION
 
@@ -132,6 +133,14 @@ PROCESS = Table(
             ),
         ),
         "executions": Relation("execution", "{t}.process_id = {s}.id", typical_rows=100),
+    },
+    {
+        "problems": EmbeddedList(
+            PROCESS_PROBLEMS,
+            ("code", "message", "position", "argument", "input"),
+            typical_rows=1,
+            computing=120,
+        )
     },
     visible=_authorized_on("{t}.id"),
     typical_rows=10_000,

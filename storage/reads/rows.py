@@ -69,9 +69,21 @@ class Compilation:
             return None
         if self.scope.processes is Visibility.NONE:
             return "false"
+        return predicate.format(t=alias, profile=self._viewer())
+
+    def limited_to(self) -> str:
+        """Return the profile that only sees what it is authorized on; null if all is visible."""
+        if self.scope.processes is Visibility.ALL:
+            return "NULL::integer"
+        if self.scope.processes is Visibility.NONE:
+            return "0"
+        return self._viewer()
+
+    def _viewer(self) -> str:
+        """Return the parameter for the profile of the viewer."""
         if self._viewer_profile is None:
             self._viewer_profile = self.parameter(VIEWER_PROFILE)
-        return predicate.format(t=alias, profile=self._viewer_profile)
+        return self._viewer_profile
 
     def hides(self, table: Table) -> bool:
         """Whether every row of the table is hidden from the statement's viewers."""

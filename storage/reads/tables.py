@@ -162,6 +162,10 @@ class EmbeddedList:
     """The keys of each object, in their stored order."""
     typical_rows: int = 2
     """The number of objects that the cost of a query assumes."""
+    computing: int = 0
+    """The cost of computing the list, if the row does not store it. Its SQL may also contain
+    ``{kinds}``, the source kinds that are installed, and ``{viewer}``, the profile that only sees
+    the processes that it is authorized on; null for viewers who see all."""
 
 
 @dataclass(frozen=True, slots=True)

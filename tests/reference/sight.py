@@ -24,6 +24,7 @@ from tests.reference.model import (
     word,
 )
 from tests.reference.pages import compare, cursor_of, order_of, read_cursor, sort_key
+from tests.reference.problems import problems_of
 from tests.reference.versions import version_of
 
 Where = Mapping[str, Any]
@@ -118,6 +119,7 @@ class Sight:
                         "version": version_of(row, self.rows),
                         "createdAt": time(row["created_at"]),
                         "updatedAt": time(row["updated_at"]),
+                        "problems": problems_of(row, self.rows, self.knows),
                     }
                 )
             case "Action":

@@ -57,6 +57,21 @@ JSON: tuple[Any, ...] = (
 )
 
 
+INPUTS = ("a1", "a2", "b1", "b2", "B3", " a 1", "%1")
+"""References that inputs may have."""
+TEMPLATES = (
+    "{a1}",
+    "{a1} and {b2}{a1}{b1}",
+    "{ a 1}{%1}{ a1}",
+    '{"on": {a1}, "off": {a2}}',
+    '{"on": true}',
+    '{ "on": "{B3}", "list": [{}, {"x": 1}]}',
+    "{{a1}}{b1{",
+    "}{a\n1}{" + "n" * 256 + "}",
+)
+"""Values of arguments, with what may be a placeholder."""
+
+
 def random_rows(seed: int) -> Rows:
     """Return the rows of a random database, without the built-in rows."""
     return _World(random.Random(seed), seed).rows
@@ -118,7 +133,10 @@ class _World:
 
     def _arguments(self) -> list[Row]:
         return [
-            {"reference": self.chance.choice(NAMES), "value": self._text()}
+            {
+                "reference": self.chance.choice((*NAMES, *INPUTS)),
+                "value": self.chance.choice((self._text(), *TEMPLATES)),
+            }
             for _ in range(self.chance.choice((0, 0, 1, 2)))
         ]
 
@@ -205,7 +223,7 @@ class _World:
                         "id": 3 * len(rows) + self.chance.randint(1, 3),
                         "process_id": process,
                         "position": position,
-                        "reference": f"{self.chance.choice(NAMES)[:200]}{position}",
+                        "reference": f"{self.chance.choice((*NAMES, 'a', 'b'))[:200]}{position}",
                         "name": self.chance.choice(NAMES),
                         "type": type_,
                         "enabled": self.chance.random() < 0.5,
