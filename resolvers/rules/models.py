@@ -315,6 +315,12 @@ class NewProcessModel(InputModel):
     profiles: list[ProfileKey] = Field(
         default_factory=list, max_length=MAX_PARTS, description="Profiles to authorize on it."
     )
+    settings_of: ProcessId | None = Field(
+        None,
+        description="Opaque ID of a process that it is a copy of. It takes over concurrency and"
+        " timeout, and the settings of the actions and inputs that both have, instead of those"
+        " given here. Ignored if there is no such process.",
+    )
 
     @model_validator(mode="after")
     def _references_differ(self) -> NewProcessModel:

@@ -31,6 +31,7 @@ from resolvers.rules.settings import require_concurrency
 from resolvers.rules.versions import changed_items, require_version
 from storage.database.database import Transaction
 from storage.writes.calls import callers
+from storage.writes.parts import copy_settings
 from storage.writes.processes import ProcessRow, authorize, existing_ids, lock_process, update_texts
 from storage.writes.rows import delete_row, insert_row, update_row
 
@@ -81,6 +82,8 @@ async def create_process(
     await add_inputs(transaction, process_id, 1, new.inputs)
     action_paths = [(*path, "actions", index) for index in range(len(new.actions))]
     await add_actions(transaction, process_id, 1, new.actions, viewer, action_paths)
+    if new.settings_of is not None:
+        await copy_settings(transaction, process_id, viewer.only_profile, new.settings_of)
     return process_id
 
 

@@ -13,6 +13,7 @@ import orjson
 
 from storage.database.database import Transaction
 from storage.writes.processes import VISIBLE
+from storage.writes.rows import TOUCHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +176,39 @@ async def place_part(transaction: Transaction, table: str, part_id: int, positio
     """Set the position of an action or input (``table``)."""
     assert table in ("action", "input")
     await transaction.fetch(f"UPDATE {table} SET position = $2 WHERE id = $1", part_id, position)
+
+
+# Settings --------------------------------------------------------------------------------------
+
+_COPIES = (
+    """UPDATE process SET concurrency = original.concurrency, timeout = original.timeout, {touched}
+    FROM ({original}) AS original WHERE process.id = $1""",
+    """UPDATE action SET timeout = same.timeout, retries = same.retries,
+        on_failure = same.on_failure, idempotent = same.idempotent
+    FROM ({original}) AS original JOIN action AS same ON same.process_id = original.id
+    WHERE action.process_id = $1 AND same.position = action.position
+        AND same.source_id = action.source_id AND same.action = action.action""",
+    """UPDATE input SET label = same.label, help = same.help, required = same.required,
+        min = same.min, max = same.max, step = same.step, unit = same.unit,
+        pattern = same.pattern, choices = same.choices, default_value = same.default_value
+    FROM ({original}) AS original JOIN input AS same ON same.process_id = original.id
+    WHERE input.process_id = $1 AND same.reference = input.reference AND same.type = input.type""",
+)
+
+
+async def copy_settings(
+    transaction: Transaction, process_id: int, only_profile: int | None, original_id: int
+) -> None:
+    """Give a process the settings of another one, and those of the parts that both have.
+
+    Actions are the same if they have the same position, source and action, inputs if they have the
+    same reference and type. Does nothing if the profile cannot see the other process.
+    """
+    original = f"SELECT id, concurrency, timeout FROM process WHERE id = $3 AND {VISIBLE}"
+    for statement in _COPIES:
+        await transaction.fetch(
+            statement.format(original=original, touched=TOUCHED),
+            process_id,
+            only_profile,
+            original_id,
+        )
