@@ -12,9 +12,9 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import bad_value, not_found
 from resolvers.rules.calls import Call, Target, find_targets, reject_cycle
 from resolvers.rules.columns import columns_of, write_arguments
+from resolvers.rules.fields import MAX_PARTS
 from resolvers.rules.keys import Path
 from resolvers.rules.models import (
-    MAX_PARTS,
     ActionChangesModel,
     InputChangesModel,
     NewActionModel,

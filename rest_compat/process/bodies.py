@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from resolvers.rules.models import MAX_PARTS
+from resolvers.rules.fields import MAX_PARTS
 from resolvers.values.enums import ProcessMode, ProcessState
 from resolvers.values.ids import global_id
 from resolvers.values.text import (

@@ -116,7 +116,8 @@ async def test_a_copy_keeps_the_settings_that_only_graphql_shows(api: Api) -> No
 
 async def test_any_other_id_of_a_new_process_is_ignored(api: Api) -> None:
     await api.gateway.data(_WITH_SETTINGS)
-    for index, id_ in enumerate(("x", 0, -1, True, None, {}, [1], UNKNOWN_ID, 10**30, 1.5, "")):
+    others: list[Any] = ["x", 0, -1, True, None, {}, [1], UNKNOWN_ID, 10**30, 1.5, ""]
+    for index, id_ in enumerate(others):
         body = {"id": id_, "reference": f"p{index}", "name": "P", "inputs": [{"name": "code"}]}
         created = await api.ok("POST", "/process", body)
         assert (await _settings(api, created["id"]))["inputs"][0]["pattern"] is None

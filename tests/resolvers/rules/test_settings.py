@@ -13,7 +13,12 @@ _ALL = """concurrency timeout version
     inputs { id label help required min max step unit pattern choices default }"""
 
 PROCESS = {"concurrency": "RESTART", "timeout": 90}
-ACTION = {"timeout": 0.5, "retries": 5, "onFailure": "CONTINUE", "idempotent": False}
+ACTION: dict[str, Any] = {
+    "timeout": 0.5,
+    "retries": 5,
+    "onFailure": "CONTINUE",
+    "idempotent": False,
+}
 INPUT = {
     "label": "Room temperature",
     "help": "Of the whole house.",
@@ -187,7 +192,8 @@ async def test_an_action_has_a_sensible_timeout_and_number_of_retries(
     home: Home, field: str, value: float, message: str
 ) -> None:
     process = await home.process("hall")
-    action = echo(**{field: value})
+    fields: dict[str, Any] = {field: value}
+    action = echo(**fields)
     error = await home.error("addAction", "BAD_USER_INPUT", process=process, action=action)
     assert problems(error) == {("action", field): message}
 
