@@ -105,6 +105,7 @@ def compiler_of(settings: Settings) -> OperationCompiler:
         Limits(**limits),
         cache_bytes=settings.operation_cache_bytes,
         suggestions=settings.introspection != "off",
+        kinds=[*installed_kinds()],
     )
 
 

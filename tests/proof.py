@@ -121,7 +121,19 @@ def written(value: object, *, in_order: bool = True) -> str:
     Args:
         in_order: Whether to keep the order of keys. Otherwise they are sorted.
     """
-    return json.dumps(value, ensure_ascii=False, sort_keys=not in_order)
+    return json.dumps(_plain(value), ensure_ascii=False, sort_keys=not in_order)
+
+
+def _plain(value: object) -> object:
+    """Return a JSON value with integers for floats without a fraction: 1 and 1.0 are the same."""
+    match value:
+        case dict():
+            return {key: _plain(member) for key, member in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+    return value
 
 
 async def random_database(connection: Database, number: int) -> Database:

@@ -15,8 +15,14 @@ import orjson
 
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import GatewayError, bad_value, conflict, not_found
-from resolvers.execution.definition import Argument, Definition, TooLargeError, read_definition
-from resolvers.execution.inputs import by_position, by_reference, check_inputs, inputs_in
+from resolvers.execution.definition import Definition, TooLargeError, read_definition
+from resolvers.execution.inputs import (
+    Argument,
+    by_position,
+    by_reference,
+    check_inputs,
+    inputs_in,
+)
 from resolvers.execution.leases import Lease
 from resolvers.execution.plan import Execution
 from resolvers.execution.recorded import Tree, tree_key

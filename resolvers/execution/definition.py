@@ -14,10 +14,7 @@ from typing import Any
 
 import orjson
 
-from resolvers.execution.inputs import InputRule
-
-Argument = tuple[str, str]
-"""The reference and the value of an argument."""
+from resolvers.execution.inputs import Argument, InputRule
 
 MAX_BYTES = 1024 * 1024
 """Bytes of a definition."""

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from resolvers.execution.definition import (
-    ActionDefinition,
-    Argument,
-    Definition,
-    ProcessDefinition,
-)
+from resolvers.execution.definition import ActionDefinition, Definition, ProcessDefinition
+from resolvers.execution.inputs import Argument
 
 MAX_DEPTH = 16
 """Processes that are nested in each other, with the outermost one."""

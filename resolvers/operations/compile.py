@@ -101,6 +101,7 @@ class OperationCompiler:
     Args:
         cache_bytes: The memory for documents and compiled queries that are cached.
         suggestions: Whether an error of an unknown name suggests known ones.
+        kinds: The names of the source kinds that are installed.
     """
 
     def __init__(
@@ -110,11 +111,13 @@ class OperationCompiler:
         *,
         cache_bytes: int = 64 * 1024 * 1024,
         suggestions: bool = True,
+        kinds: Sequence[str] = (),
     ) -> None:
         self._strawberry_schema = schema
         self.schema = core_schema(schema)
         self.limits = limits
         self._suggestions = suggestions
+        self.kinds = tuple(sorted(kinds))
         self.cache = DocumentCache(cache_bytes)
         self.worker = Worker("large-requests")
         """Runs long computations, of all parts that use this compiler."""
@@ -179,7 +182,7 @@ class OperationCompiler:
                 are part of the gateway, so the limits for clients do not apply to them.
         """
         limits = UNLIMITED if unpaged else self.limits
-        planning = Planning(operation.fragments, variables, limits)
+        planning = Planning(operation.fragments, variables, limits, self.kinds)
         return Planner(self.schema, planning, unpaged=unpaged)
 
     def _compile(self, operation: Operation, shape: Hashable, scope: Scope) -> CompiledQuery:

@@ -8,7 +8,7 @@ mutation, before COMMIT: if one of them fails, nothing was written.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -48,6 +48,8 @@ class RequestContext:
     value_format: ValueFormat = ValueFormat.GRAPHQL
     permitted: bool = False
     """Whether the viewer's permission was already checked."""
+    kinds: Sequence[str] = ()
+    """The names of the source kinds that are installed."""
 
 
 class MutationContext:
@@ -144,7 +146,8 @@ class PayloadPlan:
         permission = permission_of(info.parent_type.fields[info.field_name])
         scope = context.viewer.scope(permission or Permission.PROCESS_READ)
         variables = cast("Mapping[str, Any]", info.variable_values)
-        planner = Planner(info.schema, Planning(info.fragments, variables, context.limits))
+        planning = Planning(info.fragments, variables, context.limits, context.kinds)
+        planner = Planner(info.schema, planning)
         for key, nodes in planner.collect(payload, sub_selections(info.field_nodes)).items():
             name = nodes[0].name.value
             if name == "__typename":

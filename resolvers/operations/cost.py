@@ -78,7 +78,9 @@ _DIRECT_ROWS = 2
 _TEXTS = frozenset({ColumnKind.TEXT, ColumnKind.TEXTS, ColumnKind.PLAIN})
 _LINKS = 2
 """Rows of a table from which the same related row is reached."""
-_LONG_COLUMNS = frozenset({"description", "result", "error", "settings", "version"})
+_LONG_COLUMNS = frozenset(
+    {"description", "result", "error", "settings", "version", "help", "choices", "default"}
+)
 """Columns that cost as much as a long text. A version is the hash of such a text."""
 
 
@@ -169,7 +171,8 @@ def _field(field: Field, table: Table, path: tuple[str, ...]) -> Estimate:
             # The list is one value of the row. Its items are cut out of it.
             embedded = table.embedded[name]
             item = _ROW + sum(_item(field, embedded) + _key(field.key) for field in fields)
-            return Estimate(_EMBEDDED_LIST + embedded.typical_rows * item)
+            cost = _EMBEDDED_LIST + embedded.typical_rows * item
+            return Estimate(cost + embedded.computing)
         case Many(_, name, fields):
             relation = table.relations[name]
             row = Estimate(_ROW) + _fields(fields, TABLES[relation.target], path)

@@ -216,7 +216,8 @@ class Planner:
         target = cast(GraphQLObjectType, get_named_type(definition.type))
         selections = sub_selections(nodes)
         if name in table.embedded:
-            return Many(key, name, self._embedded(target, selections))
+            kinds = self._planning.kinds if table.embedded[name].computing else None
+            return Many(key, name, self._embedded(target, selections), kinds)
         relation = table.relations[name]
         with self._planning.at(key):
             if "nodes" in target.fields:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,7 @@ class Planning:
         variables: Coerced variables, with a ``VariableRef`` in place of each value that may differ
             from run to run.
         limits: The limits on the size of the operation.
+        kinds: The names of the source kinds that are installed.
     """
 
     def __init__(
@@ -37,8 +38,11 @@ class Planning:
         fragments: Mapping[str, FragmentDefinitionNode],
         variables: Mapping[str, Any],
         limits: Limits,
+        kinds: Sequence[str] = (),
     ) -> None:
         self.limits = limits
+        self.kinds = Slot(Literal(tuple(kinds)), "text[]")
+        """The source kinds that are installed. They do not change while the gateway runs."""
         self._fragments = fragments
         self._variables = Variables(variables)
         self._fields = 0

@@ -251,6 +251,7 @@ class Operations:
             self.worker,
             value_format,
             permitted,
+            self.compiler.kinds,
         )
         writing = asyncio.create_task(
             execute_mutation(

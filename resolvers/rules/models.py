@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel, to_snake
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from resolvers.errors.catalogue import FieldProblem, bad_input, bad_value
-from resolvers.values.enums import Permission, ProcessMode, ProcessState
-from resolvers.values.ids import MAX_DATABASE_ID, read_id_of
+from resolvers.rules.fields import (
+    MAX_CHOICES,
+    MAX_PARTS,
+    ActionSeconds,
+    BulkItemModel,
+    DatabaseId,
+    DefaultValue,
+    EspaceId,
+    InputModel,
+    Pattern,
+    ProcessId,
+    ProcessSeconds,
+    ProfileId,
+    Retries,
+    SourceId,
+)
+from resolvers.values.enums import (
+    OnFailure,
+    Permission,
+    ProcessConcurrency,
+    ProcessMode,
+    ProcessState,
+)
 from resolvers.values.text import (
     MAX_REFERENCE,
     Description,
@@ -39,94 +48,6 @@ from resolvers.values.text import (
     storable,
 )
 from resolvers.values.validation import Model, rejected, validate
-
-
-def _whole(number: float) -> int:
-    if not number.is_integer():
-        raise ValueError("not a whole number")
-    return int(number)
-
-
-class _DatabaseIdSchema:
-    """A database ID, whose errors are all of one type (``resolvers.values.validation``).
-
-    JSON does not tell 1 from 1.0, so both are the same ID.
-    """
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        floats = core_schema.float_schema(strict=True, gt=0, le=MAX_DATABASE_ID)
-        return core_schema.custom_error_schema(
-            core_schema.union_schema(
-                [_IDS, core_schema.no_info_after_validator_function(_whole, floats)],
-                mode="left_to_right",
-            ),
-            "database_id",
-            custom_error_message="Input should be a database ID",
-        )
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return handler(_IDS)
-
-
-_IDS = core_schema.int_schema(strict=True, gt=0, le=MAX_DATABASE_ID)
-DatabaseId = Annotated[int, _DatabaseIdSchema()]
-
-MAX_PARTS = 1000
-"""Maximum number of actions, and of inputs, of one process."""
-
-
-@dataclass(frozen=True, slots=True)
-class IdOf:
-    """Mark a field as a global ID of this type. The model holds the database ID."""
-
-    type_name: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        return handler(Annotated[str, AfterValidator(self._read)])
-
-    def _read(self, text: str) -> int:
-        return read_id_of(text, self.type_name)
-
-
-EspaceId = Annotated[int, IdOf("Espace")]
-ProfileId = Annotated[int, IdOf("Profile")]
-SourceId = Annotated[int, IdOf("Source")]
-ProcessId = Annotated[int, IdOf("Process")]
-
-
-class BulkItemModel(BaseModel):
-    """Base of all inputs: names in camel case, no unknown fields.
-
-    Items of long lists derive from it directly if all their optional fields default to null:
-    removing nulls from each of 10,000 items would cost a third of validating them.
-    """
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
-    )
-
-
-class InputModel(BulkItemModel):
-    """Base of inputs in which null is the same as leaving a field out."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_null(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or None not in value.values():
-            return value
-        nullable = {
-            name
-            for name, info in cls.model_fields.items()
-            if type(None) in get_args(info.annotation)
-        }
-        return {
-            key: member
-            for key, member in value.items()
-            if member is not None or key in nullable or to_snake(key) in nullable
-        }
-
 
 # Keys ------------------------------------------------------------------------------------------
 
@@ -178,6 +99,22 @@ class NewActionModel(InputModel):
     arguments: list[ArgumentModel] = Field(
         default_factory=list, max_length=MAX_PARTS, description="Arguments, in order."
     )
+    timeout: ActionSeconds | None = Field(
+        None,
+        description="Seconds that one attempt may take, from 0.1 to 3,600. Defaults to that of the"
+        " gateway.",
+    )
+    retries: Retries = Field(
+        0, description="How often it is repeated at the most if it fails, from 0 to 5."
+    )
+    on_failure: OnFailure = Field(
+        OnFailure.STOP, description="What happens to the execution if it fails."
+    )
+    idempotent: bool | None = Field(
+        None,
+        description="Whether it has the same effect if it is repeated. By default, its source"
+        " decides.",
+    )
 
     @model_validator(mode="after")
     def _has_one_target(self) -> NewActionModel:
@@ -207,7 +144,36 @@ class NewInputModel(InputModel):
         " other type are accepted as text.",
     )
     asked_when: ProcessState = Field(
-        ProcessState.ENABLED, description="State in which a switch requires it."
+        ProcessState.ENABLED, description="State in which a switch asks for it."
+    )
+    label: ShortText = Field("", description="Label in a form. Defaults to the name.")
+    help: Description = Field("", description="Explanation in a form.")
+    required: bool = Field(True, description="Whether an execution needs a value.")
+    min: float | None = Field(
+        None,
+        description="Least value of a number or an integer; of a time, in seconds since midnight.",
+    )
+    max: float | None = Field(
+        None,
+        description="Greatest value of a number or an integer; of a time, in seconds since"
+        " midnight.",
+    )
+    step: float | None = Field(
+        None, description="Values are min, or else 0, and a multiple of this more or less."
+    )
+    unit: ShortText = Field("", description="Unit of the value to show.")
+    pattern: Pattern | None = Field(
+        None,
+        description="Regular expression (RE2) that the whole value has to match, of up to 255"
+        " characters.",
+    )
+    choices: list[Name] = Field(
+        default_factory=list,
+        max_length=MAX_CHOICES,
+        description="The only values that are accepted, in order, at most 1,000.",
+    )
+    default: DefaultValue | None = Field(
+        None, description="Value if the caller supplies none. Must be one that is accepted."
     )
 
     @property
@@ -228,6 +194,16 @@ class NewProcessModel(InputModel):
         ProcessMode.SIMPLE, description="How its actions depend on its state."
     )
     state: ProcessState = Field(ProcessState.DISABLED, description="Initial state.")
+    concurrency: ProcessConcurrency | None = Field(
+        None,
+        description="What happens to an execution while another one runs. Defaults to PARALLEL, and"
+        " to QUEUED for a switch, which cannot be PARALLEL.",
+    )
+    timeout: ProcessSeconds | None = Field(
+        None,
+        description="Seconds that an execution may take, from 1 to 86,400. Defaults to that of the"
+        " gateway.",
+    )
     actions: list[NewActionModel] = Field(
         default_factory=list, max_length=MAX_PARTS, description="Actions, in order."
     )
@@ -236,6 +212,12 @@ class NewProcessModel(InputModel):
     )
     profiles: list[ProfileKey] = Field(
         default_factory=list, max_length=MAX_PARTS, description="Profiles to authorize on it."
+    )
+    settings_of: ProcessId | None = Field(
+        None,
+        description="Opaque ID of a process that it is a copy of. It takes over concurrency and"
+        " timeout, and the settings of the actions and inputs that both have, instead of those"
+        " given here. Ignored if there is no such process.",
     )
 
     @model_validator(mode="after")
@@ -258,6 +240,13 @@ class ProcessChangesModel(InputModel):
     icon: ShortText | None = Field(None, description="New icon name.")
     mode: ProcessMode | None = Field(None, description="New mode.")
     state: ProcessState | None = Field(None, description="New state.")
+    concurrency: ProcessConcurrency | None = Field(
+        None, description="New concurrency. A switch cannot be PARALLEL."
+    )
+    timeout: ProcessSeconds | None = Field(
+        None,
+        description="New seconds that an execution may take. Null for the default of the gateway.",
+    )
 
 
 class ProcessTextsModel(BulkItemModel):
@@ -279,6 +268,19 @@ class ActionChangesModel(InputModel):
     arguments: list[ArgumentModel] | None = Field(
         None, max_length=MAX_PARTS, description="New arguments. They replace all existing ones."
     )
+    timeout: ActionSeconds | None = Field(
+        None,
+        description="New seconds that one attempt may take. Null for the default of the gateway.",
+    )
+    retries: Retries | None = Field(None, description="New number of retries.")
+    on_failure: OnFailure | None = Field(
+        None, description="What happens to the execution if it fails, from now on."
+    )
+    idempotent: bool | None = Field(
+        None,
+        description="Whether it has the same effect if it is repeated. With null, its source"
+        " decides.",
+    )
 
     @model_validator(mode="after")
     def _references_differ(self) -> ActionChangesModel:
@@ -291,8 +293,24 @@ class InputChangesModel(InputModel):
     name: Name | None = Field(None, description="New display name.")
     type: InputType | None = Field(None, description="New type.")
     asked_when: ProcessState | None = Field(
-        None, description="New state in which a switch requires it."
+        None, description="New state in which a switch asks for it."
     )
+    label: ShortText | None = Field(None, description="New label in a form.")
+    help: Description | None = Field(None, description="New explanation in a form.")
+    required: bool | None = Field(None, description="Whether an execution needs a value.")
+    min: float | None = Field(None, description="New least value. Null removes it.")
+    max: float | None = Field(None, description="New greatest value. Null removes it.")
+    step: float | None = Field(None, description="New step. Null removes it.")
+    unit: ShortText | None = Field(None, description="New unit.")
+    pattern: Pattern | None = Field(
+        None, description="New regular expression (RE2). Null removes it."
+    )
+    choices: list[Name] | None = Field(
+        None,
+        max_length=MAX_CHOICES,
+        description="New choices. They replace all existing ones.",
+    )
+    default: DefaultValue | None = Field(None, description="New default. Null removes it.")
 
 
 class InputValueModel(InputModel):

@@ -12,14 +12,15 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import bad_value, not_found
 from resolvers.rules.calls import Call, Target, find_targets, reject_cycle
 from resolvers.rules.columns import columns_of, write_arguments
+from resolvers.rules.fields import MAX_PARTS
 from resolvers.rules.keys import Path
 from resolvers.rules.models import (
-    MAX_PARTS,
     ActionChangesModel,
     InputChangesModel,
     NewActionModel,
     NewInputModel,
 )
+from resolvers.rules.settings import RULED, require_sound, rule_of_row
 from resolvers.rules.versions import require_version
 from storage.database.database import Transaction
 from storage.writes.parts import (
@@ -67,6 +68,10 @@ async def add_actions(
             action.runs_when.value,
             write_arguments(action.arguments),
             target.subprocess_id,
+            action.timeout,
+            action.retries,
+            action.on_failure.value,
+            action.idempotent,
         )
         for action, target in zip(actions, targets, strict=True)
     ]
@@ -119,7 +124,23 @@ async def add_inputs(
 ) -> list[int]:
     """Insert inputs from ``position`` on, which must be free. Return their IDs."""
     new = [
-        NewInput(part.short_name, part.name, part.type, part.asked_when.value) for part in inputs
+        NewInput(
+            part.short_name,
+            part.name,
+            part.type,
+            part.asked_when.value,
+            part.label,
+            part.help,
+            part.required,
+            part.min,
+            part.max,
+            part.step,
+            part.unit,
+            part.pattern,
+            part.choices,
+            part.default,
+        )
+        for part in inputs
     ]
     return await insert_inputs(transaction, process_id, position, new)
 
@@ -129,17 +150,24 @@ async def change_input(
     input_id: int,
     changes: InputChangesModel,
     viewer: Viewer,
+    path: Path,
     if_version: str | None = None,
 ) -> int:
     """Update an input; fields that are left out keep their values. Return the process.
 
     Args:
+        path: Path of the changes in the arguments.
         if_version: The version that the process must have; None for any.
     """
     process_id, _ = await require_part(
         transaction, "input", input_id, viewer, if_version=if_version
     )
-    await update_row(transaction, "input", input_id, columns_of(changes))
+    columns = columns_of(changes)
+    if not columns.keys().isdisjoint(RULED):
+        before = await find_row(transaction, "input", "id", input_id)
+        assert before is not None
+        require_sound(rule_of_row({**before, **columns}), path)
+    await update_row(transaction, "input", input_id, columns)
     return process_id
 
 

@@ -27,9 +27,11 @@ from resolvers.rules.models import (
     ProcessChangesModel,
 )
 from resolvers.rules.parts import add_actions, add_inputs
+from resolvers.rules.settings import require_concurrency
 from resolvers.rules.versions import changed_items, require_version
 from storage.database.database import Transaction
 from storage.writes.calls import callers
+from storage.writes.parts import copy_settings
 from storage.writes.processes import ProcessRow, authorize, existing_ids, lock_process, update_texts
 from storage.writes.rows import delete_row, insert_row, update_row
 
@@ -80,6 +82,8 @@ async def create_process(
     await add_inputs(transaction, process_id, 1, new.inputs)
     action_paths = [(*path, "actions", index) for index in range(len(new.actions))]
     await add_actions(transaction, process_id, 1, new.actions, viewer, action_paths)
+    if new.settings_of is not None:
+        await copy_settings(transaction, process_id, viewer.only_profile, new.settings_of)
     return process_id
 
 
@@ -97,8 +101,9 @@ async def change_process(
         path: Path of the changes in the arguments.
         if_version: The version that it must have; None for any.
     """
-    await require_process(transaction, process_id, viewer, if_version)
+    process = await require_process(transaction, process_id, viewer, if_version)
     columns = columns_of(changes)
+    require_concurrency(changes.concurrency, str(columns.get("mode", process.mode)), path)
     if "espace" in changes.model_fields_set:
         columns["espace_id"] = None
         if changes.espace is not None:

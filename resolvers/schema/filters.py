@@ -20,6 +20,7 @@ from resolvers.values.enums import (
     ExecutionStatus,
     ExecutionTrigger,
     OrderDirection,
+    ProcessConcurrency,
     ProcessMode,
     ProcessOrderField,
     ProcessState,
@@ -87,6 +88,16 @@ class ProcessStateFilter:
     )
 
 
+@strawberry.input(description="Conditions on a concurrency. All conditions must match.")
+class ProcessConcurrencyFilter:
+    eq: ProcessConcurrency | None = strawberry.field(
+        default=UNSET, description="Equals this concurrency."
+    )
+    in_: list[ProcessConcurrency] | None = strawberry.field(
+        name="in", default=UNSET, description="Equals one of these."
+    )
+
+
 @strawberry.input(description="Conditions on an execution status. All conditions must match.")
 class ExecutionStatusFilter:
     eq: ExecutionStatus | None = strawberry.field(default=UNSET, description="Equals this status.")
@@ -145,6 +156,9 @@ class ProcessWhere:
     description: TextFilter | None = strawberry.field(default=UNSET, description="Description.")
     mode: ProcessModeFilter | None = strawberry.field(default=UNSET, description="Mode.")
     state: ProcessStateFilter | None = strawberry.field(default=UNSET, description="Current state.")
+    concurrency: ProcessConcurrencyFilter | None = strawberry.field(
+        default=UNSET, description="Concurrency."
+    )
     created_at: TimeFilter | None = strawberry.field(default=UNSET, description="Time of creation.")
     updated_at: TimeFilter | None = strawberry.field(
         default=UNSET, description="Time of the last write to the process or one of its parts."

@@ -11,13 +11,12 @@ import strawberry
 from pydantic import BaseModel
 from strawberry import UNSET
 
+from resolvers.rules.fields import BulkItemModel, IdOf
 from resolvers.rules.models import (
     ActionChangesModel,
     ArgumentModel,
-    BulkItemModel,
     EspaceChangesModel,
     EspaceKey,
-    IdOf,
     InputChangesModel,
     InputValueModel,
     NewActionModel,

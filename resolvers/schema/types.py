@@ -37,8 +37,11 @@ from resolvers.values.enums import (
     ExecutionStatus,
     ExecutionTrigger,
     InputKind,
+    OnFailure,
     Permission,
+    ProcessConcurrency,
     ProcessMode,
+    ProcessProblemCode,
     ProcessState,
 )
 
@@ -210,6 +213,14 @@ class Process(Node):
     icon: str = strawberry.field(description="Name of the icon. May be empty.")
     mode: ProcessMode = strawberry.field(description="How the actions depend on the state.")
     state: ProcessState = strawberry.field(description="Current state.")
+    concurrency: ProcessConcurrency = strawberry.field(
+        description="What happens to an execution while another one runs. A switch never runs in"
+        " parallel."
+    )
+    timeout: float | None = strawberry.field(
+        description="Seconds that an execution may take, from 1 to 86,400. Null for the default of"
+        " the gateway."
+    )
     version: str = strawberry.field(
         description="Opaque text that changes with anything that the process shows: its own"
         " fields, its actions and the names of their sources, its inputs, its espace and its"
@@ -238,6 +249,24 @@ class Process(Node):
         resolver=read_executions,
         description="Executions of this process, newest first by default.",
     )
+    problems: list[ProcessProblem] = strawberry.field(
+        description="What cannot work as it is written, in order of the actions, at most 100."
+        " Nothing is refused because of it. It is not part of `version`."
+    )
+
+
+@strawberry.type(description="Something that cannot work as it is written.")
+class ProcessProblem:
+    code: ProcessProblemCode = strawberry.field(description="What it is.")
+    message: str = strawberry.field(description="What it is, in words.")
+    position: int | None = strawberry.field(description="Position of the action, if it is one.")
+    argument: str | None = strawberry.field(
+        description="Reference of the argument that it is about: one of the action, or one that the"
+        " action lacks."
+    )
+    input: str | None = strawberry.field(
+        description="Input that the placeholder names, if it is about one."
+    )
 
 
 @strawberry.type(description="A step of a process: an operation on a source.")
@@ -256,6 +285,21 @@ class Action(Node):
     )
     runs_when: ProcessState = strawberry.field(
         description="State in which a switch runs the action. Simple processes always run it."
+    )
+    timeout: float | None = strawberry.field(
+        description="Seconds that one attempt may take, from 0.1 to 3,600. Null for the default of"
+        " the gateway."
+    )
+    retries: int = strawberry.field(
+        description="How often the action is repeated at the most, from 0 to 5, if it fails in a"
+        " way that repeating it may mend."
+    )
+    on_failure: OnFailure = strawberry.field(
+        description="What happens to the execution if the action fails."
+    )
+    idempotent: bool | None = strawberry.field(
+        description="Whether the action has the same effect if it is repeated. Null if its source"
+        " decides."
     )
     arguments: list[Argument] = strawberry.field(description="Arguments, in order.")
     process: Process = strawberry.field(description="Process that the action belongs to.")
@@ -286,9 +330,34 @@ class Input(Node):
         description="Kind that the type resolves to. Determines how values are validated."
     )
     asked_when: ProcessState = strawberry.field(
-        description="State in which a switch requires the input. Simple processes always require"
+        description="State in which a switch asks for the input. Simple processes always ask for"
         " it."
     )
+    label: str = strawberry.field(description="Label in a form. Empty for the name of the input.")
+    help: str = strawberry.field(description="Explanation in a form. May be empty.")
+    required: bool = strawberry.field(
+        description="Whether an execution needs a value: the caller's, or else `default`. Without"
+        " either, an input that is not required is the empty text."
+    )
+    min: float | None = strawberry.field(
+        description="Least value of a number or an integer; of a time, in seconds since midnight."
+    )
+    max: float | None = strawberry.field(
+        description="Greatest value of a number or an integer; of a time, in seconds since"
+        " midnight."
+    )
+    step: float | None = strawberry.field(
+        description="A value is `min`, or else 0, and a multiple of this more or less. In seconds"
+        " for a time."
+    )
+    unit: str = strawberry.field(description="Unit of the value to show, such as °C. May be empty.")
+    pattern: str | None = strawberry.field(
+        description="Regular expression (RE2) that the whole value has to match."
+    )
+    choices: list[str] = strawberry.field(
+        description="The only values that are accepted, in order. Empty if there are others."
+    )
+    default: str | None = strawberry.field(description="Value if the caller supplies none.")
     process: Process = strawberry.field(description="Process that the input belongs to.")
 
 

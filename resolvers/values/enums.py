@@ -53,6 +53,48 @@ class ProcessState(Enum):
     DISABLED = _described(False, description="Disabled.")
 
 
+@strawberry.enum(description="What happens to an execution while another of its process runs.")
+class ProcessConcurrency(Enum):
+    """The values are the words that the database stores."""
+
+    SINGLE = _described("single", description="It is refused.")
+    QUEUED = _described("queued", description="It waits until the others have ended.")
+    PARALLEL = _described(
+        "parallel", description="It runs at the same time. Simple processes only."
+    )
+    RESTART = _described("restart", description="The other is cancelled, and it runs after that.")
+
+
+@strawberry.enum(description="What happens to an execution if an action of it fails.")
+class OnFailure(Enum):
+    """The values are the words that the database stores."""
+
+    STOP = _described("stop", description="The execution fails. No further action runs.")
+    CONTINUE = _described("continue", description="The execution goes on with the next action.")
+
+
+@strawberry.enum(description="What of a process cannot work as it is written.")
+class ProcessProblemCode(Enum):
+    """The values are the words that ``storage.reads.problems`` writes."""
+
+    UNKNOWN_SOURCE_KIND = _described(
+        "UNKNOWN_SOURCE_KIND", description="The kind of the source of an action is not installed."
+    )
+    UNKNOWN_PLACEHOLDER = _described(
+        "UNKNOWN_PLACEHOLDER",
+        description="An argument has a placeholder that names no input. It is literal text.",
+    )
+    UNKNOWN_ARGUMENT = _described(
+        "UNKNOWN_ARGUMENT",
+        description="An action runs a process and gives it an input that it does not have.",
+    )
+    MISSING_ARGUMENT = _described(
+        "MISSING_ARGUMENT",
+        description="An action runs a process without an input that it requires, in one of its"
+        " states at least.",
+    )
+
+
 @strawberry.enum(description="The kind of an input. Determines how its value is validated.")
 class InputKind(Enum):
     """The known input types. Any other type is treated as text."""
@@ -61,7 +103,7 @@ class InputKind(Enum):
     NUMBER = _described("number", description="A number, such as 21.5.")
     INTEGER = _described("integer", description="An integer.")
     BOOLEAN = _described("boolean", description="true or false, or 1 or 0.")
-    CHOICE = _described("choice", description="An option that the process recognizes.")
+    CHOICE = _described("choice", description="One of the choices of the input, if it has any.")
     TIME = _described("time", description="A time of day, such as 07:30 or 07:30:00.")
     COLOR = _described("color", description="A color, such as #ff8800.")
 

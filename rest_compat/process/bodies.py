@@ -20,8 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from resolvers.rules.models import MAX_PARTS
+from resolvers.rules.fields import MAX_PARTS
 from resolvers.values.enums import ProcessMode, ProcessState
+from resolvers.values.ids import global_id
 from resolvers.values.text import (
     Description,
     InputType,
@@ -32,7 +33,15 @@ from resolvers.values.text import (
     describe,
     storable,
 )
-from rest_compat.body_model import KEY_SCHEMA, SCHEMAS, KeyForms, NullableBody, whole
+from rest_compat.body_model import (
+    ID_SCHEMA,
+    KEY_SCHEMA,
+    SCHEMAS,
+    KeyForms,
+    NullableBody,
+    read_id,
+    whole,
+)
 
 # Values with several forms -----------------------------------------------------------------------
 
@@ -83,6 +92,14 @@ def _mode(value: object) -> ProcessMode:
 def _value(value: object) -> object:
     """Return a number or a boolean as its JSON text; other values unchanged."""
     return orjson.dumps(value).decode() if isinstance(value, int | float) else value
+
+
+def _original(value: object) -> str | None:
+    """Return the opaque ID of the process that a body is a copy of; None if it names none."""
+    try:
+        return global_id("Process", read_id(value))
+    except ValueError:
+        return None
 
 
 State: TypeAlias = Annotated[
@@ -231,6 +248,15 @@ class InputBody(NullableBody):
 class ProcessBody(NullableBody):
     """A process to create."""
 
+    settings_of: Annotated[
+        str | None, BeforeValidator(_original), WithJsonSchema(dict(ID_SCHEMA))
+    ] = Field(
+        None,
+        validation_alias="id",
+        serialization_alias="settingsOf",
+        description="The ID of the process that it is a copy of, as in the response of GET. The new"
+        " process takes over the settings that only GraphQL shows. Any other value is ignored.",
+    )
     reference: Reference = Field(description="The unique short name.")
     name: Name = Field(description="The display name.")
     name_enable: ShortText | None = Field(

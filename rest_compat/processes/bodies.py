@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WrapValidator, model_validator
 
+from resolvers.rules.fields import DatabaseId
 from resolvers.rules.items import Item, ItemsCheck, ValidItems, accept_items, items_validator
-from resolvers.rules.models import DatabaseId
 from resolvers.values.text import Description, Name
 from rest_compat.body_model import Body, JsonSchema, NullableBody
 

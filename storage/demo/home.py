@@ -83,10 +83,9 @@ async def _insert_home(transaction: Transaction, home: Mapping[str, Any]) -> Non
         processes[process["reference"]] = process_id
 
 
-def _new_input(entry: Mapping[str, str]) -> NewInput:
-    return NewInput(
-        entry["reference"], entry["name"], entry["type"], _takes_part_when_enabled(entry)
-    )
+def _new_input(entry: Mapping[str, Any]) -> NewInput:
+    values = {name: value for name, value in entry.items() if name != "when"}
+    return NewInput(**values, enabled=_takes_part_when_enabled(entry))
 
 
 def _new_action(

@@ -257,6 +257,7 @@ class _Search:
                     self._add_column(table, name, own=own)
                     self._add_visibility(table.columns[name].visible)
                 case Many(_, name, fields) if name in table.embedded:
+                    self._add_fragment(table.embedded[name].sql, own=own)
                     columns = table.embedded[name].columns or {}
                     for each in fields:
                         if isinstance(each, Scalar) and each.column in columns:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from storage.reads.plan import OrderKey
+from storage.reads.problems import PROCESS_PROBLEMS
 from storage.reads.records import (
     ATTEMPT_COLUMNS,
     ATTEMPTS,
@@ -19,7 +20,7 @@ from storage.reads.records import (
     of_root,
 )
 from storage.reads.tables import Column, ColumnKind, EmbeddedList, Relation, Table
-from storage.reads.versions import PROCESS_VERSION
+from storage.reads.versions import CONCURRENCY, PROCESS_VERSION
 
 
 def _global_id(type_name: str) -> Column:
@@ -73,6 +74,7 @@ _DESCRIPTION = Column("{t}.description")
 _ICON = Column("{t}.icon")
 _POSITION = Column("{t}.position", ColumnKind.INTEGER)
 _STATE = Column("{t}.enabled", ColumnKind.STATE)
+_TIMEOUT = Column("{t}.timeout", ColumnKind.NUMBER, nullable=True)
 _BY_POSITION = ("{t}.position",)
 _ARGUMENTS = EmbeddedList("{t}.arguments", ("reference", "value"))
 _TIMES = {
@@ -104,6 +106,8 @@ PROCESS = Table(
         icon=_ICON,
         mode=Column("{t}.mode", ColumnKind.WORD),
         state=_STATE,
+        concurrency=Column(CONCURRENCY, ColumnKind.WORD),
+        timeout=_TIMEOUT,
         version=Column(PROCESS_VERSION, ColumnKind.PLAIN),
         created_at=Column("{t}.created_at", ColumnKind.TIME, indexed=True),
         updated_at=Column("{t}.updated_at", ColumnKind.TIME),
@@ -150,6 +154,14 @@ PROCESS = Table(
         ),
         "executions": Relation("execution", "{t}.process_id = {s}.id", typical_rows=100),
     },
+    {
+        "problems": EmbeddedList(
+            PROCESS_PROBLEMS,
+            ("code", "message", "position", "argument", "input"),
+            typical_rows=1,
+            computing=120,
+        )
+    },
     visible=_authorized_on("{t}.id"),
     typical_rows=10_000,
 )
@@ -166,6 +178,10 @@ ACTION = Table(
         ),
         action=Column("{t}.action"),
         runs_when=_STATE,
+        timeout=_TIMEOUT,
+        retries=Column("{t}.retries", ColumnKind.INTEGER),
+        on_failure=Column("{t}.on_failure", ColumnKind.WORD),
+        idempotent=Column("{t}.idempotent", ColumnKind.BOOLEAN, nullable=True),
     ),
     {
         "process": Relation("process", "{t}.id = {s}.process_id", many=False),
@@ -192,6 +208,16 @@ INPUT = Table(
             ColumnKind.WORD,
         ),
         asked_when=_STATE,
+        label=Column("{t}.label"),
+        help=Column("{t}.help"),
+        required=Column("{t}.required", ColumnKind.BOOLEAN),
+        min=Column("{t}.min", ColumnKind.NUMBER, nullable=True),
+        max=Column("{t}.max", ColumnKind.NUMBER, nullable=True),
+        step=Column("{t}.step", ColumnKind.NUMBER, nullable=True),
+        unit=Column("{t}.unit"),
+        pattern=Column("{t}.pattern", nullable=True),
+        choices=Column("{t}.choices", ColumnKind.TEXTS),
+        default=Column("{t}.default_value", nullable=True),
     ),
     {"process": Relation("process", "{t}.id = {s}.process_id", many=False)},
     visible=_authorized_on("{t}.process_id"),

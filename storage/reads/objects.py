@@ -49,8 +49,8 @@ def _value(compilation: Compilation, field: Field, table: Table, alias: str) -> 
             return _column(compilation, table.columns[name], alias)
         case One(_, name, fields):
             return _related_one(compilation, fields, table.relations[name], alias)
-        case Many(_, name, fields) if name in table.embedded:
-            return _embedded(compilation, fields, table.embedded[name], alias)
+        case Many(_, name) if name in table.embedded:
+            return _embedded(compilation, field, table.embedded[name], alias)
         case Many(_, name, fields):
             return _related_many(compilation, fields, table.relations[name], alias)
         case PageOf(_, name, page):
@@ -155,13 +155,14 @@ def _related_many(
     return elements(f"SELECT {text} AS o{tail} ORDER BY {order}", compilation.alias())
 
 
-def _embedded(
-    compilation: Compilation, fields: Fields, embedded: EmbeddedList, source: str
-) -> Pieces:
+def _embedded(compilation: Compilation, field: Many, embedded: EmbeddedList, source: str) -> Pieces:
     """Compile a list that the row holds: as stored if it is selected whole, else item by item."""
+    fields, given = field.fields, {}
     if embedded.columns is not None:
         return _embedded_rows(compilation, fields, embedded, embedded.columns, source)
-    value = embedded.sql.format(t=source)
+    if field.kinds is not None:
+        given = {"kinds": compilation.parameter(field.kinds), "viewer": compilation.profile}
+    value = embedded.sql.format(t=source, **given)
     if fields == tuple(Scalar(name, name) for name in embedded.fields):
         return (Sql(value),)
     item = compilation.alias()

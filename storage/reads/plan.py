@@ -184,6 +184,8 @@ class Many:
     key: str
     relation: str
     fields: Fields
+    kinds: Slot | None = None
+    """The source kinds that are installed, for a list that is computed from them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,11 @@ class Compilation:
 
     @property
     def profile(self) -> str:
-        """The profile of viewers who see what it is authorized on, as SQL; null for all others."""
-        if self.scope.processes is not Visibility.AUTHORIZED:
+        """SQL for the profile that only sees what it is authorized on; null if all is visible."""
+        if self.scope.processes is Visibility.ALL:
             return "NULL::integer"
+        if self.scope.processes is Visibility.NONE:
+            return "0"
         if self._viewer_profile is None:
             self._viewer_profile = self.parameter(VIEWER_PROFILE)
         return self._viewer_profile

@@ -21,6 +21,8 @@ class ColumnKind(Enum):
     INTEGER = "integer"
     BIG_INTEGER = "big integer"
     """A 64-bit integer."""
+    NUMBER = "number"
+    """A double precision number."""
     TEXT = "text"
     TEXTS = "texts"
     """An array of text."""
@@ -121,8 +123,10 @@ class Column:
                 return (Sql(f"to_json(upper(replace({value}::text, ':', '_'))::text[])"),)
             case ColumnKind.STATE if graphql:
                 return '"', Sql(f"CASE WHEN {value} THEN 'ENABLED' ELSE 'DISABLED' END"), '"'
+            case ColumnKind.NUMBER:
+                return or_null(f"({value})::text") if self.nullable else (Sql(f"({value})::text"),)
             case ColumnKind.BOOLEAN if graphql:
-                return (Sql(f"({value})::text"),)
+                return or_null(f"({value})::text") if self.nullable else (Sql(f"({value})::text"),)
             case ColumnKind.STATE | ColumnKind.BOOLEAN:
                 return (Sql(f"({value})::integer"),)
             case ColumnKind.TIME:
@@ -183,6 +187,10 @@ class EmbeddedList:
     that limits their visibility is one on the row."""
     order: str = ""
     """The column that the objects are ordered by."""
+    computing: int = 0
+    """The cost of computing the list, if the row does not store it. Its SQL may also contain
+    ``{kinds}``, the source kinds that are installed, and ``{viewer}``, the profile that only sees
+    the processes that it is authorized on; null for viewers who see all."""
 
 
 @dataclass(frozen=True, slots=True)

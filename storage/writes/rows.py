@@ -21,10 +21,41 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
             "icon",
             "mode",
             "enabled",
+            "concurrency",
+            "timeout",
         }
     ),
-    "action": frozenset({"source_id", "action", "enabled", "arguments", "subprocess_id"}),
-    "input": frozenset({"reference", "name", "type", "enabled"}),
+    "action": frozenset(
+        {
+            "source_id",
+            "action",
+            "enabled",
+            "arguments",
+            "subprocess_id",
+            "timeout",
+            "retries",
+            "on_failure",
+            "idempotent",
+        }
+    ),
+    "input": frozenset(
+        {
+            "reference",
+            "name",
+            "type",
+            "enabled",
+            "label",
+            "help",
+            "required",
+            "default_value",
+            "choices",
+            "min",
+            "max",
+            "step",
+            "unit",
+            "pattern",
+        }
+    ),
     "profile": frozenset({"name", "permissions"}),
     "source": frozenset({"name", "kind", "settings", "secrets"}),
 }

@@ -49,7 +49,11 @@ SQL: Mapping[tuple[str, str], Sequence[str]] = {
         "INSERT INTO input (id, process_id, position, reference, name, type)"
         " VALUES ({new}, {process}, {new}, '{new}', {text}, 'text')",
     ],
-    ("input", "update"): ["UPDATE input SET name = {text} WHERE id = {input}"],
+    ("input", "update"): [
+        "UPDATE input SET name = {text} WHERE id = {input}",
+        # Problems of the processes that run its process.
+        "UPDATE input SET required = NOT required, default_value = NULL WHERE id = {input}",
+    ],
     ("input", "delete"): ["DELETE FROM input WHERE id = {input}"],
     ("authorisation", "insert"): [
         "INSERT INTO authorisation VALUES ({process}, {profile}) ON CONFLICT DO NOTHING",
@@ -67,6 +71,7 @@ SQL: Mapping[tuple[str, str], Sequence[str]] = {
     ("source", "insert"): ["INSERT INTO source (id, name, kind) VALUES ({new}, '{new}', 'echo')"],
     ("source", "update"): [
         "UPDATE source SET name = '{new}' WHERE id = {source} AND NOT built_in",
+        "UPDATE source SET kind = {text} WHERE id = {source} AND NOT built_in",
         "UPDATE source SET settings = '{{}}', secrets = '{{\"a\": 1}}' WHERE id = {source}",
     ],
     ("source", "delete"): ["DELETE FROM source WHERE id = {source} AND NOT built_in"],

@@ -126,6 +126,12 @@ def may(profile: Row, permission: str) -> bool:
     return permission in profile["permissions"] or "admin" in profile["permissions"]
 
 
+def concurrency(process: Row) -> str:
+    """Return the concurrency of a process: a switch never runs in parallel."""
+    switches = process["mode"] == "switch" and process["concurrency"] == "parallel"
+    return "queued" if switches else str(process["concurrency"])
+
+
 def display_name(process: Row) -> str:
     if process["mode"] == "switch":
         by_state = process["name_enable"] if process["enabled"] else process["name_disable"]

@@ -14,6 +14,7 @@ from tests.reference.model import (
     TABLES,
     Row,
     Rows,
+    concurrency,
     display_name,
     global_id,
     may,
@@ -25,6 +26,7 @@ from tests.reference.model import (
     word_or_none,
 )
 from tests.reference.pages import compare, cursor_of, order_of, read_cursor, sort_key
+from tests.reference.problems import problems_of
 from tests.reference.versions import version_of
 
 Where = Mapping[str, Any]
@@ -115,9 +117,12 @@ class Sight:
                         "displayName": display_name(row),
                         "mode": word(row["mode"]),
                         "state": state(row["enabled"]),
+                        "concurrency": word(concurrency(row)),
+                        "timeout": row["timeout"],
                         "version": version_of(row, self.rows),
                         "createdAt": time(row["created_at"]),
                         "updatedAt": time(row["updated_at"]),
+                        "problems": problems_of(row, self.rows, self.knows),
                     }
                 )
             case "Action":
@@ -127,12 +132,19 @@ class Sight:
                     "action": row["action"],
                     "runsWhen": state(row["enabled"]),
                     "arguments": row["arguments"],
+                    "timeout": row["timeout"],
+                    "retries": row["retries"],
+                    "onFailure": word(row["on_failure"]),
+                    "idempotent": row["idempotent"],
                 }
             case "Input":
                 return (
                     ids
                     | _same(row, "position", "reference", "name", "type")
+                    | _same(row, "label", "help", "required", "min", "max", "step", "unit")
+                    | _same(row, "pattern", "choices")
                     | {
+                        "default": row["default_value"],
                         "kind": word(row["type"] if row["type"] in KINDS else "text"),
                         "askedWhen": state(row["enabled"]),
                     }

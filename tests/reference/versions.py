@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from tests.reference.model import Row, Rows
+from tests.reference.model import Row, Rows, concurrency
 
 
 def version_of(process: Row, rows: Rows) -> str:
@@ -27,6 +27,8 @@ def version_of(process: Row, rows: Rows) -> str:
                 *_texts(process, "description", "icon"),
                 process["mode"],
                 process["enabled"],
+                concurrency(process),
+                _number(process["timeout"]),
             )
         ],
         [
@@ -41,11 +43,26 @@ def version_of(process: Row, rows: Rows) -> str:
                 _text(row["action"]),
                 row["enabled"],
                 row["arguments_text"],
+                _number(row["timeout"]),
+                row["retries"],
+                row["on_failure"],
+                "" if row["idempotent"] is None else str(row["idempotent"]).lower(),
             )
             for row in _parts(rows["action"], number)
         ],
         [
-            _row(row["id"], *_texts(row, "reference", "name", "type"), row["enabled"])
+            _row(
+                row["id"],
+                *_texts(row, "reference", "name", "type"),
+                row["enabled"],
+                *_texts(row, "label", "help"),
+                row["required"],
+                *(_number(row[column]) for column in ("min", "max", "step")),
+                _text(row["unit"]),
+                "" if row["pattern"] is None else _text(row["pattern"]),
+                f"[{','.join(map(_text, row['choices']))}]",
+                "" if row["default_value"] is None else _text(row["default_value"]),
+            )
             for row in _parts(rows["input"], number)
         ],
         [
@@ -69,6 +86,11 @@ def _row(*values: object) -> str:
 
 def _written(value: object) -> str:
     return {True: "t", False: "f"}[value] if isinstance(value, bool) else str(value)
+
+
+def _number(value: float | None) -> str:
+    """Write a number as PostgreSQL does; empty for null."""
+    return "" if value is None else str(int(value) if value.is_integer() else value)
 
 
 def _texts(row: Row, *columns: str) -> Iterable[str]:

@@ -75,6 +75,21 @@ ERROR_CODES = ("timed_out", "source_failed", "step_failed", "process_failed", "c
 TRIGGERS = ("request", "process", "replay", "command", "schedule")
 
 
+INPUTS = ("a1", "a2", "b1", "b2", "B3", " a 1", "%1")
+"""References that inputs may have."""
+TEMPLATES = (
+    "{a1}",
+    "{a1} and {b2}{a1}{b1}",
+    "{ a 1}{%1}{ a1}",
+    '{"on": {a1}, "off": {a2}}',
+    '{"on": true}',
+    '{ "on": "{B3}", "list": [{}, {"x": 1}]}',
+    "{{a1}}{b1{",
+    "}{a\n1}{" + "n" * 256 + "}",
+)
+"""Values of arguments, with what may be a placeholder."""
+
+
 def random_rows(seed: int) -> Rows:
     """Return the rows of a random database, without the built-in rows."""
     return _World(random.Random(seed), seed).rows
@@ -131,9 +146,15 @@ class _World:
     def _text(self) -> str:
         return self.chance.choice(("", "", *NAMES))
 
+    def _number(self) -> float | None:
+        return self.chance.choice((None, None, 0.1, 1.0, 21.5, 86_400.0, 1e-7, 1e6))
+
     def _arguments(self) -> list[Row]:
         return [
-            {"reference": self.chance.choice(NAMES), "value": self._text()}
+            {
+                "reference": self.chance.choice((*NAMES, *INPUTS)),
+                "value": self.chance.choice((self._text(), *TEMPLATES)),
+            }
             for _ in range(self.chance.choice((0, 0, 1, 2)))
         ]
 
@@ -165,6 +186,8 @@ class _World:
             "icon": self._text(),
             "mode": self.chance.choice(("simple", "switch")),
             "enabled": self.chance.random() < 0.5,
+            "concurrency": self.chance.choice(("single", "queued", "parallel", "restart")),
+            "timeout": self._number(),
             "created_at": self._time(),
             "updated_at": self._time(),
         }
@@ -200,6 +223,10 @@ class _World:
                         "enabled": self.chance.random() < 0.5,
                         "arguments": self._arguments(),
                         "subprocess_id": called,
+                        "timeout": self._number(),
+                        "retries": self.chance.randint(0, 5),
+                        "on_failure": self.chance.choice(("stop", "continue")),
+                        "idempotent": self.chance.choice((None, True, False)),
                     }
                 )
         return rows
@@ -214,10 +241,20 @@ class _World:
                         "id": 3 * len(rows) + self.chance.randint(1, 3),
                         "process_id": process,
                         "position": position,
-                        "reference": f"{self.chance.choice(NAMES)[:200]}{position}",
+                        "reference": f"{self.chance.choice((*NAMES, 'a', 'b'))[:200]}{position}",
                         "name": self.chance.choice(NAMES),
                         "type": type_,
                         "enabled": self.chance.random() < 0.5,
+                        "label": self._text(),
+                        "help": self._text(),
+                        "required": self.chance.random() < 0.7,
+                        "default_value": self.chance.choice((None, None, "", *NAMES)),
+                        "choices": self.chance.sample(NAMES, self.chance.choice((0, 0, 1, 3))),
+                        "min": self._number(),
+                        "max": self._number(),
+                        "step": self._number(),
+                        "unit": self._text(),
+                        "pattern": self.chance.choice((None, None, *NAMES)),
                     }
                 )
         return rows

@@ -73,6 +73,69 @@ async def test_proc_009_accepts_the_response_of_get(api: Api) -> None:
     assert without_ids(copy) == without_ids(shown)
 
 
+_SETTINGS = """{ concurrency timeout
+    actions { timeout retries onFailure idempotent }
+    inputs { label help required min max step unit pattern choices default } }"""
+_WITH_SETTINGS = """mutation { createProcess(process: {
+    reference: "set", name: "Set", concurrency: RESTART, timeout: 90,
+    actions: [
+        {source: "echo", action: "say", timeout: 1.5, retries: 2, onFailure: CONTINUE,
+            idempotent: true}
+        {source: "echo", action: "shout", retries: 3}
+    ],
+    inputs: [
+        {name: "room", type: "choice", label: "Room", help: "Where.", choices: ["a", "b"],
+            default: "b"}
+        {name: "celsius", type: "number", required: false, min: 5, max: 30, step: 0.5, unit: "°C"}
+        {name: "code", pattern: "[0-9]{4}"}
+    ]
+}) { process { id databaseId } } }"""
+
+
+async def _settings(api: Api, number: int) -> Any:
+    return (await api.gateway.data(f"{{ process(databaseId: {number}) {_SETTINGS} }}"))["process"]
+
+
+async def test_a_copy_keeps_the_settings_that_only_graphql_shows(api: Api) -> None:
+    created = (await api.gateway.data(_WITH_SETTINGS))["createProcess"]["process"]
+    shown = await api.get_process(created["databaseId"])
+    assert shown["inputs"][0].keys() == {"id", "reference", "name", "type", "enable"}
+    assert shown["actions"][0].keys() == {"id", "source", "action", "enable", "arguments"}
+    copied = await api.ok("POST", "/process", shown | {"reference": "copy"})
+    settings = await _settings(api, created["databaseId"])
+    assert await _settings(api, copied["id"]) == settings
+    assert settings["inputs"][0]["choices"] == ["a", "b"]
+    # Only parts that both have are the same.
+    body = shown | {"reference": "changed", "actions": shown["actions"][::-1]}
+    body["inputs"] = [{"name": "room", "type": "text"}, shown["inputs"][2]]
+    changed = await _settings(api, (await api.ok("POST", "/process", body))["id"])
+    assert [action["retries"] for action in changed["actions"]] == [0, 0]
+    assert [part["choices"] for part in changed["inputs"]] == [[], []]
+    assert changed["inputs"][1] == settings["inputs"][2]
+
+
+async def test_any_other_id_of_a_new_process_is_ignored(api: Api) -> None:
+    await api.gateway.data(_WITH_SETTINGS)
+    others: list[Any] = ["x", 0, -1, True, None, {}, [1], UNKNOWN_ID, 10**30, 1.5, ""]
+    for index, id_ in enumerate(others):
+        body = {"id": id_, "reference": f"p{index}", "name": "P", "inputs": [{"name": "code"}]}
+        created = await api.ok("POST", "/process", body)
+        assert (await _settings(api, created["id"]))["inputs"][0]["pattern"] is None
+
+
+async def test_unknown_members_are_ignored_whatever_graphql_calls_so(api: Api) -> None:
+    junk = {"label": 5, "required": "no", "choices": "a", "min": "x", "pattern": "(", "default": 1}
+    body = {
+        "reference": "p",
+        "name": "P",
+        "timeout": "soon",
+        "concurrency": 7,
+        "inputs": [{"name": "a"} | junk],
+        "actions": [say() | {"retries": -1, "onFailure": "?", "idempotent": 3}],
+    }
+    await api.ok("POST", "/process", body)
+
+
 async def test_proc_010_accepts_actions_as_an_alias_of_sources(api: Api) -> None:
     process = await api.process("a", actions=[say()])
     assert len((await api.get_process(process))["actions"]) == 1

@@ -12,6 +12,7 @@ from resolvers.operations.context import Info
 from resolvers.rules import parts
 from resolvers.rules.models import InputChangesModel, NewInputModel, accept, accept_text
 from resolvers.rules.processes import require_process
+from resolvers.rules.settings import require_sound, rule_of
 from resolvers.schema.inputs import InputChanges, NewInput
 from resolvers.schema.mutations.common import (
     CHANGES,
@@ -56,6 +57,7 @@ class InputMutations:
         if_version: IfVersion = UNSET,
     ) -> InputPayload | None:
         new = accept(NewInputModel, input, "input")
+        require_sound(rule_of(new), ("input",))
         process_id, context = read_id(process, "Process", "process"), info.context
         transaction = await context.begin()
         await require_process(transaction, process_id, context.viewer, none_if_unset(if_version))
@@ -77,7 +79,12 @@ class InputMutations:
         input_id, context = read_id(id, "Input", "id"), info.context
         transaction = await context.begin()
         process_id = await parts.change_input(
-            transaction, input_id, accepted, context.viewer, none_if_unset(if_version)
+            transaction,
+            input_id,
+            accepted,
+            context.viewer,
+            ("changes",),
+            none_if_unset(if_version),
         )
         return written(input=input_id, process=process_id)
 

@@ -11,11 +11,11 @@ from resolvers.operations.context import Info
 from resolvers.rules import processes
 from resolvers.rules.items import accept_items, items_validator
 from resolvers.rules.models import (
-    NewProcessModel,
     ProcessChangesModel,
     ProcessTextsModel,
     accept,
 )
+from resolvers.rules.settings import accept_process
 from resolvers.schema.inputs import NewProcess, ProcessChanges, ProcessTexts
 from resolvers.schema.mutations.common import (
     CHANGES,
@@ -42,7 +42,9 @@ def _length(process: Any) -> int:
     """Estimate the bytes of a new process in its request."""
     actions = process.get("actions") or ()
     arguments = sum(len(action.get("arguments") or ()) for action in actions)
-    return _ITEM * (len(actions) + arguments + len(process.get("inputs") or ()))
+    inputs = process.get("inputs") or ()
+    choices = sum(len(each.get("choices") or ()) for each in inputs)
+    return _ITEM * (len(actions) + arguments + len(inputs) + choices)
 
 
 @strawberry.type(description="Result of writing a process.")
@@ -65,9 +67,7 @@ class ProcessMutations:
         self, info: Info, process: Annotated[NewProcess, new_argument("process")]
     ) -> ProcessPayload | None:
         context = info.context
-        new = await context.worker.run(
-            _length(process), lambda: accept(NewProcessModel, process, "process")
-        )
+        new = await context.worker.run(_length(process), lambda: accept_process(process, "process"))
         transaction = await context.begin()
         process_id = await processes.create_process(transaction, new, context.viewer, ("process",))
         return written(process=process_id)

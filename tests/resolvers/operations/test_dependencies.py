@@ -83,6 +83,12 @@ NODE = 'node(id: "%s")'
         ("{ execution(databaseId: 1) { root { replayOf { steps { id } } } } }", "execution"),
         # The version shows parts of the process, and the names of others.
         (f"{{ {ONE} {{ version updatedAt }} }}", "espace, process 1, profile, source"),
+        # Problems are about called processes, and about the kinds of sources.
+        (f"{{ {ONE} {{ problems {{ code }} }} }}", "process, source"),
+        (
+            "{ espaces { nodes { processes { nodes { problems { code } } } } } }",
+            "espace, process, source",
+        ),
         # What else they lead to, as a whole.
         (f"{{ {ONE} {{ profiles {{ name }} }} }}", "process 1, profile"),
         (f"{{ {ONE} {{ espace {{ name }} }} }}", "espace, process 1"),
@@ -162,7 +168,8 @@ def all_reads() -> list[CompiledRead]:
         for route in dialect.routes
         for read in route.operation.reads.values()
     ]
-    tree = """espace { name } actions { sourceName source { id } subprocess { id } }
+    tree = """espace { name } problems { code }
+        actions { sourceName source { id } subprocess { id } }
         profiles { name } subprocesses { name } usedBy { name }
         executions { nodes { sequence inDoubt inDoubtSteps { id } root { id } replayOf { id }
             steps { result subprocess { id } subexecution { id } } } }"""

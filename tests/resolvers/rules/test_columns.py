@@ -9,7 +9,7 @@ from resolvers.rules.columns import COLUMNS
 from storage.writes.rows import _COLUMNS as WRITABLE
 
 STORED_BY_CODE = {
-    "NewProcessModel": {"espace", "actions", "inputs", "profiles"},
+    "NewProcessModel": {"espace", "actions", "inputs", "profiles", "settings_of"},
     "ProcessChangesModel": {"espace"},
     "ActionChangesModel": {"source", "action"},
     "NewSourceModel": {"settings"},

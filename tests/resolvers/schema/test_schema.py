@@ -127,6 +127,8 @@ def _fits(kind: ColumnKind, type_: GraphQLNamedType) -> bool:
             return type_.name == "Int"
         case ColumnKind.BIG_INTEGER:
             return type_.name == "BigInt"
+        case ColumnKind.NUMBER:
+            return type_.name == "Float"
         case ColumnKind.BOOLEAN:
             return type_.name == "Boolean"
         case ColumnKind.WORD | ColumnKind.WORDS | ColumnKind.STATE:

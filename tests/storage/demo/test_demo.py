@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from resolvers.access.viewer import Viewer
+from resolvers.errors.catalogue import GatewayError
 from resolvers.execution.admission import ExecuteRequest
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
 from resolvers.execution.sources.registry import installed_kinds
@@ -61,11 +62,14 @@ async def execute(database: Database, process_id: int) -> int:
     engine = ExecutionEngine(database, installed_kinds(), ExecutionLimits())
     inputs = await rows(
         database,
-        """SELECT input.reference, type FROM input JOIN process ON process.id = process_id
+        """SELECT input.reference, type, choices FROM input JOIN process ON process.id = process_id
         WHERE process.id = $1 AND (mode = 'simple' OR input.enabled = process.enabled)""",
         process_id,
     )
-    values = [(row["reference"], INPUT_VALUES[row["type"]]) for row in inputs]
+    values = [
+        (row["reference"], row["choices"][0] if row["choices"] else INPUT_VALUES[row["type"]])
+        for row in inputs
+    ]
     try:
         return await engine.execute(ExecuteRequest(process_id, values), ADMIN)
     finally:
@@ -271,3 +275,21 @@ async def test_ten_thousand_processes_take_few_statements_and_are_analyzed(
         "profile": 13,
         "authorisation": 20_002,
     }
+
+
+async def test_the_home_has_only_the_rooms_that_it_has(database: Database) -> None:
+    await load_home(database)
+    process_id = await value(database, "SELECT id FROM process WHERE reference = 'set_temperature'")
+    engine = ExecutionEngine(database, installed_kinds(), ExecutionLimits())
+    values = [("room", "no such room"), ("temperature", "31"), ("until", "22:00")]
+    try:
+        with pytest.raises(GatewayError) as refused:
+            await engine.execute(ExecuteRequest(process_id, values), ADMIN)
+    finally:
+        await engine.close()
+    assert [str(problem) for problem in refused.value.problems] == [
+        'inputs[0].value: expected one of "whole house", "living room", "kitchen", "bathroom",'
+        ' "bedroom", got "no such room"',
+        'inputs[1].value: expected a number from 5 to 30 in steps of 0.5, got "31"',
+    ]
+    assert not await rows(database, "SELECT FROM execution")
