@@ -196,7 +196,10 @@ class ExecutionEngine:
         if self._draining:
             return None
         if seconds is None:
-            seconds = self.limits.seconds + _END_SECONDS
+            seconds = self.limits.seconds
+            run = self._runs.get(execution_id)
+            if run is None or run[0].timeout <= seconds:
+                seconds += _END_SECONDS
         return await self._ends.wait(execution_id, seconds)
 
     async def require_success(self, execution_id: int, wait: float | None = None) -> None:

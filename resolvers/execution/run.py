@@ -108,6 +108,11 @@ class Run:
         """The process that it executes."""
         return self._tree.root.process.id
 
+    @property
+    def timeout(self) -> float:
+        """Seconds that it may take."""
+        return self._tree.timeout
+
     # From outside --------------------------------------------------------------------------------
 
     def cancel(self) -> None:
