@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from graphql import GraphQLObjectType, get_named_type
 from pydantic import BaseModel, SecretStr
 
-from resolvers.execution.sources.protocol import ActionFailedError, Call, SourceKind
+from resolvers.execution.sources.protocol import ActionFailedError, Call, Repeat, SourceKind
 from resolvers.schema.build import build_schema
 from resolvers.values.ids import global_id
 from tests.conftest import Graph
@@ -197,6 +197,10 @@ class TroubleKind(SourceKind):
                 await asyncio.sleep(0.02)
             case "wait":
                 await asyncio.sleep(0.5)
+            case "tarry":
+                await asyncio.sleep(2)
+            case "refuse":
+                raise ActionFailedError("the bulb is busy", repeat=Repeat.ALWAYS, retry_after=60)
             case "fail":
                 raise ActionFailedError("the bulb is broken\0\ud800")
             case "break":

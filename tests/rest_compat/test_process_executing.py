@@ -154,10 +154,10 @@ async def test_proc_047_names_the_failed_action(api: Api) -> None:
 async def test_proc_089_answers_running_when_its_time_is_over(
     database: Database, installed_package: None
 ) -> None:
-    async with running_gateway(database, execution_timeout=0.1) as gateway:
+    async with running_gateway(database, execution_timeout=0.8) as gateway:
         api = Api(gateway)
         await gateway.run("INSERT INTO source (name, kind) VALUES ('trouble', 'trouble')")
-        sources = [say("one"), {"source": "trouble", "action": "wait"}, say("two")]
+        sources = [say("one"), {"source": "trouble", "action": "tarry"}, say("two")]
         process = await api.process(mode="switch", enable=1, sources=sources)
         await gateway.run("UPDATE process SET timeout = 60")
         executed = await api.ok("POST", f"/process/{process}/execute")
@@ -168,7 +168,7 @@ async def test_proc_089_answers_running_when_its_time_is_over(
             "enable": 1,
             "results": [
                 one,
-                {"source": "trouble", "action": "wait", "status": "running", "result": None},
+                {"source": "trouble", "action": "tarry", "status": "running", "result": None},
             ],
         }
 
@@ -179,17 +179,26 @@ async def test_proc_089_answers_running_when_its_time_is_over(
         assert (await api.get_process(process))["enable"] == 0
 
 
-async def test_the_words_of_statuses_are_those_that_clients_know(api: Api) -> None:
+async def test_the_words_of_statuses_are_those_that_clients_know(
+    database: Database, installed_package: None
+) -> None:
     """An execution that is queued counts as running, and so does a step that waits."""
-    process = await api.process(sources=[say("one")])
-    await api.ok("POST", f"/process/{process}/execute", headers={"Idempotency-Key": "words"})
-    await api.gateway.run("UPDATE execution SET status = 'queued'")
-    await api.gateway.run("UPDATE execution_step SET status = 'waiting', result = NULL")
-    executed = await api.ok(
-        "POST", f"/process/{process}/execute", headers={"Idempotency-Key": "words"}
-    )
-    assert executed["status"] == executed["results"][0]["status"] == "running"
-    assert executed["results"][0]["result"] is None
+    async with running_gateway(database, execution_timeout=0.8) as gateway:
+        api = Api(gateway)
+        await gateway.run("INSERT INTO source (name, kind) VALUES ('trouble', 'trouble')")
+        sources = [{"source": "trouble", "action": "refuse"}]
+        process = await api.process(mode="switch", enable=1, sources=sources)
+        await gateway.run("UPDATE process SET timeout = 300")
+        await gateway.run("UPDATE action SET retries = 5")
+        executed = await api.ok("POST", f"/process/{process}/execute")
+        assert executed["status"] == executed["results"][0]["status"] == "running"
+        assert executed["results"][0]["result"] is None
+        queued = await api.ok("POST", f"/process/{process}/execute")
+        assert (queued["status"], queued["results"]) == ("running", [])
+        statuses = await gateway.run("SELECT status FROM execution ORDER BY id")
+        assert [row["status"] for row in statuses] == ["running", "queued"]
+        steps = await gateway.run("SELECT status FROM execution_step")
+        assert [row["status"] for row in steps] == ["waiting"]
 
 
 @pytest.mark.parametrize("key", ["k", "x" * 255, 'a "b" ~!', "c, d"])
