@@ -69,7 +69,10 @@ class Attempt:
         """
         timed_out = False
         try:
-            await asyncio.wait((self._task,), timeout=seconds)
+            # Most of what does not wait for anything has ended after this. A timer costs more.
+            await asyncio.sleep(0)
+            if not self._task.done():
+                await asyncio.wait((self._task,), timeout=seconds)
             if not self._task.done():
                 timed_out = True
                 self._task.cancel()

@@ -30,6 +30,10 @@ class Fence:
     seq: int
     owner: UUID
 
+    def at(self, seq: int) -> Fence:
+        """Return the fence after a transition."""
+        return Fence(self.root_id, seq, self.owner)
+
 
 class Values:
     """The parameters of a statement. Calling it adds one, and returns its place in the SQL."""
