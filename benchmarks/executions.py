@@ -31,8 +31,10 @@ _CALLERS = 16
 _LONG, _SHORT = 20, 3
 """Steps of the executions."""
 _WATCHED = 500
-_EVENTS = 100
-"""Changes of watched executions in a second."""
+_EVENTS = 0.25
+"""Changes of watched executions for each execution of 3 steps, so that they fit the machine."""
+_FEWEST_EVENTS = 10
+"""Changes in a second, at least."""
 _LIMIT = 30.0
 """Seconds that anything else may take."""
 _EXECUTE = (
@@ -76,6 +78,8 @@ class Executions:
     """The same rate while others are watched, compared with the rate while nobody watches."""
     events: Latency
     """Until each watcher sees that its execution has changed."""
+    frequency: float
+    """How often one of the watched executions changes in a second."""
     takeover: list[float]
     """Seconds until the executions of a gateway that was killed have ended."""
     takeover_of_worker: list[float]
@@ -117,12 +121,13 @@ class Measures:
             async with bare_worker(connection) as worker, self._gateway() as server:
                 long = await self._one_caller(server, connection, worker)
                 short = await self._many_callers(server, connection, worker)
-                watched, events = await self._watched(server, connection, worker)
+                frequency = max(_FEWEST_EVENTS, _EVENTS * short.ours)
+                watched, events = await self._watched(server, connection, worker, frequency)
             repeats = min(self._rounds, 3)
             gateways = [await self._takeover(connection) for _ in range(repeats)]
             workers = [await self._takeover_of_worker(connection) for _ in range(repeats)]
         known = [seconds for seconds in workers if seconds is not None]
-        return Executions(long, short, watched, events, gateways, known)
+        return Executions(long, short, watched, events, frequency, gateways, known)
 
     def _gateway(self, *arguments: str) -> contextlib.AbstractAsyncContextManager[Server]:
         return gateway(
@@ -182,7 +187,7 @@ class Measures:
     # Watched executions --------------------------------------------------------------------------
 
     async def _watched(
-        self, server: Server, connection: Connection, worker: uuid.UUID
+        self, server: Server, connection: Connection, worker: uuid.UUID, frequency: float
     ) -> tuple[Comparison, Latency]:
         """Measure the rate while 500 other executions run, with and without their watchers.
 
@@ -190,7 +195,8 @@ class Measures:
         """
         bare = await bare_process(connection, self._long, worker, "open")
         async with connected(self._url) as another:
-            running = Running(bare, [await bare.admit(another) for _ in range(_WATCHED)])
+            ids = [await bare.admit(another) for _ in range(_WATCHED)]
+            running = Running(bare, ids, frequency)
             documents = [_WATCH.format(global_id("Execution", each)) for each in running.ids]
             pairs, seen = [], list[float]()
             for number in range(-1, self._rounds):
@@ -269,10 +275,12 @@ class Running:
     Args:
         process: What they execute.
         ids: Their IDs.
+        frequency: The steps in a second, of all together.
     """
 
-    def __init__(self, process: BareProcess, ids: Sequence[int]) -> None:
+    def __init__(self, process: BareProcess, ids: Sequence[int], frequency: float) -> None:
         self._process = process
+        self._frequency = frequency
         self.ids = ids
         self._seq = dict.fromkeys(ids, 0)
         self._turns = cycle(range(len(ids)))
@@ -305,7 +313,7 @@ class Running:
                     self._seq[root_id] += 1
                     if watchers:
                         waiting.add(asyncio.create_task(watch(watchers[turn], time.monotonic())))
-                await asyncio.sleep(start + number / _EVENTS - time.monotonic())
+                await asyncio.sleep(start + number / self._frequency - time.monotonic())
 
         ended = asyncio.Event()
         changing = asyncio.create_task(change())

@@ -247,7 +247,8 @@ def _executions(measured: Executions) -> str:
         " (`benchmarks/bare.py`). DBOS runs the same steps as workflows, without HTTP"
         " (`benchmarks/durable.py`). In parentheses: the gateway compared with the loop.\n\n"
         + _table(("", "gateway", "its statements alone", "DBOS"), rows)
-        + "\n\nWhile 500 sockets watch 500 other executions, of which 100 a second go on by a step,"
+        + "\n\nWhile 500 sockets watch 500 other executions, of which"
+        f" {measured.frequency:.0f} a second go on by a step,"
         f" the rate of 16 callers is {format_rate(watched.ours)}/s; without the sockets it is"
         f" {format_rate(watched.theirs)}/s. A step is seen after {events.median:.0f} ms (median),"
         f" {events.p99:.0f} ms (p99) of {events.changes:,}.\n\n"
