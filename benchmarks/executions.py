@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
-import os
-import signal
 import statistics
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import count, cycle
 from pathlib import Path
@@ -25,6 +23,7 @@ from live import Latency, Subscriber, latency, subscribed
 from load import LoadError, LoadTool, Target
 from resolvers.values.ids import global_id
 from servers import Server, ServerError
+from takeover import takeover, takeover_of_worker
 from work import HERE
 
 _CALLERS = 16
@@ -124,8 +123,11 @@ class Measures:
                 frequency = max(_FEWEST_EVENTS, _EVENTS * short.ours)
                 watched, events = await self._watched(server, connection, worker, frequency)
             repeats = min(self._rounds, 3)
-            gateways = [await self._takeover(connection) for _ in range(repeats)]
-            workers = [await self._takeover_of_worker(connection) for _ in range(repeats)]
+            body = execute_body(self._long)
+            gateways = [await takeover(self._gateway, body, connection) for _ in range(repeats)]
+            workers = [
+                await takeover_of_worker(self._gateway, body, connection) for _ in range(repeats)
+            ]
         known = [seconds for seconds in workers if seconds is not None]
         return Executions(long, short, watched, events, frequency, gateways, known)
 
@@ -175,7 +177,7 @@ class Measures:
         count_sql = """SELECT count(*) FROM execution
             WHERE process_id = ANY ($1) AND status = 'succeeded'"""
         before = await connection.fetchval(count_sql, self._short)
-        target = Target(server.url, [_body(each) for each in self._short], server.token)
+        target = Target(server.url, [execute_body(each) for each in self._short], server.token)
         start = time.monotonic()
         rate = (await self._tool.run(target, self._seconds)).rate
         seconds = time.monotonic() - start
@@ -217,56 +219,6 @@ class Measures:
                 "UPDATE execution SET status = 'cancelled' WHERE id = ANY ($1)", running.ids
             )
         return compare(pairs), latency(seen, len(seen))
-
-    # Takeover ------------------------------------------------------------------------------------
-
-    async def _takeover(self, connection: Connection) -> float:
-        """Kill a gateway under load; return the seconds until another has ended what it ran."""
-        async with self._gateway(), self._gateway() as killed:
-            return await self._killed(connection, killed, lambda: killed.pid)
-
-    async def _takeover_of_worker(self, connection: Connection) -> float | None:
-        """Kill one of two workers under load; None if its process ID is not known."""
-        async with self._gateway("--workers", "2") as server:
-            if not _children(server.pid):
-                return None
-            return await self._killed(connection, server, lambda: _children(server.pid)[0])
-
-    async def _killed(
-        self, connection: Connection, server: Server, victim: Callable[[], int]
-    ) -> float:
-        """Kill a process under load; return the seconds until all that ran then has ended."""
-
-        async def call() -> None:
-            with contextlib.suppress(OSError, http.client.HTTPException, ServerError):
-                while not stopped.is_set():
-                    await asyncio.to_thread(server.post, _body(self._long))
-
-        stopped = asyncio.Event()
-        callers = [asyncio.create_task(call()) for _ in range(_CALLERS // 2)]
-        await asyncio.sleep(1)
-        os.kill(victim(), signal.SIGKILL)
-        start = time.monotonic()
-        stopped.set()
-        ids = await connection.fetchval(
-            "SELECT array_agg(id) FROM execution WHERE status = 'running'"
-        )
-        if not ids:
-            raise ServerError("nothing ran when the gateway was killed")
-        running = "SELECT count(*) FROM execution WHERE id = ANY ($1) AND status = 'running'"
-        left = len(ids)
-        async with asyncio.timeout(_LIMIT):
-            while left:
-                await asyncio.sleep(0.02)
-                left = await connection.fetchval(running, ids)
-            seconds = time.monotonic() - start
-            await asyncio.gather(*callers)
-        lost = await connection.fetchval(
-            "SELECT count(*) FROM execution WHERE id = ANY ($1) AND status <> 'succeeded'", ids
-        )
-        if lost:
-            raise ServerError(f"{lost} executions did not succeed after a takeover")
-        return seconds
 
 
 class Running:
@@ -345,24 +297,14 @@ class _Caller:
 
     def execute(self, process_id: int) -> None:
         """Execute a process, and wait for its end."""
-        self._connection.request("POST", "/graphql", _body(process_id), self._headers)
+        self._connection.request("POST", "/graphql", execute_body(process_id), self._headers)
         answer = self._connection.getresponse().read()
         if b'"SUCCEEDED"' not in answer:
             raise ServerError(f"an execution failed: {answer[:500]!r}")
 
 
-def _children(pid: int) -> list[int]:
-    """Return the child processes of a process; none on a system without /proc."""
-    children = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended
-            _, parent = path.read_text().rpartition(")")[2].split()[:2]
-            if int(parent) == pid:
-                children.append(int(path.parent.name))
-    return children
-
-
-def _body(process_id: int) -> bytes:
+def execute_body(process_id: int) -> bytes:
+    """Return the body of a request that executes a process."""
     variables = {"id": global_id("Process", process_id)}
     return orjson.dumps({"query": _EXECUTE, "variables": variables})
 
