@@ -18,6 +18,7 @@ from pathlib import Path
 import asyncpg
 import uvloop
 
+import executions
 import figures
 import live
 from contestants import Contestant, gateway, start_contestants
@@ -51,6 +52,7 @@ _PARTS = (
     "worst",
     "unchanged",
     "live",
+    "executions",
 )
 
 
@@ -147,6 +149,7 @@ class _Run:
             "worst": self._worst,
             "unchanged": self._unchanged,
             "live": self._live,
+            "executions": self._executions,
         }
         for part, measure in measures.items():
             if part not in parts:
@@ -234,6 +237,26 @@ class _Run:
             self._results.live = await live.live(
                 copy_url, self._folder / "gateway", self._results.rounds
             )
+
+    async def _executions(self, url: str) -> None:
+        rounds, seconds = self._results.rounds, self._results.seconds
+        async with self._copy(url) as copy_url:
+            measures = executions.Measures(
+                copy_url, self._folder / "gateway", self._tool, rounds=rounds, seconds=seconds
+            )
+            self._results.executions = await measures.measure()
+        connection = await asyncpg.connect(self._server_url)
+        try:
+            await connection.execute("DROP DATABASE IF EXISTS bench_durable WITH (FORCE)")
+            await connection.execute("CREATE DATABASE bench_durable")
+            durable_url = self._server_url.replace("/postgres?", "/bench_durable?")
+            durable = await executions.durable(durable_url, rounds, seconds)
+            self._results.executions.durable = durable
+            self._results.versions["DBOS"] = durable.version
+        except (ServerError, TimeoutError) as error:
+            self._results.missing["DBOS"] = str(error) or "it took too long"
+        finally:
+            await connection.close()
 
     @contextlib.asynccontextmanager
     async def _copy(self, url: str) -> AsyncIterator[str]:

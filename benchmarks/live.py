@@ -66,20 +66,22 @@ async def live(url: str, folder: Path, rounds: int) -> Live:
     async with _worker(url, folder) as server:
         documents = [
             f'subscription {{ process(reference: "{reference(number)}") {{ ...WholeTree }} }}'
+            f" {FRAGMENT}"
             for number in range(1, _DOCUMENTS + 1)
         ]
-        async with _subscribed(server, documents, _SUBSCRIBERS) as subscribers:
+        async with subscribed(server, documents, _SUBSCRIBERS) as subscribers:
             await server.wait_until_idle()
             before = server.processor_time()
             await asyncio.sleep(seconds)
             idle = (server.processor_time() - before) / seconds
             seen = await _changes_of_documents(url, subscribers, 10 * rounds)
     async with _worker(url, folder) as server:
-        page = f"subscription {{ processes(first: {_TREES}) {{ nodes {{ ...WholeTree }} }} }}"
-        async with _subscribed(server, [page], _OF_ONE_PAGE) as subscribers:
+        page = f"subscription {{ processes(first: {_TREES}) {{ nodes {{ ...WholeTree }} }} }} "
+        page += FRAGMENT
+        async with subscribed(server, [page], _OF_ONE_PAGE) as subscribers:
             await server.wait_until_idle()
             seen_by_all = await _changes_of_page(url, subscribers, 10 * rounds)
-    return Live(sockets, idle, _latency(seen, 10 * rounds), _latency(seen_by_all, len(seen_by_all)))
+    return Live(sockets, idle, latency(seen, 10 * rounds), latency(seen_by_all, len(seen_by_all)))
 
 
 @contextlib.asynccontextmanager
@@ -99,7 +101,7 @@ async def _idle_memory(server: Server) -> int:
 
 
 async def _changes_of_documents(
-    url: str, subscribers: Sequence[_Subscriber], changes: int
+    url: str, subscribers: Sequence[Subscriber], changes: int
 ) -> list[float]:
     """Change one document after the other; return the seconds until each subscriber saw it."""
     seen = []
@@ -113,7 +115,7 @@ async def _changes_of_documents(
 
 
 async def _changes_of_page(
-    url: str, subscribers: Sequence[_Subscriber], changes: int
+    url: str, subscribers: Sequence[Subscriber], changes: int
 ) -> list[float]:
     """Change the page again and again; return the seconds until all subscribers saw it."""
     seen = []
@@ -135,13 +137,14 @@ async def _change(connection: object, process: int, number: int) -> float:
     return time.monotonic()
 
 
-async def _all_see(subscribers: Sequence[_Subscriber]) -> list[float]:
+async def _all_see(subscribers: Sequence[Subscriber]) -> list[float]:
     """Wait until each has received one more message; return when it had."""
     async with asyncio.timeout(_TIMEOUT):
         return [await subscriber.next() for subscriber in subscribers]
 
 
-def _latency(seconds: Sequence[float], changes: int) -> Latency:
+def latency(seconds: Sequence[float], changes: int) -> Latency:
+    """Return the latency over the subscribers of so many changes."""
     ordered = sorted(seconds)
     p99 = ordered[math.ceil(0.99 * len(ordered)) - 1]
     return Latency(changes, 1e3 * ordered[len(ordered) // 2], 1e3 * p99)
@@ -151,9 +154,9 @@ def _latency(seconds: Sequence[float], changes: int) -> Latency:
 
 
 @contextlib.asynccontextmanager
-async def _subscribed(
+async def subscribed(
     server: Server, documents: Sequence[str], count: int
-) -> AsyncIterator[Sequence[_Subscriber]]:
+) -> AsyncIterator[Sequence[Subscriber]]:
     """Open sockets that subscribe to the documents in turn, and wait for the first answers."""
     async with _open(server, list(islice(cycle(documents), count))) as subscribers:
         await _all_see(subscribers)
@@ -163,7 +166,7 @@ async def _subscribed(
 @contextlib.asynccontextmanager
 async def _open(
     server: Server, documents: Sequence[str | None]
-) -> AsyncIterator[Sequence[_Subscriber]]:
+) -> AsyncIterator[Sequence[Subscriber]]:
     """Open a socket for each document, which subscribes to it unless it is None."""
     loop = asyncio.get_running_loop()
     subscribers = []
@@ -171,7 +174,7 @@ async def _open(
         for start in range(0, len(documents), _OPENING):
             opening = [
                 loop.create_connection(
-                    lambda document=document: _Subscriber(server, document),  # type: ignore[misc]
+                    lambda document=document: Subscriber(server, document),  # type: ignore[misc]
                     "127.0.0.1",
                     server.port,
                 )
@@ -188,7 +191,7 @@ async def _open(
             subscriber.transport.abort()
 
 
-class _Subscriber(asyncio.Protocol):
+class Subscriber(asyncio.Protocol):
     """A client of one socket, with at most one subscription."""
 
     transport: asyncio.Transport
@@ -246,8 +249,7 @@ class _Subscriber(asyncio.Protocol):
     def _message(self) -> None:
         if not self.opened.done():  # the acknowledgment
             if self._document is not None:
-                query = f"{self._document} {FRAGMENT}"
-                self._send("subscribe", {"query": query}, id="1")
+                self._send("subscribe", {"query": self._document}, id="1")
             self.opened.set_result(None)
         elif self._next is not None and not self._next.done():
             self._next.set_result(time.monotonic())

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from contestants import TITLES
+from executions import Executions
 from live import Live
 from plot import plot
 from results import Results, format_rate, goals
@@ -49,6 +50,8 @@ def page(results: Results) -> str:
     sections = [_opening(results), _goals(results), _rates(results), _figures(results)]
     if results.live:
         sections.append(_live(results.live))
+    if results.executions:
+        sections.append(_executions(results.executions))
     if results.growth:
         sections.append(_growth(results))
     sections += [_contestants(results), _conditions(results)]
@@ -218,6 +221,50 @@ def _live(live: Live) -> str:
         " every 50 ms. The subscribers are minimal clients that share a processor.\n\n"
         + _table(("", ""), rows)
     )
+
+
+def _executions(measured: Executions) -> str:
+    durable = measured.durable
+    rows = [
+        (
+            "20 steps, one caller",
+            f"{measured.long.ours * 1e3:.1f} ms",
+            f"{measured.long.theirs * 1e3:.1f} ms ({measured.long.ratio:.2f})",
+            f"{durable.seconds * 1e3:.1f} ms" if durable else "-",
+        ),
+        (
+            "3 steps, 16 callers",
+            f"{format_rate(measured.short.ours)}/s",
+            f"{format_rate(measured.short.theirs)}/s ({measured.short.ratio:.2f})",
+            f"{format_rate(durable.rate)}/s" if durable else "-",
+        ),
+    ]
+    watched, events = measured.watched, measured.events
+    text = (
+        "## Executions\n\n"
+        "Processes whose actions echo, executed through GraphQL with one worker. The loop sends the"
+        " engine's own statements with asyncpg, in the same order, with nothing in between"
+        " (`benchmarks/bare.py`). DBOS runs the same steps as workflows, without HTTP"
+        " (`benchmarks/durable.py`). In parentheses: the gateway compared with the loop.\n\n"
+        + _table(("", "gateway", "its statements alone", "DBOS"), rows)
+        + "\n\nWhile 500 sockets watch 500 other executions, of which"
+        f" {measured.frequency:.0f} a second go on by a step,"
+        f" the rate of 16 callers is {format_rate(watched.ours)}/s; without the sockets it is"
+        f" {format_rate(watched.theirs)}/s. A step is seen after {events.median:.0f} ms (median),"
+        f" {events.p99:.0f} ms (p99) of {events.changes:,}.\n\n"
+        "When a gateway is killed under load, another has ended its executions after"
+        f" {_seconds(measured.takeover)}."
+    )
+    if measured.takeover_of_worker:
+        text += (
+            " When one of two workers of a gateway is killed, after"
+            f" {_seconds(measured.takeover_of_worker)}."
+        )
+    return text
+
+
+def _seconds(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in values) + " s"
 
 
 def _contestants(results: Results) -> str:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from contestants import TITLES
+from executions import Executions
 from figures import Comparison, Growth, Memory, WholeTable, WorstRead
 from live import Live
 
@@ -42,6 +43,7 @@ class Results:
     """Reads of what has not changed, and what validators cost otherwise, by title."""
     workers: dict[str, Comparison] = field(default_factory=dict)
     live: Live | None = None
+    executions: Executions | None = None
     missing: dict[str, str] = field(default_factory=dict)
     """The parts and contestants that were not measured, with the reasons."""
 
@@ -125,6 +127,7 @@ def goals(results: Results) -> list[Goal]:
         *_worst_goals(results.worst),
         *_unchanged_goals(results.unchanged),
         *_live_goals(results.live),
+        *_execution_goals(results.executions),
     ]
     return result
 
@@ -192,6 +195,32 @@ def _live_goals(live: Live | None) -> list[Goal]:
         ),
     )
     return [Goal(title, bound, measured, at_least=False) for title, bound, measured in measures]
+
+
+def _execution_goals(measured: Executions | None) -> list[Goal]:
+    """Return the goals of executions."""
+    if measured is None:
+        long = short = watched = events = takeover = of_worker = None
+    else:
+        long, short = measured.long.ratio, measured.short.ratio
+        watched, events = measured.watched.ratio, measured.events.p99
+        takeover = max(measured.takeover)
+        of_worker = max(measured.takeover_of_worker, default=None)
+    return [
+        Goal(
+            "execution of 20 steps, time / its statements alone",
+            1.5,
+            long,
+            at_least=False,
+        ),
+        Goal("executions of 3 steps with 16 callers, rate / their statements alone", 0.5, short),
+        Goal("the same with 500 subscribers of others / without", 0.8, watched),
+        Goal(
+            "500 subscribers of executions, a step is seen, p99, ms", 250.0, events, at_least=False
+        ),
+        Goal("takeover after a gateway was killed, s", 8.0, takeover, at_least=False),
+        Goal("takeover after a worker was killed, s", 1.0, of_worker, at_least=False),
+    ]
 
 
 def machine() -> dict[str, str]:

@@ -87,11 +87,14 @@ class Attempt:
         """
         timed_out = False
         try:
-            await asyncio.wait(
-                (self._task, self._canceled),
-                timeout=seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            # Most of what does not wait for anything has ended after this. A timer costs more.
+            await asyncio.sleep(0)
+            if not self._task.done():
+                await asyncio.wait(
+                    (self._task, self._canceled),
+                    timeout=seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
             if not self._task.done():
                 timed_out = not self._canceled.done()
                 self._task.cancel()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -18,6 +19,8 @@ from resolvers.execution.inputs import Argument, InputRule
 
 MAX_BYTES = 1024 * 1024
 """Bytes of a definition."""
+_KEPT_BYTES = 16 * 1024
+"""Bytes of a definition that is kept. In memory it takes about five times as many."""
 MAX_ACTIONS = 200
 """Actions of a process that is executed."""
 
@@ -89,13 +92,10 @@ class Definition:
     """A process and all processes that it runs, by ID."""
 
     body: bytes
+    hash: bytes
+    """The hash under which it is stored."""
     root: ProcessDefinition
     processes: Mapping[int, ProcessDefinition] = field(repr=False)
-
-    @property
-    def hash(self) -> bytes:
-        """The hash under which the definition is stored."""
-        return hashlib.sha256(self.body).digest()
 
     def check_size(self) -> None:
         """Raise ``TooLargeError`` if it is too large to be executed."""
@@ -115,7 +115,19 @@ class Definition:
 
 
 def read_definition(body: bytes) -> Definition:
-    """Return a definition from its JSON."""
+    """Return a definition from its JSON. Those that were read last are kept, unless they are large.
+
+    A definition never changes, so executions can share it.
+    """
+    return _kept(body) if len(body) <= _KEPT_BYTES else _read(body)
+
+
+@lru_cache(maxsize=128)
+def _kept(body: bytes) -> Definition:
+    return _read(body)
+
+
+def _read(body: bytes) -> Definition:
     document = orjson.loads(body)
     sources = {
         each["id"]: SourceDefinition(
@@ -124,7 +136,8 @@ def read_definition(body: bytes) -> Definition:
         for each in document["sources"]
     }
     processes = {each["id"]: _process(each, sources) for each in document["processes"]}
-    return Definition(body, processes[document["root"]], processes)
+    hash_ = hashlib.sha256(body).digest()
+    return Definition(body, hash_, processes[document["root"]], processes)
 
 
 def _process(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 from resolvers.execution.leases import Lease
 from storage.database.database import Database, Transaction
@@ -143,7 +142,7 @@ class Journal:
             else:
                 if row is not None:
                     if not is_void():
-                        self._fence = replace(self._fence, seq=row["seq"])
+                        self._fence = self._fence.at(row["seq"])
                     return row
             await self._judge(starts=starts)
 
@@ -165,7 +164,7 @@ class Journal:
                 pause = min(2 * pause, _LONGEST_PAUSE)
         if state is not None and state.seq == fence.seq + 1 and state.owner in (fence.owner, None):
             # Nobody else increments it by one and leaves the owner as it is.
-            self._fence = replace(fence, seq=state.seq)
+            self._fence = fence.at(state.seq)
             raise UnacknowledgedError
         if state is None or state.seq != fence.seq or state.owner != fence.owner:
             raise FencedOffError

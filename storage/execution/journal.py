@@ -30,6 +30,10 @@ class Fence:
     seq: int
     owner: UUID
 
+    def at(self, seq: int) -> Fence:
+        """Return the fence after a transition."""
+        return Fence(self.root_id, seq, self.owner)
+
 
 class Values:
     """The parameters of a statement. Calling it adds one, and returns its place in the SQL."""
@@ -66,6 +70,20 @@ class StartStep:
     subprocess_id: int | None
     status: str = "running"
 
+    @property
+    def values(self) -> tuple[object, ...]:
+        """The values that ``sql`` adds."""
+        return (
+            self.execution_id,
+            self.position,
+            self.source_name,
+            self.action,
+            self.arguments,
+            self.subprocess_id,
+            self.status,
+            self.status == "skipped",
+        )
+
     def sql(self, value: Values) -> str:
         """Return the insertion of a step."""
         return f"""INSERT INTO execution_step (execution_id, position, source_name, action,
@@ -91,6 +109,19 @@ class EndStep:
     error: str | None = None
     error_code: str | None = None
     in_doubt: bool = False
+
+    @property
+    def values(self) -> tuple[object, ...]:
+        """The values that ``sql`` adds."""
+        return (
+            self.status,
+            self.result,
+            self.error,
+            self.error_code,
+            self.in_doubt,
+            self.execution_id,
+            self.position,
+        )
 
     def sql(self, value: Values) -> str:
         """Return the update of a step."""
@@ -294,6 +325,33 @@ def transition(
         end: The end of the root.
         releases: Whether the owner gives the tree up, so that another worker goes on with it.
     """
+    if len(writes) > _MOST_WRITES or (end is not None and end.flip is not None):
+        return _built(fence, writes, starts, end, releases)
+    values: list[object] = [fence.root_id, fence.seq, fence.owner]
+    if end is not None:
+        values += (end.status, end.error, end.error_code)
+    for write in writes:
+        if not isinstance(write, StartStep | EndStep):
+            return _built(fence, writes, starts, end, releases)
+        values += write.values
+    shape = (*map(type, writes), starts, end is None, releases)
+    sql = _TEXTS.get(shape)
+    if sql is None:
+        sql, _ = _built(fence, writes, starts, end, releases)
+        _TEXTS[shape] = sql
+    return sql, values
+
+
+_MOST_WRITES = 2
+"""Writes of a transition whose text is kept. That is enough for the steps of a process."""
+_TEXTS: dict[tuple[object, ...], str] = {}
+"""The texts of the transitions that most executions consist of. Only their values differ."""
+
+
+def _built(
+    fence: Fence, writes: Sequence[Write], starts: bool, end: Ending | None, releases: bool
+) -> tuple[str, list[object]]:
+    """Return what ``transition`` returns."""
     value = Values()
     conditions = [
         f"id = {value(fence.root_id, 'integer')}",
