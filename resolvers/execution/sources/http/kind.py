@@ -23,12 +23,12 @@ from resolvers.execution.sources.http.addresses import (
 from resolvers.execution.sources.http.answers import read_answer, refusal
 from resolvers.execution.sources.http.requests import Request, build_request
 from resolvers.execution.sources.http.settings import HttpSettings
+from resolvers.execution.sources.operations import catalogue_arguments
 from resolvers.execution.sources.protocol import (
     ActionFailedError,
     Call,
     Catalogue,
     CatalogueAction,
-    CatalogueArgument,
     Repeat,
     SourceKind,
 )
@@ -133,13 +133,12 @@ class HttpKind(SourceKind):
         trust: ssl.SSLContext | bool,
         progress: _Progress,
     ) -> dict[str, Any]:
-        headers = dict(request.headers)
         if idempotency_key:
-            headers["Idempotency-Key"] = idempotency_key
+            request.headers["Idempotency-Key"] = idempotency_key
         async with session.request(
             request.method,
             URL(request.url, encoded=True),
-            headers=headers,
+            headers=request.headers,
             data=request.body,
             allow_redirects=False,
             ssl=trust,
@@ -201,10 +200,7 @@ class HttpKind(SourceKind):
             CatalogueAction(
                 operation.name,
                 operation.description or f"{operation.method} {operation.path}",
-                tuple(
-                    CatalogueArgument(a.reference, a.type, a.required, a.description)
-                    for a in operation.arguments
-                ),
+                catalogue_arguments(operation.arguments),
                 operation.may_be_repeated,
             )
             for operation in settings.operations

@@ -13,24 +13,26 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
+from multidict import CIMultiDict
 from pydantic import ValidationError
 
 from resolvers.execution.sources.http.settings import (
-    CONTROL,
     METHODS,
-    PLACEHOLDER,
     SECRET,
     HttpSettings,
     Operation,
-    OperationArgument,
     has_dot_segment,
 )
+from resolvers.execution.sources.operations import (
+    CONTROL,
+    LEFT_OUT,
+    PLACEHOLDER,
+    Arguments,
+    OperationArgument,
+)
 from resolvers.execution.sources.protocol import ActionFailedError
-from resolvers.execution.sources.values import read_value
 
 _REQUEST = re.compile(rf"({'|'.join(METHODS)}) (/.*)", re.DOTALL)
-_LEFT_OUT = object()
-"""The place of an argument that is optional and was not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: CIMultiDict[str]
     body: bytes | None
 
 
@@ -88,63 +90,29 @@ def build_request(
         ActionFailedError: The action or its arguments do not fit.
     """
     operation = operation_of(action, settings, [reference for reference, _ in arguments])
-    texts = _check_arguments(operation, arguments)
+    filled = Arguments(operation.name, operation.arguments, arguments)
+    texts = filled.texts
     path, _, query = operation.path.partition("?")
     address = _base_url(settings) + _fill_path(path, texts)
-    pairs = [pair for pair in query.split("&") if pair]
-    filled = [found for pair in pairs if (found := _fill(pair, texts, _escape)) is not None]
-    placed = operation.placeholders()
-    body: Any = _LEFT_OUT
-    others = {reference: text for reference, text in texts.items() if reference not in placed}
+    pairs = [_fill(pair, texts, _escape) for pair in query.split("&") if pair]
+    others = filled.others(operation.placeholders())
+    body: Any = LEFT_OUT
     if operation.method in ("GET", "HEAD", "DELETE"):
-        filled += [f"{_escape(name)}={_escape(text)}" for name, text in others.items()]
+        pairs += [f"{_escape(name)}={_escape(texts[name])}" for name in others]
     elif operation.body is not None:
-        body = _fill_json(operation.body, _Values(operation, texts))
+        body = filled.fill_json(operation.body)
     elif others:
-        values = _Values(operation, texts)
-        body = {reference: values.typed(reference) for reference in others}
-    headers = {"Accept": "application/json, text/*;q=0.9, */*;q=0.1"}
-    headers |= _source_headers(settings) | _fill_headers(operation.headers, texts)
-    if body is not _LEFT_OUT and not any(name.lower() == "content-type" for name in headers):
-        headers["Content-Type"] = "application/json"
-    url = f"{address}?{'&'.join(filled)}" if filled else address
+        body = others
+    query = "&".join(pair for pair in pairs if pair is not None)
+    headers = CIMultiDict({"Accept": "application/json, text/*;q=0.9, */*;q=0.1"})
+    headers.update(_source_headers(settings))
+    headers.update(_fill_headers(operation.headers, texts))
+    if body is not LEFT_OUT:
+        headers.setdefault("Content-Type", "application/json")
+    url = f"{address}?{query}" if query else address
     return operation, Request(
-        operation.method, url, headers, None if body is _LEFT_OUT else orjson.dumps(body)
+        operation.method, url, headers, None if body is LEFT_OUT else orjson.dumps(body)
     )
-
-
-def _check_arguments(operation: Operation, arguments: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return the values of arguments by their references."""
-    texts = dict(arguments)
-    known = {argument.reference for argument in operation.arguments}
-    for reference in texts:
-        if reference not in known:
-            raise ActionFailedError(
-                f'the operation "{operation.name}" has no argument "{reference}"'
-            )
-    for argument in operation.arguments:
-        if argument.required and argument.reference not in texts:
-            raise ActionFailedError(f'the argument "{argument.reference}" is missing')
-        if argument.reference in texts and argument.type != "text":
-            _Values(operation, texts).typed(argument.reference)
-    return texts
-
-
-class _Values:
-    """The values of the arguments of an operation."""
-
-    def __init__(self, operation: Operation, texts: Mapping[str, str]) -> None:
-        self.texts = texts
-        self._types = {argument.reference: argument.type for argument in operation.arguments}
-
-    def typed(self, reference: str) -> Any:
-        """Return a value of its declared type, or ``_LEFT_OUT``."""
-        if reference not in self.texts:
-            return _LEFT_OUT
-        try:
-            return read_value(self._types[reference], self.texts[reference])
-        except ValueError as error:
-            raise ActionFailedError(f'the argument "{reference}": {error}') from None
 
 
 def _escape(text: str) -> str:
@@ -206,24 +174,3 @@ def _fill(template: str, texts: Mapping[str, str], encode: Any) -> str | None:
     if not all(reference in texts for reference in PLACEHOLDER.findall(template)):
         return None
     return PLACEHOLDER.sub(lambda match: encode(texts[match[1]]), template)
-
-
-def _fill_json(template: Any, values: _Values) -> Any:
-    """Return a JSON value with its placeholders filled in.
-
-    What is exactly one placeholder becomes the typed value. It is left out of its object or list if
-    it was not given. In a longer text, such a placeholder stands for nothing.
-    """
-    match template:
-        case str():
-            whole = PLACEHOLDER.fullmatch(template)
-            if whole is not None:
-                return values.typed(whole[1])
-            return PLACEHOLDER.sub(lambda match: values.texts.get(match[1], ""), template)
-        case list():
-            items = [_fill_json(item, values) for item in template]
-            return [item for item in items if item is not _LEFT_OUT]
-        case dict():
-            members = {name: _fill_json(item, values) for name, item in template.items()}
-            return {name: item for name, item in members.items() if item is not _LEFT_OUT}
-    return template

@@ -7,15 +7,19 @@ from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from resolvers.values.text import Description, Name, ShortText
+from resolvers.execution.sources.operations import (
+    CONTROL,
+    PLACEHOLDER,
+    OperationArgument,
+    Part,
+    declared_references,
+    texts_in,
+)
+from resolvers.values.text import Description, Name
 
-PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
-"""Where the value of an argument goes. Other braces in a JSON body are text."""
 SECRET = "{secret}"  # noqa: S105 - a placeholder
-CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f]")
-"""Characters that no header may hold, CR, LF and NUL among them."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 _PATH = re.compile(r"/(?:[A-Za-z0-9/._~!$&'()*+,;=:@?-]|%[0-9A-Fa-f]{2})*")
@@ -94,22 +98,7 @@ Headers = Annotated[
 ]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OperationArgument(_Part):
-    """An argument of an operation."""
-
-    reference: Name = Field(description="Name of the argument.")
-    type: Literal["text", "number", "integer", "boolean", "choice", "time", "color", "json"] = (
-        Field("text", description="Type. It decides how the value is written in a JSON body.")
-    )
-    required: bool = Field(True, description="Whether an action must have it.")
-    description: Description = Field("", description="Description.")
-
-
-class Operation(_Part):
+class Operation(Part):
     """A request that the source offers as an action.
 
     ``{reference}`` in the path, the query, the headers and the texts of the body stands for the
@@ -141,9 +130,6 @@ class Operation(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> Operation:
-        declared = {argument.reference: argument for argument in self.arguments}
-        if len(declared) < len(self.arguments):
-            raise ValueError("an argument is declared twice")
         plain = PLACEHOLDER.sub("", self.path)
         if not _PATH.fullmatch(plain):
             raise ValueError(
@@ -154,22 +140,21 @@ class Operation(_Part):
         if has_dot_segment(path):
             raise ValueError("the path contains a segment . or ..")
         used = self.placeholders()
-        for reference in sorted(used - declared.keys()):
-            raise ValueError(f'{{{reference}}} names no argument: "{reference}" is not declared')
+        declared = declared_references(self.arguments, used)
+        optional = {argument.reference for argument in self.arguments if not argument.required}
         for reference in PLACEHOLDER.findall(path):
-            if not declared[reference].required:
+            if reference in optional:
                 raise ValueError(f'the argument "{reference}" is in the path, so it is required')
         if self.body is not None:
             if self.method in ("GET", "HEAD", "DELETE"):
                 raise ValueError(f"a {self.method} request has no body")
-            for reference in declared:
-                if reference not in used:
-                    raise ValueError(f'the argument "{reference}" has no place in the request')
+            for reference in sorted(declared - used):
+                raise ValueError(f'the argument "{reference}" has no place in the request')
         return self
 
     def placeholders(self) -> set[str]:
         """Return the references that have a place in the request."""
-        texts = [self.path, *self.headers.values(), *_texts(self.body)]
+        texts = [self.path, *self.headers.values(), *texts_in(self.body)]
         return {reference for text in texts for reference in PLACEHOLDER.findall(text)}
 
     @property
@@ -180,21 +165,7 @@ class Operation(_Part):
         return self.idempotent
 
 
-def _texts(body: Any) -> list[str]:
-    """Return the texts in a JSON value, without the names of members."""
-    found, left = [], [body]
-    while left:
-        match left.pop():
-            case str() as text:
-                found.append(text)
-            case list() as items:
-                left.extend(items)
-            case dict() as members:
-                left.extend(members.values())
-    return found
-
-
-class HttpSettings(_Part):
+class HttpSettings(Part):
     """The settings of an ``http`` source."""
 
     base_url: Annotated[str, Field(max_length=2000), AfterValidator(_check_base_url)] = Field(
@@ -237,7 +208,7 @@ class HttpSettings(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> HttpSettings:
-        names: set[ShortText] = set()
+        names: set[str] = set()
         for operation in self.operations:
             if operation.name in names:
                 raise ValueError(f'the operation "{operation.name}" is declared twice')

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from aiohttp import web
 from cryptography import x509
@@ -88,9 +89,9 @@ def raw(data: bytes) -> Behaviour:
     """Send these bytes instead of an answer, and close the connection."""
 
     async def behave(device: Device, request: web.Request) -> web.StreamResponse:
-        assert isinstance(request.transport, asyncio.Transport)
-        request.transport.write(data)
-        request.transport.close()
+        transport = cast(asyncio.Transport, request.transport)
+        transport.write(data)
+        transport.close()
         return web.Response()
 
     return behave
