@@ -154,6 +154,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TOKEN",
         help="Token to revoke; - reads it from standard input.",
     )
+    secrets = command("secrets", commands.secrets, "Encrypt the secrets of sources anew.")
+    secrets.add_argument(
+        "secrets",
+        choices=("rotate", "key"),
+        help="rotate: encrypt all secrets with the newest key, which is a new one if it is in"
+        " data_dir. key: print a new key for the setting secret_keys.",
+    )
     command("schema", commands.schema, "Print the GraphQL schema in SDL.")
     openapi = command("openapi", commands.openapi, "Print the OpenAPI document of a dialect.")
     openapi.add_argument("dialect", choices=("process", "processes"), help="Dialect to describe.")

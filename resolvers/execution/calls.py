@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from resolvers.execution.definition import ActionDefinition, SourceDefinition
 from resolvers.execution.plan import Step
+from resolvers.execution.secrets import SecretBox, SecretError
 from resolvers.execution.sources.protocol import ActionFailedError, Call, SourceKind
 from storage.database.database import Database
 from storage.database.errors import StorageError
@@ -29,10 +29,14 @@ class Sources:
     Args:
         database: The database.
         kinds: The installed kinds, by name.
+        secrets: Decrypts the secrets.
     """
 
-    def __init__(self, database: Database, kinds: Mapping[str, SourceKind]) -> None:
+    def __init__(
+        self, database: Database, kinds: Mapping[str, SourceKind], secrets: SecretBox
+    ) -> None:
         self._database = database
+        self._box = secrets
         self.kinds = kinds
 
     def is_idempotent(self, action: ActionDefinition) -> bool:
@@ -43,7 +47,12 @@ class Sources:
         kind = self.kinds.get(source.kind)
         if kind is None:
             return False
-        settings = kind.settings.model_construct(None, **source.settings)
+        try:  # the values of secrets do not matter here
+            settings = kind.settings.model_validate(
+                {**source.settings, **dict.fromkeys(source.secrets, "secret")}
+            )
+        except ValidationError:
+            return False
         return kind.is_idempotent(action.action, settings)
 
     async def call(
@@ -73,7 +82,7 @@ class Sources:
         )
 
     async def _settings(self, kind: SourceKind, source: SourceDefinition) -> BaseModel:
-        secrets: dict[str, Any] = {}
+        secrets: dict[str, str] = {}
         if source.secrets:
             secrets = await self._secrets(source)
         try:
@@ -81,7 +90,7 @@ class Sources:
         except ValidationError:
             raise ActionFailedError("the settings of the source do not fit its kind") from None
 
-    async def _secrets(self, source: SourceDefinition) -> dict[str, Any]:
+    async def _secrets(self, source: SourceDefinition) -> dict[str, str]:
         while True:
             try:
                 text = await read_secrets(self._database, source.id)
@@ -90,5 +99,7 @@ class Sources:
                 await asyncio.sleep(_PAUSE)
         if text is None:
             raise ActionFailedError("the source was deleted")
-        secrets: dict[str, Any] = orjson.loads(text)
-        return secrets
+        try:
+            return self._box.open(source.id, orjson.loads(text))
+        except SecretError as error:
+            raise ActionFailedError(str(error)) from None

@@ -22,6 +22,7 @@ from resolvers.execution.journal import (
 )
 from resolvers.execution.nested import GateWaits, RefusedError, begin_nested, record_nested
 from resolvers.execution.recorded import Tree, read_recorded
+from resolvers.execution.secrets import perform
 from resolvers.execution.sources.protocol import ActionFailedError
 from resolvers.execution.templates import fill_in
 from storage.database.database import Database
@@ -256,7 +257,7 @@ class Run:
         if self._lost or self._stop is not None:
             step.in_doubt = False
             return
-        self._attempt = Attempt(lambda: kind.act(call))
+        self._attempt = Attempt(lambda: perform(kind, call))
         try:
             outcome = await self._attempt.outcome(min(seconds, left))
         finally:

@@ -26,7 +26,7 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
     "action": frozenset({"source_id", "action", "enabled", "arguments", "subprocess_id"}),
     "input": frozenset({"reference", "name", "type", "enabled"}),
     "profile": frozenset({"name", "permissions"}),
-    "source": frozenset({"name", "kind", "settings", "secrets"}),
+    "source": frozenset({"name", "kind", "settings", "secrets", "catalogue"}),
 }
 
 TOUCHED = "updated_at = greatest(now(), process.updated_at)"

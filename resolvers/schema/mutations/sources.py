@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import orjson
 import strawberry
 
 from resolvers.operations.context import Info
 from resolvers.rules.columns import columns_of
 from resolvers.rules.models import NewSourceModel, SourceChangesModel, accept
-from resolvers.rules.sources import check_settings, require_own
+from resolvers.rules.sources import check_settings, opened_secrets, require_own
 from resolvers.schema.inputs import NewSource, SourceChanges
 from resolvers.schema.mutations.common import (
     CHANGES,
@@ -40,9 +39,13 @@ class SourceMutations:
     ) -> SourcePayload | None:
         new = accept(NewSourceModel, source, "source")
         context = info.context
-        settings = check_settings(new.kind, new.settings, context.executions.kinds, {}, ("source",))
+        engine = context.executions
+        settings = check_settings(new.kind, new.settings, engine.kinds, {}, ("source",))
         transaction = await context.begin()
-        source_id = await insert_row(transaction, "source", columns_of(new) | settings)
+        source_id = await insert_row(transaction, "source", columns_of(new))
+        await update_row(
+            transaction, "source", source_id, settings.columns(source_id, engine.secrets)
+        )
         return written(source=source_id)
 
     @mutation(Permission.ADMIN, "Update a source. Built-in sources cannot be changed.")
@@ -55,13 +58,15 @@ class SourceMutations:
         transaction = await context.begin()
         source = await require_own(transaction, "source", source_id)
         if accepted.settings is not None:
-            columns |= check_settings(
+            engine = context.executions
+            checked = check_settings(
                 source["kind"],
                 accepted.settings,
-                context.executions.kinds,
-                orjson.loads(source["secrets"]),
+                engine.kinds,
+                opened_secrets(source, engine.secrets),
                 ("changes",),
             )
+            columns |= checked.columns(source_id, engine.secrets)
         await update_row(transaction, "source", source_id, columns)
         return written(source=source_id)
 

@@ -12,13 +12,14 @@ import pytest
 from resolvers.access.viewer import Viewer
 from resolvers.execution.admission import ExecuteRequest
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
+from resolvers.execution.secrets import SecretBox
 from resolvers.execution.sources.registry import installed_kinds
 from resolvers.values.enums import Permission
 from storage.database.database import Database
 from storage.database.rows import Row
 from storage.demo.home import load_home
 from storage.demo.load import generate
-from tests.conftest import database_copy
+from tests.conftest import SECRET_KEY, database_copy
 
 ADMIN = Viewer(1, "admin", frozenset(Permission), built_in=True)
 
@@ -58,7 +59,9 @@ async def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
 
 async def execute(database: Database, process_id: int) -> int:
     """Execute a process with valid inputs. Return the id of the execution."""
-    engine = ExecutionEngine(database, installed_kinds(), ExecutionLimits())
+    engine = ExecutionEngine(
+        database, installed_kinds(), ExecutionLimits(), SecretBox(lambda: [SECRET_KEY])
+    )
     inputs = await rows(
         database,
         """SELECT input.reference, type FROM input JOIN process ON process.id = process_id

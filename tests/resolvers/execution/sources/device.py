@@ -69,7 +69,7 @@ async def running_device(trust: ssl.SSLContext | None = None) -> AsyncIterator[D
     device = Device()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", device.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=trust)
     await site.start()
