@@ -15,6 +15,7 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import missing_token
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
 from resolvers.execution.secrets import SecretError
+from resolvers.execution.sources.catalogue import kinds_json
 from resolvers.execution.sources.registry import installed_kinds
 from resolvers.execution.stored_sources import prepare_sources
 from resolvers.operations.compile import OperationCompiler
@@ -107,6 +108,7 @@ def compiler_of(settings: Settings) -> OperationCompiler:
         build_schema(),
         Limits(**limits),
         cache_bytes=settings.operation_cache_bytes,
+        source_kinds=kinds_json(installed_kinds()),
         suggestions=settings.introspection != "off",
     )
 

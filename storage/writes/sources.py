@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from storage.database.database import Transaction
+from storage.database.rows import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +23,23 @@ class StoredSource:
     """JSON."""
 
 
+_SELECT = "SELECT id, name, kind, settings, secrets, catalogue FROM source"
+
+
 async def read_sources(transaction: Transaction, *, lock: bool = False) -> list[StoredSource]:
     """Return all sources.
 
     Args:
         lock: Whether nobody else may change them before the transaction ends.
     """
-    rows = await transaction.fetch(
-        "SELECT id, name, kind, settings, secrets, catalogue FROM source ORDER BY id"
-        + (" FOR NO KEY UPDATE" if lock else "")
-    )
+    rows = await transaction.fetch(f"{_SELECT} ORDER BY id{' FOR NO KEY UPDATE' if lock else ''}")
     return [StoredSource(**row) for row in rows]
+
+
+async def find_source(database: Reader, source_id: int) -> StoredSource | None:
+    """Return a source, or None if it does not exist."""
+    rows = await database.fetch(f"{_SELECT} WHERE id = $1", source_id)
+    return StoredSource(**rows[0]) if rows else None
 
 
 async def store_secrets(transaction: Transaction, source_id: int, secrets: bytes) -> None:
