@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    serves = arguments.run is commands.serve
+    serves = arguments.run in (commands.serve, commands.demo_devices)
     try:
         settings = load_settings(arguments.config, **_settings_in(arguments))
         logging.basicConfig(
@@ -134,6 +134,19 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", commands.demo, "Load the demo home, or generated processes.")
     demo.add_argument(
         "--processes", type=int, metavar="N", help="Generate N processes for load tests."
+    )
+    devices = command(
+        "demo-devices",
+        commands.demo_devices,
+        "Simulate the devices of the demo home, for this machine alone.",
+    )
+    devices.add_argument(
+        "--port",
+        dest="device_port",
+        type=int,
+        default=8090,
+        metavar="N",
+        help="Port to listen on; 0 for any free port. Default: 8090.",
     )
     token = command("token", commands.token, "Issue an access token, or inspect one.")
     action = token.add_mutually_exclusive_group(required=True)

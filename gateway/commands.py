@@ -72,10 +72,17 @@ async def demo(arguments: argparse.Namespace, settings: Settings) -> None:
             except ValueError as error:
                 raise CommandError(f"--processes: {error}") from error
             print(f"generated {arguments.processes:,} processes")
-        elif await load_home(database):
+        elif await load_home(database, settings.demo_devices):
             print("loaded the demo home")
         else:
             print("the demo home is already loaded")
+
+
+async def demo_devices(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Simulate the devices of the demo home until the task is canceled."""
+    from gateway.demo_devices import serve_devices
+
+    await serve_devices(arguments.device_port)
 
 
 def _create_token_secret(settings: Settings) -> None:

@@ -26,6 +26,7 @@ _REDIS_URL = re.compile(r"rediss?://([^@/]*@)?(\[[^]/]+\]|[^@/:]+):[0-9]+(/[0-9]
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")
 _SECRET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
+_DEVICES = re.compile(r"http://127\.0\.0\.1:[0-9]{1,5}")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -66,6 +67,12 @@ def _check_rates(text: str) -> str:
 def _check_redis_url(url: SecretStr) -> SecretStr:
     if not _REDIS_URL.fullmatch(url.get_secret_value()):
         raise ValueError("expected an address such as redis://:password@host:6379/0")
+    return url
+
+
+def _check_devices(url: str) -> str:
+    if url and not _DEVICES.fullmatch(url):
+        raise ValueError('expected "" or an address such as "http://127.0.0.1:8090"')
     return url
 
 
@@ -139,6 +146,11 @@ class Settings(BaseModel):
     )
     demo: bool = Field(
         default=False, description="Load the demo home at startup unless it is already loaded."
+    )
+    demo_devices: Annotated[str, AfterValidator(_check_devices)] = Field(
+        default="",
+        description="Address of `process-gateway demo-devices`, on which the demo home then acts. "
+        "By default the sources of a demo home that is loaded return their arguments.",
     )
     token_secret: Annotated[SecretStr, Field(min_length=32)] | None = Field(
         default=None,

@@ -36,6 +36,7 @@ COMMANDS = (
     "serve",
     "migrate",
     "demo",
+    "demo-devices",
     "token",
     "revoke",
     "secrets",

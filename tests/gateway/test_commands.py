@@ -219,6 +219,7 @@ def test_the_value_of_every_option_reaches_its_setting(
         "database_url": "postgresql://me@db/home",
         "token_secret": SECRET,
         "secret_keys": SECRET_KEY,
+        "demo_devices": "http://127.0.0.1:8090",
         "introspection": "off",
         "process_dialect_status": "always-200",
         "rest_base_path": "/api",
