@@ -52,7 +52,7 @@ COMMANDS = (
 def test_help_lists_the_commands() -> None:
     ran = run("--help")
     assert ran.returncode == 0
-    listed = re.findall(r"^    (\w+) ", ran.stdout, re.MULTILINE)
+    listed = re.findall(r"^    ([\w-]+)(?: |$)", ran.stdout, re.MULTILINE)
     assert tuple(listed) == COMMANDS
     assert "GATEWAY_" in ran.stdout
     assert "TOML" in ran.stdout
