@@ -25,7 +25,8 @@ help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 serve: $(VENV)/runtime ## Serve the demo home on http://127.0.0.1:8080 with an embedded PostgreSQL
-	$(BIN)/process-gateway serve --demo --data-dir .gateway
+	$(BIN)/process-gateway demo-devices & trap "kill $$! 2>/dev/null" EXIT; \
+	$(BIN)/process-gateway serve --demo --demo-devices http://127.0.0.1:8090 --data-dir .gateway
 
 test: $(VENV)/dev $(OPENAPI)/ready ## Run all tests; ARGS="-k tokens" selects some of them
 	$(BIN)/pytest $(ARGS)

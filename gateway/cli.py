@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    serves = arguments.run is commands.serve
+    serves = arguments.run in (commands.serve, commands.demo_devices)
     try:
         settings = load_settings(arguments.config, **_settings_in(arguments))
         logging.basicConfig(
@@ -135,6 +135,19 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--processes", type=int, metavar="N", help="Generate N processes for load tests."
     )
+    devices = command(
+        "demo-devices",
+        commands.demo_devices,
+        "Simulate the devices of the demo home, for this machine alone.",
+    )
+    devices.add_argument(
+        "--port",
+        dest="device_port",
+        type=int,
+        default=8090,
+        metavar="N",
+        help="Port to listen on; 0 for any free port. Default: 8090.",
+    )
     token = command("token", commands.token, "Issue an access token, or inspect one.")
     action = token.add_mutually_exclusive_group(required=True)
     action.add_argument("--profile", metavar="NAME", help="Print a new token for this profile.")
@@ -153,6 +166,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_read_token,
         metavar="TOKEN",
         help="Token to revoke; - reads it from standard input.",
+    )
+    secrets = command("secrets", commands.secrets, "Encrypt the secrets of sources anew.")
+    secrets.add_argument(
+        "secrets",
+        choices=("rotate", "key"),
+        help="rotate: encrypt all secrets with the newest key, which is a new one if it is in"
+        " data_dir. key: print a new key for the setting secret_keys.",
     )
     command("schema", commands.schema, "Print the GraphQL schema in SDL.")
     openapi = command("openapi", commands.openapi, "Print the OpenAPI document of a dialect.")

@@ -72,10 +72,17 @@ async def demo(arguments: argparse.Namespace, settings: Settings) -> None:
             except ValueError as error:
                 raise CommandError(f"--processes: {error}") from error
             print(f"generated {arguments.processes:,} processes")
-        elif await load_home(database):
+        elif await load_home(database, settings.demo_devices):
             print("loaded the demo home")
         else:
             print("the demo home is already loaded")
+
+
+async def demo_devices(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Simulate the devices of the demo home until the task is canceled."""
+    from gateway.demo_devices import serve_devices
+
+    await serve_devices(arguments.device_port)
 
 
 def _create_token_secret(settings: Settings) -> None:
@@ -86,6 +93,28 @@ def _create_token_secret(settings: Settings) -> None:
     """
     if settings.database_url is None:
         TokenKeys.from_settings(settings, create=True)
+
+
+# Secrets of sources ------------------------------------------------------------------------------
+
+
+async def secrets(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Encrypt the secrets of sources anew, or print a new key."""
+    from gateway.auth.secret_keys import add_key, key_file, secret_box
+    from resolvers.execution.secrets import SecretError, new_key
+    from resolvers.execution.stored_sources import encrypt_anew
+
+    if arguments.secrets == "key":
+        print(new_key())
+        return
+    async with open_database(settings) as database:
+        if settings.secret_keys is None and settings.database_url is None:
+            add_key(key_file(settings))
+        try:
+            count = await encrypt_anew(database, secret_box(settings))
+        except SecretError as error:
+            raise CommandError(f"secret_keys: {error}") from error
+    print(f"encrypted the secrets of {count:,} sources")
 
 
 # Tokens ------------------------------------------------------------------------------------------

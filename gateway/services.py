@@ -6,14 +6,18 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from gateway.auth.secret_keys import secret_box
 from gateway.auth.tokens import Claims, TokenKeys, require_unexpired
 from gateway.http.rate_limit import RateLimits
-from gateway.settings.model import Settings
+from gateway.settings.model import Settings, SettingsError
 from resolvers.access.directory import AccessDirectory
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import missing_token
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
+from resolvers.execution.secrets import SecretError
+from resolvers.execution.sources.catalogue import kinds_json
 from resolvers.execution.sources.registry import installed_kinds
+from resolvers.execution.stored_sources import prepare_sources
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.limits import Limits
 from resolvers.operations.reads import Reads
@@ -104,6 +108,7 @@ def compiler_of(settings: Settings) -> OperationCompiler:
         build_schema(),
         Limits(**limits),
         cache_bytes=settings.operation_cache_bytes,
+        source_kinds=kinds_json(installed_kinds()),
         suggestions=settings.introspection != "off",
         kinds=[*installed_kinds()],
     )
@@ -120,20 +125,27 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
 
     Raises:
         RouteError: A legacy route does not fit the schema.
-        SettingsError: The token secret cannot be read or created, or the client of Redis is needed
-            and not installed.
+        SettingsError: The token secret cannot be read or created, secrets of sources were encrypted
+            with unknown keys, or the client of Redis is needed and not installed.
         DatabaseUnavailableError: The database is not available.
     """
     compiler = compiler_of(settings)
     dialects = dialects_of(settings, compiler)
     keys = TokenKeys.from_settings(settings, create=True)
     rates = RateLimits.from_settings(settings)
+    secrets = secret_box(settings, create=True)
+    kinds = installed_kinds()
+    try:
+        await prepare_sources(database, kinds, secrets)
+    except SecretError as error:
+        raise SettingsError(f"secret_keys: {error}") from error
     engine = ExecutionEngine(
         database,
-        installed_kinds(),
+        kinds,
         ExecutionLimits(
             settings.execution_timeout, settings.action_timeout, settings.execution_max_steps
         ),
+        secrets,
     )
     directory = AccessDirectory(database)
     operations = Operations(

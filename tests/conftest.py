@@ -37,6 +37,7 @@ from storage.migrations.migrate import migrate
 from tests.proof import WORLDS, World, Worlds, random_database
 
 SECRET = "a secret that is only good for tests, and long enough"
+SECRET_KEY = "a2V5IHRoYXQgaXMgb25seSBnb29kIGZvciB0ZXN0cyE="
 _TEMPLATE = "template_of_tests"
 _numbers = itertools.count()
 
@@ -254,7 +255,9 @@ NO_LIMITS: dict[str, Any] = {
 
 def settings_for_tests(**values: Any) -> Settings:
     """Return settings with these values, independent of the environment."""
-    return Settings.model_validate({"token_secret": SECRET, "port": 0, **values})
+    return Settings.model_validate(
+        {"token_secret": SECRET, "secret_keys": SECRET_KEY, "port": 0, **values}
+    )
 
 
 _ENTRY_POINTS = """[process_gateway.sources]

@@ -35,7 +35,7 @@ async def serve(settings: Settings, database: Database) -> None:
         SettingsError: The gateway cannot listen on the address.
         RouteError: A legacy route does not fit the schema.
     """
-    if settings.demo and await load_home(database):
+    if settings.demo and await load_home(database, settings.demo_devices):
         logger.info("loaded the demo home")
     further = settings.workers - 1
     async with (

@@ -25,6 +25,8 @@ from resolvers.operations.limits import CostMode
 _REDIS_URL = re.compile(r"rediss?://([^@/]*@)?(\[[^]/]+\]|[^@/:]+):[0-9]+(/[0-9]*)?")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")
+_SECRET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
+_DEVICES = re.compile(r"http://127\.0\.0\.1:[0-9]{1,5}")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 
 
@@ -66,6 +68,21 @@ def _check_redis_url(url: SecretStr) -> SecretStr:
     if not _REDIS_URL.fullmatch(url.get_secret_value()):
         raise ValueError("expected an address such as redis://:password@host:6379/0")
     return url
+
+
+def _check_devices(url: str) -> str:
+    if url and not _DEVICES.fullmatch(url):
+        raise ValueError('expected "" or an address such as "http://127.0.0.1:8090"')
+    return url
+
+
+def _check_secret_keys(keys: SecretStr) -> SecretStr:
+    for key in keys.get_secret_value().split(","):
+        if not _SECRET_KEY.fullmatch(key.strip()):
+            raise ValueError(
+                "expected keys that 'process-gateway secrets key' has made, separated by commas"
+            )
+    return keys
 
 
 def _check_networks(text: str) -> str:
@@ -125,15 +142,26 @@ class Settings(BaseModel):
     )
     data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
         default=Path(".gateway"),
-        description="Folder of the embedded PostgreSQL and the token secret.",
+        description="Folder of the embedded PostgreSQL, the token secret and the secret keys.",
     )
     demo: bool = Field(
         default=False, description="Load the demo home at startup unless it is already loaded."
+    )
+    demo_devices: Annotated[str, AfterValidator(_check_devices)] = Field(
+        default="",
+        description="Address of `process-gateway demo-devices`, on which the demo home then acts. "
+        "By default the sources of a demo home that is loaded return their arguments.",
     )
     token_secret: Annotated[SecretStr, Field(min_length=32)] | None = Field(
         default=None,
         description="Secret that signs access tokens, at least 32 characters. By default the "
         "gateway generates one at the first start and stores it in `data_dir`.",
+    )
+    secret_keys: Annotated[SecretStr, AfterValidator(_check_secret_keys)] | None = Field(
+        default=None,
+        description="Keys that encrypt the secrets of sources, made by `process-gateway secrets "
+        "key`, newest first and separated by commas. By default a gateway with the embedded "
+        "PostgreSQL generates one at the first start and stores it in `data_dir`.",
     )
     introspection: Literal["public", "token", "off"] = Field(
         default="public",

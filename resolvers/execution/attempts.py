@@ -139,7 +139,7 @@ def _outcome_of(task: asyncio.Task[Any]) -> Outcome:
     if isinstance(failure, ActionFailedError):
         return Outcome(
             error=_NOT_STORABLE.sub("\ufffd", str(failure)),
-            error_code="source_failed",
+            error_code="timed_out" if failure.timed_out else "source_failed",
             in_doubt=failure.in_doubt,
             repeat=failure.repeat,
             retry_after=failure.retry_after,

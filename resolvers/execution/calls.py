@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from resolvers.execution.definition import ActionDefinition, SourceDefinition
 from resolvers.execution.plan import Step
+from resolvers.execution.secrets import SecretBox, SecretError
 from resolvers.execution.sources.protocol import Call, SourceKind
 from storage.database.database import Database
 from storage.database.errors import StorageError
@@ -38,10 +38,14 @@ class Sources:
     Args:
         database: The database.
         kinds: The installed kinds, by name.
+        secrets: Decrypts the secrets.
     """
 
-    def __init__(self, database: Database, kinds: Mapping[str, SourceKind]) -> None:
+    def __init__(
+        self, database: Database, kinds: Mapping[str, SourceKind], secrets: SecretBox
+    ) -> None:
         self._database = database
+        self._box = secrets
         self.kinds = kinds
 
     def is_idempotent(self, action: ActionDefinition) -> bool:
@@ -52,7 +56,12 @@ class Sources:
         kind = self.kinds.get(source.kind)
         if kind is None:
             return False
-        settings = kind.settings.model_construct(None, **source.settings)
+        try:  # the values of secrets do not matter here
+            settings = kind.settings.model_validate(
+                {**source.settings, **dict.fromkeys(source.secrets, "secret")}
+            )
+        except ValidationError:
+            return False
         return kind.is_idempotent(action.action, settings)
 
     async def call(
@@ -83,7 +92,7 @@ class Sources:
         )
 
     async def _settings(self, kind: SourceKind, source: SourceDefinition) -> BaseModel:
-        secrets: dict[str, Any] = {}
+        secrets: dict[str, str] = {}
         if source.secrets:
             secrets = await self._secrets(source)
         try:
@@ -92,7 +101,7 @@ class Sources:
             message = "the settings of the source do not fit its kind"
             raise UnusableSourceError(message, "source_failed") from None
 
-    async def _secrets(self, source: SourceDefinition) -> dict[str, Any]:
+    async def _secrets(self, source: SourceDefinition) -> dict[str, str]:
         while True:
             try:
                 text = await read_secrets(self._database, source.id)
@@ -101,8 +110,10 @@ class Sources:
                 await asyncio.sleep(_PAUSE)
         if text is None:
             raise UnusableSourceError("the source was deleted", "source_failed")
-        secrets: dict[str, Any] = orjson.loads(text)
-        return secrets
+        try:
+            return self._box.open(source.id, orjson.loads(text))
+        except SecretError as error:
+            raise UnusableSourceError(str(error), "source_failed") from None
 
 
 def _uuid_of(key: str) -> str:

@@ -24,6 +24,7 @@ from resolvers.execution.queue import start_next
 from resolvers.execution.recorded import Tree, read_recorded
 from resolvers.execution.recovery import Sweeper
 from resolvers.execution.run import Run, RunEnd, Tools
+from resolvers.execution.secrets import SecretBox
 from resolvers.execution.sources.protocol import SourceKind
 from resolvers.execution.waiting import Ends
 from resolvers.values.ids import global_id
@@ -80,6 +81,7 @@ class ExecutionEngine:
         database: The database that processes are read from and executions are recorded in.
         kinds: The source kinds that actions can use, by name.
         limits: The limits of executions.
+        secrets: Encrypts and decrypts the secrets of sources.
         on_lease: Called with the ID of this worker whenever it gets a new one.
     """
 
@@ -88,16 +90,18 @@ class ExecutionEngine:
         database: Database,
         kinds: Mapping[str, SourceKind],
         limits: ExecutionLimits,
+        secrets: SecretBox,
         on_lease: Callable[[UUID], None] = lambda worker: None,
     ) -> None:
         self.kinds = kinds
         self.limits = limits
+        self.secrets = secrets
         self._database = database
         self._apart = database.apart(_CONNECTIONS, "process-gateway leases")
         self._admission = Admission(database, limits.seconds)
         self._tools = Tools(
             database,
-            Sources(database, kinds),
+            Sources(database, kinds, secrets),
             limits.action_seconds,
             limits.steps,
             GateWaits(),

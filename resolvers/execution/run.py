@@ -22,6 +22,7 @@ from resolvers.execution.journal import (
 )
 from resolvers.execution.nested import GateWaits, RefusedError, begin_nested, record_nested
 from resolvers.execution.recorded import Tree, read_recorded
+from resolvers.execution.secrets import perform
 from resolvers.execution.templates import fill_in
 from storage.database.database import Database
 from storage.database.rows import Row
@@ -261,7 +262,7 @@ class Run:
             return
         if self._lost or not self._journal.holds:
             raise FencedOffError  # the worker was stopped since it recorded the attempt
-        self._attempt = Attempt(lambda: kind.act(call))
+        self._attempt = Attempt(lambda: perform(kind, call))
         try:
             outcome = await self._attempt.outcome(min(seconds, left))
         finally:

@@ -100,6 +100,7 @@ class OperationCompiler:
 
     Args:
         cache_bytes: The memory for documents and compiled queries that are cached.
+        source_kinds: The source kinds of this gateway, as JSON.
         suggestions: Whether an error of an unknown name suggests known ones.
         kinds: The names of the source kinds that are installed.
     """
@@ -110,12 +111,14 @@ class OperationCompiler:
         limits: Limits,
         *,
         cache_bytes: int = 64 * 1024 * 1024,
+        source_kinds: str = "[]",
         suggestions: bool = True,
         kinds: Sequence[str] = (),
     ) -> None:
         self._strawberry_schema = schema
         self.schema = core_schema(schema)
         self.limits = limits
+        self._source_kinds = source_kinds
         self._suggestions = suggestions
         self.kinds = tuple(sorted(kinds))
         self.cache = DocumentCache(cache_bytes)
@@ -183,7 +186,7 @@ class OperationCompiler:
         """
         limits = UNLIMITED if unpaged else self.limits
         planning = Planning(operation.fragments, variables, limits, self.kinds)
-        return Planner(self.schema, planning, unpaged=unpaged)
+        return Planner(self.schema, planning, unpaged=unpaged, source_kinds=self._source_kinds)
 
     def _compile(self, operation: Operation, shape: Hashable, scope: Scope) -> CompiledQuery:
         root = self.schema.get_root_type(operation.definition.operation)

@@ -28,6 +28,8 @@ from storage.reads.plan import (
     EdgeCursor,
     EdgeNode,
     Field,
+    JsonField,
+    JsonFields,
     Literal,
     Many,
     Not,
@@ -38,6 +40,7 @@ from storage.reads.plan import (
     PageNodes,
     PageOf,
     Read,
+    ReadJson,
     ReadNodes,
     ReadOne,
     ReadPage,
@@ -75,6 +78,8 @@ _SORTED_ROW = 3
 """Reading and sorting a row, compared with reading it."""
 _DIRECT_ROWS = 2
 """Rows that are read for one unit, unless another table leads to them: then it is one."""
+_KINDS = 6
+"""The number of source kinds, and of the actions of one, that the cost of a query assumes."""
 _TEXTS = frozenset({ColumnKind.TEXT, ColumnKind.TEXTS, ColumnKind.PLAIN})
 _LINKS = 2
 """Rows of a table from which the same related row is reached."""
@@ -137,11 +142,24 @@ def estimate(key: str, read: Read) -> Estimate:
             return _page(page, table, None, (key,))
         case ReadOne(name, fields):
             return Estimate(_RELATED_ROW) + _fields(fields, TABLES[name], (key,))
+        case ReadJson(items, fields):
+            rows = _KINDS if isinstance(items, Slot) else TABLES["source"].typical_rows
+            return Estimate(_LIST) + _json(fields) * rows
         case ReadNodes():
             # Each ID leads to one row of one type. The most expensive type counts.
             choices = [_fields(fields, TABLES[name], (key,)) for _, name, fields in read.choices]
             row = Estimate(_RELATED_ROW) + max(choices, key=_with_full_pages)
             return row if read.single else Estimate(0, (Repeated((key, "ids"), read.ids, row),))
+
+
+def _json(fields: JsonFields) -> Estimate:
+    """Estimate the cost of an object in a list that is JSON."""
+    total = Estimate(_ROW)
+    for field in fields:
+        total += Estimate(_TEXT + _key(field.key))
+        if isinstance(field, JsonField) and field.fields is not None:
+            total += _json(field.fields) * _KINDS
+    return total
 
 
 def _with_full_pages(estimate_: Estimate) -> int:

@@ -27,6 +27,7 @@ from resolvers.graphql_adapter import python_name
 from resolvers.operations.conditions import compare, plan_order, plan_where
 from resolvers.operations.planning import Planning
 from resolvers.operations.selection import sub_selections
+from storage.reads.json_lists import JSON_LISTS
 from storage.reads.model import TABLES
 from storage.reads.plan import (
     VIEWER_PROFILE,
@@ -43,6 +44,8 @@ from storage.reads.plan import (
     GlobalId,
     GlobalIds,
     IdPart,
+    JsonField,
+    JsonFields,
     Literal,
     Many,
     One,
@@ -57,6 +60,7 @@ from storage.reads.plan import (
     PagePart,
     PageSize,
     Read,
+    ReadJson,
     ReadNodes,
     ReadOne,
     ReadPage,
@@ -102,9 +106,18 @@ class Planner:
         schema: The schema that the operation was validated against.
         unpaged: Whether connections without ``first`` and ``last`` return all rows. Only for the
             operations of the legacy dialects, which have no pages.
+        source_kinds: The source kinds of this gateway, as JSON.
     """
 
-    def __init__(self, schema: GraphQLSchema, planning: Planning, *, unpaged: bool = False) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        planning: Planning,
+        *,
+        unpaged: bool = False,
+        source_kinds: str = "[]",
+    ) -> None:
+        self._source_kinds = source_kinds
         self._schema = schema
         self._planning = planning
         self._unpaged = unpaged
@@ -139,6 +152,11 @@ class Planner:
         if name == "nodes":
             return self._nodes(arguments["ids"], "ids", selections, single=False)
         type_ = cast(GraphQLObjectType, get_named_type(definition.type))
+        if name == "source_kinds":
+            kinds = Slot(Literal(self._source_kinds), "text")
+            return ReadJson(kinds, self._json(type_, selections))
+        if name in JSON_LISTS:
+            return ReadJson(name, self._json(type_, selections))
         if "nodes" in type_.fields:
             node_type = cast(GraphQLObjectType, get_named_type(type_.fields["nodes"].type))
             table = TABLE_OF_TYPE[node_type.name]
@@ -236,6 +254,24 @@ class Planner:
                 fields.append(Constant(key, type_.name))
             else:
                 fields.append(Scalar(key, python_name(type_.fields[name])))
+        return tuple(fields)
+
+    def _json(self, type_: GraphQLObjectType, selections: Selections) -> JsonFields:
+        """Plan the members selected of JSON objects."""
+        fields: list[JsonField | Constant] = []
+        for key, nodes in self.collect(type_, selections).items():
+            self._planning.count_field()
+            name = nodes[0].name.value
+            if name == "__typename":
+                fields.append(Constant(key, type_.name))
+                continue
+            target = get_named_type(type_.fields[name].type)
+            inner = (
+                self._json(target, sub_selections(nodes))
+                if isinstance(target, GraphQLObjectType)
+                else None
+            )
+            fields.append(JsonField(key, name, inner))
         return tuple(fields)
 
     # Pages -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import strawberry
 from strawberry import UNSET
 
 from resolvers.operations.context import Info
+from resolvers.schema.sources import AvailableSource, SourceKind
 from resolvers.schema.types import (
     Connection,
     Espace,
@@ -148,6 +149,21 @@ class Query:
         database_id: ByDatabaseId = UNSET,
         name: ByName = UNSET,
     ) -> Source | None:
+        return answered_by_sql()
+
+    @_field(
+        description="The source kinds of this gateway, except `process`, by name. Requires"
+        " PROCESS_WRITE.",
+        permission=Permission.PROCESS_WRITE,
+    )
+    async def source_kinds(self, info: Info) -> list[SourceKind] | None:
+        return answered_by_sql()
+
+    @_field(
+        description="What the sources offer to actions, by name. Requires PROCESS_WRITE.",
+        permission=Permission.PROCESS_WRITE,
+    )
+    async def available_sources(self, info: Info) -> list[AvailableSource] | None:
         return answered_by_sql()
 
     @_field(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+import orjson
+
 from storage.database.database import Database, Transaction
 from storage.demo.ids import PROCESS_SOURCE, process_source_id
 from storage.writes.arguments import arguments_json
@@ -23,11 +25,15 @@ _ANY_TAKEN = """SELECT EXISTS (SELECT FROM espace WHERE reference = ANY ($1::tex
     OR EXISTS (SELECT FROM profile WHERE name = ANY ($4::text[]))"""
 
 
-async def load_home(database: Database) -> bool:
+async def load_home(database: Database, devices: str = "") -> bool:
     """Insert the demo home in one transaction. Return False if it was there already.
 
     The home counts as present if any row has one of its references or names. So the changes of a
     user are kept, and the insert cannot conflict with existing rows.
+
+    Args:
+        devices: The address of the simulated devices that its sources act on; empty for sources
+            that return their arguments.
 
     Raises:
         DatabaseUnavailableError: The database is unreachable. Nothing was changed.
@@ -45,11 +51,11 @@ async def load_home(database: Database) -> bool:
             [profile["name"] for profile in home["profiles"]],
         )
         if not taken:
-            await _insert_home(transaction, home)
+            await _insert_home(transaction, home, devices)
     return not taken
 
 
-async def _insert_home(transaction: Transaction, home: Mapping[str, Any]) -> None:
+async def _insert_home(transaction: Transaction, home: Mapping[str, Any], devices: str) -> None:
     espaces = {
         espace["reference"]: await insert_row(transaction, "espace", espace)
         for espace in home["espaces"]
@@ -59,7 +65,7 @@ async def _insert_home(transaction: Transaction, home: Mapping[str, Any]) -> Non
         for profile in home["profiles"]
     }
     sources = {
-        name: await insert_row(transaction, "source", {"name": name, "kind": "echo"})
+        name: await insert_row(transaction, "source", _source(home, name, devices))
         for name in home["sources"]
     }
     sources[PROCESS_SOURCE] = await process_source_id(transaction)
@@ -81,6 +87,33 @@ async def _insert_home(transaction: Transaction, home: Mapping[str, Any]) -> Non
         )
         # Added last, so that a process can only run earlier ones. That excludes cycles.
         processes[process["reference"]] = process_id
+
+
+def _source(home: Mapping[str, Any], name: str, devices: str) -> dict[str, object]:
+    """Return the columns of a source. With devices, its operations are those that actions use."""
+    if not devices:
+        return {"name": name, "kind": "echo"}
+    operations: dict[str, dict[str, None]] = {}
+    for process in home["processes"]:
+        for action in process["actions"]:
+            if action.get("source") == name:
+                operations.setdefault(action["do"], {}).update(
+                    dict.fromkeys(action.get("arguments", {}))
+                )
+    settings = {
+        "base_url": devices,
+        "allow_networks": ["127.0.0.1/32"],
+        "operations": [
+            {
+                "name": operation,
+                "method": "PUT",
+                "path": f"/{name}/{operation}",
+                "arguments": [{"reference": each, "required": False} for each in arguments],
+            }
+            for operation, arguments in operations.items()
+        ],
+    }
+    return {"name": name, "kind": "http", "settings": orjson.dumps(settings)}
 
 
 def _new_input(entry: Mapping[str, Any]) -> NewInput:

@@ -39,6 +39,7 @@ from storage.reads.plan import (
     PageNodes,
     PageOf,
     Read,
+    ReadJson,
     ReadNodes,
     ReadOne,
     ReadPage,
@@ -150,6 +151,8 @@ def dependencies(read: Read, scope: Scope) -> Dependencies:
             return OfRows(frozenset(search.domains))
         case ReadOne(table, fields, condition):
             return _look_up(scope, TABLES[table], fields, condition)
+        case ReadJson():  # a list that is passed on depends on nothing; sources rarely change
+            return OfRows(frozenset((Domain.SOURCE,)))
         case ReadNodes(choices, type_names, ids, single):
             by_type = {
                 type_name: _look_up(

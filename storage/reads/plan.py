@@ -386,7 +386,30 @@ class ReadNodes:
     """Return the first row alone instead of a list."""
 
 
-Read: TypeAlias = "ReadPage | ReadOne | ReadNodes"
+@dataclass(frozen=True, slots=True)
+class JsonField:
+    """A member that is selected of a JSON object."""
+
+    key: str
+    name: str
+    """Its name in the object."""
+    fields: JsonFields | None = None
+    """What is selected of the objects in it, which is a list; None for the value as it is."""
+
+
+JsonFields: TypeAlias = "tuple[JsonField | Constant, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadJson:
+    """A list of JSON objects that are not rows of a table."""
+
+    items: Slot | str
+    """``text``: the list as JSON; or the name of one in ``storage.reads.json_lists``."""
+    fields: JsonFields
+
+
+Read: TypeAlias = "ReadPage | ReadOne | ReadNodes | ReadJson"
 
 
 def describe_order(order: tuple[OrderKey, ...]) -> str:

@@ -23,10 +23,12 @@ from storage.reads.dependencies import (
     OfRows,
     dependencies,
 )
+from storage.reads.json_lists import json_list
 from storage.reads.json_text import quoted
 from storage.reads.model import TABLES
 from storage.reads.plan import (
     Read,
+    ReadJson,
     ReadNodes,
     ReadOne,
     ReadPage,
@@ -81,6 +83,8 @@ def compile_read(
             sql = objects.one(compilation, fields, TABLES[table], condition)
         case ReadNodes():
             sql = objects.nodes(compilation, read)
+        case ReadJson():
+            sql = json_list(compilation, read)
     return _statement(sql, compilation, dependencies(read, scope))
 
 

@@ -57,7 +57,7 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
         }
     ),
     "profile": frozenset({"name", "permissions"}),
-    "source": frozenset({"name", "kind", "settings", "secrets"}),
+    "source": frozenset({"name", "kind", "settings", "secrets", "catalogue"}),
 }
 
 TOUCHED = "updated_at = greatest(now(), process.updated_at)"

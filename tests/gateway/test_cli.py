@@ -32,7 +32,18 @@ from tests.gateway.programs import (
 )
 
 WITH_SECRET = {"GATEWAY_TOKEN_SECRET": SECRET}
-COMMANDS = ("serve", "migrate", "demo", "token", "revoke", "schema", "openapi", "routes")
+COMMANDS = (
+    "serve",
+    "migrate",
+    "demo",
+    "demo-devices",
+    "token",
+    "revoke",
+    "secrets",
+    "schema",
+    "openapi",
+    "routes",
+)
 
 
 # Results ----------------------------------------------------------------------------------------
@@ -41,7 +52,7 @@ COMMANDS = ("serve", "migrate", "demo", "token", "revoke", "schema", "openapi", 
 def test_help_lists_the_commands() -> None:
     ran = run("--help")
     assert ran.returncode == 0
-    listed = re.findall(r"^    (\w+) ", ran.stdout, re.MULTILINE)
+    listed = re.findall(r"^    ([\w-]+)(?: |$)", ran.stdout, re.MULTILINE)
     assert tuple(listed) == COMMANDS
     assert "GATEWAY_" in ran.stdout
     assert "TOML" in ran.stdout

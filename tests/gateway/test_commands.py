@@ -18,7 +18,7 @@ from gateway.auth.tokens import TokenKeys
 from gateway.cli import _parser
 from gateway.settings.load import load_settings
 from gateway.settings.model import Settings
-from tests.conftest import SECRET, database_copy, in_database
+from tests.conftest import SECRET, SECRET_KEY, database_copy, in_database
 from tests.gateway.programs import COMMAND, PATIENCE, environment, postmaster, run
 
 ADVICE = (
@@ -218,6 +218,8 @@ def test_the_value_of_every_option_reaches_its_setting(
     special: dict[str, Any] = {
         "database_url": "postgresql://me@db/home",
         "token_secret": SECRET,
+        "secret_keys": SECRET_KEY,
+        "demo_devices": "http://127.0.0.1:8090",
         "introspection": "off",
         "process_dialect_status": "always-200",
         "rest_base_path": "/api",

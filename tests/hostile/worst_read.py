@@ -394,7 +394,10 @@ async def worst(services: Services, seconds: float) -> tuple[int, list[Measured]
 
 
 async def _main(url: str, seconds: float) -> None:
-    settings = Settings(token_secret=SecretStr("a secret of this program alone, which needs none"))
+    settings = Settings(
+        token_secret=SecretStr("a secret of this program alone, which needs none"),
+        secret_keys=SecretStr("YSBrZXkgb2YgdGhpcyBwcm9ncmFtIGFsb25lLCAzMiE="),
+    )
     database = await Database.connect(url, pool_max=4)
     try:
         async with open_services(settings, database) as services:

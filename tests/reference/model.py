@@ -80,6 +80,8 @@ PERMISSIONS = {
     "execution": "process:read",
     "sources": "admin",
     "source": "admin",
+    "availableSources": "process:write",
+    "sourceKinds": "process:write",
 }
 """The root fields that require a permission."""
 

@@ -467,6 +467,17 @@ class Sight:
                 type_name[:1].lower() + type_name[1:]: partial(lookup, type_name)
                 for type_name in ROOT_PAGES.values()
             },
+            "availableSources": [
+                {
+                    "name": row["name"],
+                    "kind": row["kind"],
+                    "builtIn": row["built_in"],
+                    "actions": [],  # no kind was there to say what they offer
+                    "takesAnyAction": True,
+                    "takesAnyArgument": True,
+                }
+                for row in sorted(self.by_id["source"].values(), key=lambda row: row["name"])
+            ],
         }
 
 

@@ -56,6 +56,7 @@ class ActionFailedError(Exception):
         repeat: Whether another attempt may succeed.
         in_doubt: Whether the effect may or may not have happened.
         retry_after: Seconds that the source asks to wait before another attempt.
+        timed_out: Whether the cause is that the attempt took too long.
     """
 
     def __init__(
@@ -65,11 +66,13 @@ class ActionFailedError(Exception):
         repeat: Repeat = Repeat.NEVER,
         in_doubt: bool = False,
         retry_after: float | None = None,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(message)
         self.repeat = repeat
         self.in_doubt = in_doubt
         self.retry_after = retry_after
+        self.timed_out = timed_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Catalogue:
     takes_any_action: bool = True
     """Whether it takes other actions than those listed."""
     takes_any_argument: bool = True
-    """Whether it takes other arguments than those listed."""
+    """Whether its listed actions take other arguments than those listed with them."""
 
 
 class SourceKind(ABC):

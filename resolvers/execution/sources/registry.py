@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from resolvers.execution.sources.echo import EchoKind
+from resolvers.execution.sources.http.kind import HttpKind
+from resolvers.execution.sources.mqtt.kind import MqttKind
 from resolvers.execution.sources.protocol import SourceKind
 
 ENTRY_POINTS = "process_gateway.sources"
 """The entry point group through which other packages add source kinds."""
 
-BUILT_IN: tuple[type[SourceKind], ...] = (EchoKind,)
+BUILT_IN: tuple[type[SourceKind], ...] = (EchoKind, HttpKind, MqttKind)
 """The source kinds of this project, except ``process``, which the engine implements."""
 
 

@@ -45,6 +45,8 @@ REQUIRED: dict[str, dict[str, str | None]] = {
         "executions": READ,
         "source": ADMIN,
         "sources": ADMIN,
+        "sourceKinds": WRITE,
+        "availableSources": WRITE,
     },
     "mutation": {
         "createProcess": WRITE,
@@ -70,6 +72,7 @@ REQUIRED: dict[str, dict[str, str | None]] = {
         "createSource": ADMIN,
         "updateSource": ADMIN,
         "deleteSource": ADMIN,
+        "testSource": ADMIN,
         "executeProcess": EXECUTE,
         "cancelExecution": EXECUTE,
         "replayExecution": EXECUTE,

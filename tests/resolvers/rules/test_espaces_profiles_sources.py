@@ -183,7 +183,7 @@ async def test_a_secret_is_used_but_never_returned(home: Home) -> None:
 async def test_invalid_sources_are_rejected(home: Home) -> None:
     error = await home.error("createSource", "BAD_USER_INPUT", source={"name": "x", "kind": "?"})
     assert problems(error) == {
-        ("source", "kind"): 'expected one of the kinds echo, lamp, trouble, got "?"'
+        ("source", "kind"): 'expected one of the kinds echo, http, lamp, mqtt, trouble, got "?"'
     }
     await home.error("createSource", "BAD_USER_INPUT", source={"name": "x", "kind": "process"})
     cases: list[tuple[dict[str, Any], str, str]] = [

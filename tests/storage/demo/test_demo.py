@@ -13,13 +13,14 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import GatewayError
 from resolvers.execution.admission import ExecuteRequest
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
+from resolvers.execution.secrets import SecretBox
 from resolvers.execution.sources.registry import installed_kinds
 from resolvers.values.enums import Permission
 from storage.database.database import Database
 from storage.database.rows import Row
 from storage.demo.home import load_home
 from storage.demo.load import generate
-from tests.conftest import database_copy
+from tests.conftest import SECRET_KEY, database_copy
 
 ADMIN = Viewer(1, "admin", frozenset(Permission), built_in=True)
 
@@ -59,7 +60,9 @@ async def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
 
 async def execute(database: Database, process_id: int) -> int:
     """Execute a process with valid inputs. Return the id of the execution."""
-    engine = ExecutionEngine(database, installed_kinds(), ExecutionLimits())
+    engine = ExecutionEngine(
+        database, installed_kinds(), ExecutionLimits(), SecretBox(lambda: [SECRET_KEY])
+    )
     inputs = await rows(
         database,
         """SELECT input.reference, type, choices FROM input JOIN process ON process.id = process_id
@@ -280,7 +283,9 @@ async def test_ten_thousand_processes_take_few_statements_and_are_analyzed(
 async def test_the_home_has_only_the_rooms_that_it_has(database: Database) -> None:
     await load_home(database)
     process_id = await value(database, "SELECT id FROM process WHERE reference = 'set_temperature'")
-    engine = ExecutionEngine(database, installed_kinds(), ExecutionLimits())
+    engine = ExecutionEngine(
+        database, installed_kinds(), ExecutionLimits(), SecretBox(lambda: [SECRET_KEY])
+    )
     values = [("room", "no such room"), ("temperature", "31"), ("until", "22:00")]
     try:
         with pytest.raises(GatewayError) as refused:

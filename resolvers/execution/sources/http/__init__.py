@@ -1,0 +1,1 @@
+"""The source kind ``http``: an action is a request to an HTTP API."""

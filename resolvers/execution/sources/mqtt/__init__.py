@@ -1,0 +1,1 @@
+"""The source kind ``mqtt``: an action publishes a message."""
