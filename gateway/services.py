@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from gateway.auth.tokens import Claims, TokenKeys, require_unexpired
+from gateway.engine import OnLease, engine_of, ignore_lease
 from gateway.http.rate_limit import RateLimits
 from gateway.settings.model import Settings
 from resolvers.access.directory import AccessDirectory
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import missing_token
-from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
-from resolvers.execution.sources.registry import installed_kinds
+from resolvers.execution.engine import ExecutionEngine
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.limits import Limits
 from resolvers.operations.reads import Reads
@@ -114,8 +114,15 @@ def dialects_of(settings: Settings, compiler: OperationCompiler) -> tuple[Compil
 
 
 @contextlib.asynccontextmanager
-async def open_services(settings: Settings, database: Database) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, database: Database, on_lease: OnLease = ignore_lease
+) -> AsyncIterator[Services]:
     """Open everything that the server needs on an open database.
+
+    Args:
+        settings: The settings in force.
+        database: The database.
+        on_lease: Called with the ID of this worker whenever it gets a new lease.
 
     Raises:
         RouteError: A legacy route does not fit the schema.
@@ -127,13 +134,7 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
     dialects = dialects_of(settings, compiler)
     keys = TokenKeys.from_settings(settings, create=True)
     rates = RateLimits.from_settings(settings)
-    engine = ExecutionEngine(
-        database,
-        installed_kinds(),
-        ExecutionLimits(
-            settings.execution_timeout, settings.action_timeout, settings.execution_max_steps
-        ),
-    )
+    engine = engine_of(settings, database, on_lease)
     directory = AccessDirectory(database)
     operations = Operations(
         compiler,

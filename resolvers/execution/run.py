@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from resolvers.execution import plan
 from resolvers.execution.attempts import Attempt, Outcome, delay_before_next
 from resolvers.execution.calls import Sources
+from resolvers.execution.counters import Counters
 from resolvers.execution.journal import (
     CancelRequestedError,
     FencedOffError,
@@ -55,6 +56,7 @@ class Tools:
     max_steps: int
     """Steps of an execution, with those of the executions that are nested in it."""
     gates: GateWaits
+    counters: Counters
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,9 @@ class Run:
         """
         try:
             while True:
+                if self._gives_up and not self._must_go_on():
+                    await self._journal.write(self._pending, releases=True)
+                    return None
                 try:
                     ended = await self._advance()
                 except UnacknowledgedError:
@@ -149,11 +154,18 @@ class Run:
                     self._stop = self._stop or _CANCELLED
                 if ended is not None:
                     return ended
-                if self._gives_up and self._attempt is None:
-                    await self._journal.write(self._pending, releases=True)
-                    return None
         except (FencedOffError, UnacknowledgedError):
             return None
+
+    def _must_go_on(self) -> bool:
+        """Whether it is not given up yet: it ends anyway, or another worker would misjudge it."""
+        if self._lost or self._stop is not None or self._tree.taken_over:
+            return True
+        return isinstance(self._next_move(), plan.EndStep | plan.End)
+
+    def _next_move(self) -> plan.Move:
+        tree = self._tree
+        return plan.next_move(tree.definition, tree.root, tree.steps, self._tools.max_steps)
 
     async def _advance(self) -> RunEnd | None:
         """Make one move. Return how the root ended, if it did."""
@@ -165,9 +177,7 @@ class Run:
             self._stop = _Stop("failed", self._tree.too_late(), "timed_out")
         if self._stop is not None:
             return await self._end_now(self._stop)
-        tree = self._tree
-        move = plan.next_move(tree.definition, tree.root, tree.steps, self._tools.max_steps)
-        match move:
+        match move := self._next_move():
             case plan.Start():
                 await self._start(move)
             case plan.Act():
@@ -302,6 +312,7 @@ class Run:
             await self._write(RepeatStep(execution.id, step.position), starts=True)
             step.status, step.retry_at = "running", None
             step.attempt += 1
+            self._tools.counters.retries += 1
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, unless something wakes the run."""
@@ -354,6 +365,7 @@ class Run:
         """End a step. Its end is written with the next transition."""
         step.status, step.error, step.error_code = status, error, error_code
         self._tree.in_doubt = self._tree.in_doubt or step.in_doubt
+        self._tools.counters.in_doubt += step.in_doubt
         self._pending.append(
             EndStep(execution.id, step.position, status, result, error, error_code, step.in_doubt)
         )
@@ -422,4 +434,5 @@ class Run:
         failed = FailedAttempt(error, "interrupted", in_doubt=True)
         await self._write(RepeatStep(execution.id, step.position, failed), starts=True)
         step.attempt += 1
+        self._tools.counters.retries += 1
         step.in_doubt = False

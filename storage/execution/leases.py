@@ -58,8 +58,8 @@ class Taken:
 
     id: int
     seq: int
-    takeovers: int
-    """Zero if every owner before gave it up in order."""
+    failed: bool
+    """Whether the owner before failed, and did not give it up in order."""
 
 
 async def take_over(
@@ -76,16 +76,16 @@ async def take_over(
         lost: Executions of the worker itself that it does not run, and takes as well.
     """
     rows = await database.write_rows(
-        f"""UPDATE execution SET owner = $1, seq = seq + 1,
-            takeovers = takeovers + (owner IS NOT NULL)::integer
-        WHERE id IN (
-            SELECT id FROM execution
+        f"""WITH found AS (
+            SELECT id, owner IS NOT NULL AS failed FROM execution
             WHERE status = 'running' AND root_id IS NULL AND engine = 'embedded' AND (
                 owner IS NULL OR owner NOT IN ({_LIVE})
                 OR (owner = $1 AND id = ANY ($3::integer[]))
             )
             ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
-        ) RETURNING id, seq, takeovers""",
+        )
+        UPDATE execution SET owner = $1, seq = seq + 1, takeovers = takeovers + failed::integer
+        FROM found WHERE execution.id = found.id RETURNING execution.id, seq, failed""",
         worker,
         most,
         list(lost),
