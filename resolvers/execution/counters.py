@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+ENDS = ("succeeded", "failed", "cancelled", "interrupted")
+"""The statuses of executions that have ended."""
+
 
 @dataclass(slots=True)
 class Counters:
