@@ -275,7 +275,7 @@ async def test_a_worker_takes_over_from_a_run_that_was_killed(effects: Effects) 
 
 
 async def test_cancel_ends_what_another_process_runs(effects: Effects) -> None:
-    await effects.process("long", [("again", "0.5")] * 20, concurrency="queued")
+    await effects.process("long", [("again", "2")] * 30, concurrency="queued")
     with started(effects, "run", "long") as process, started(effects, "run", "long") as waiting:
         await effects.until_sql(
             "SELECT count(*) = 2 FROM execution WHERE status IN ('queued', 'running')"
