@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from resolvers.values.ids import global_id
 from tests.gateway.effects import Effects
 from tests.gateway.programs import fetch
 from tests.gateway.serve.test_shutdown import GRACE, PROMISE, stop
@@ -29,7 +30,7 @@ def effects(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def execute(target: Attacked, process_id: int) -> Awaitable[Any]:
     """Execute a process on a connection of its own. The answer may be an exception."""
-    body = {"query": EXECUTE, "variables": {"id": str(process_id)}}
+    body = {"query": EXECUTE, "variables": {"id": global_id("Process", process_id)}}
 
     def post() -> Any:
         try:

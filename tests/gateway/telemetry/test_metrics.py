@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resolvers.values.ids import global_id
 from tests.conftest import Gateway
 
 TREE = {"query": "query($n: Int) { processes(first: $n) { nodes { name } } }"}
@@ -48,8 +49,9 @@ async def test_executions_are_counted_by_how_they_ended(gateway: Gateway) -> Non
             WHERE process.reference = 'breaks' AND source.name = 'gone'"""
         )
     execute = "mutation($id: ID!) { executeProcess(id: $id) { execution { id } } }"
-    for process in ("1", "1", "2"):
-        await gateway.call("POST", "/graphql", {"query": execute, "variables": {"id": process}})
+    for process in (1, 1, 2):
+        variables = {"id": global_id("Process", process)}
+        await gateway.call("POST", "/graphql", {"query": execute, "variables": variables})
     after = await read(gateway)
     changed = {name: after[name] - before[name] for name in after if "execution" in name}
     assert changed == {
