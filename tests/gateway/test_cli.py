@@ -32,7 +32,11 @@ from tests.gateway.programs import (
 )
 
 WITH_SECRET = {"GATEWAY_TOKEN_SECRET": SECRET}
-COMMANDS = ("serve", "migrate", "demo", "token", "revoke", "schema", "openapi", "routes")
+COMMANDS = (
+    *("serve", "migrate", "demo", "token", "revoke"),
+    *("run", "replay", "trace", "cancel", "worker"),
+    *("schema", "openapi", "routes"),
+)
 
 
 # Results ----------------------------------------------------------------------------------------
