@@ -8,16 +8,18 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-import uvloop
-
 from gateway import commands
+from gateway.loop import exit_status, run_to_end
 from gateway.settings.load import load_settings
 from gateway.settings.model import Settings, SettingsError
+from resolvers.values.ids import MAX_DATABASE_ID, read_id_of
+from resolvers.values.text import shorten, storable
 
 _BROKEN_PIPE = 128 + signal.SIGPIPE  # what a shell reports for a program that SIGPIPE ended
 
@@ -26,13 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status.
 
     The status is 0 on success, 1 after an error that one line on stderr explains, 130 after Ctrl-C,
-    and 141 if the reader of the output has gone away. Wrong usage exits with 2.
+    and 141 if the reader of the output has gone away. Wrong usage exits with 2. Commands that
+    execute have statuses of their own.
     """
     try:
         try:
-            return _run(_parser().parse_args(arguments))
+            status = _run(_parser().parse_args(arguments))
         finally:
             sys.stdout.flush()
+        return status if arguments is not None else exit_status(status)
     except BrokenPipeError:
         # Python flushes again when it exits; that must not fail a second time.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,7 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    serves = arguments.run in (commands.serve, commands.demo_devices)
     try:
         settings = load_settings(arguments.config, **_settings_in(arguments))
         logging.basicConfig(
@@ -52,20 +55,20 @@ def _run(arguments: argparse.Namespace) -> int:
         )
         # An error that ends a command is reported in one line, without the details of the log.
         commands.STORAGE_LOG.disabled = True
-        uvloop.run(_stoppable(arguments.run(arguments, settings)))
+        status = run_to_end(_stoppable(arguments.run(arguments, settings)))
     except (asyncio.CancelledError, KeyboardInterrupt):
         # A server is meant to be stopped. Any other command was interrupted.
-        return 0 if serves else 130
+        return 0 if arguments.serves else 130
     except (SettingsError, commands.CommandError) as error:
         return _fail(str(error))
     except BrokenPipeError:
         raise
     except OSError as error:
         return _fail(f"{error.strerror or error}")
-    return 0
+    return status or 0
 
 
-async def _stoppable(command: Coroutine[None, None, None]) -> None:
+async def _stoppable(command: Coroutine[None, None, int | None]) -> int | None:
     """Run a command. SIGINT and SIGTERM cancel it, so that it closes what it has opened.
 
     A second signal cancels the wait that the first one started, for requests in flight.
@@ -74,7 +77,7 @@ async def _stoppable(command: Coroutine[None, None, None]) -> None:
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    await command
+    return await command
 
 
 def _fail(message: str) -> int:
@@ -117,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(
             name, parents=[common], help=summary, description=summary, usage=usage
         )
-        subparser.set_defaults(run=run)
+        subparser.set_defaults(run=run, serves=False)
         return subparser
 
     serve = command(
@@ -126,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         "Serve until Ctrl-C or SIGTERM.",
         usage="process-gateway serve [options]",
     )
+    serve.set_defaults(serves=True)
     settings = serve.add_argument_group("settings")
     for name in Settings.model_fields:
         if name not in shared_settings:
@@ -140,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.demo_devices,
         "Simulate the devices of the demo home, for this machine alone.",
     )
+    devices.set_defaults(serves=True)
     devices.add_argument(
         "--port",
         dest="device_port",
@@ -174,11 +179,86 @@ def _parser() -> argparse.ArgumentParser:
         help="rotate: encrypt all secrets with the newest key, which is a new one if it is in"
         " data_dir. key: print a new key for the setting secret_keys.",
     )
+    _add_execution_commands(command)
     command("schema", commands.schema, "Print the GraphQL schema in SDL.")
     openapi = command("openapi", commands.openapi, "Print the OpenAPI document of a dialect.")
     openapi.add_argument("dialect", choices=("process", "processes"), help="Dialect to describe.")
     command("routes", commands.routes, "List the legacy routes with operation and permission.")
     return parser
+
+
+def _add_execution_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the commands that execute processes, and watch or end executions."""
+    run = command(
+        "run",
+        _executing("run"),
+        "Execute a process as admin, and show its steps. Exits with 0 if it succeeded, 1 if not,"
+        " 3 if a step is in doubt.",
+    )
+    run.add_argument("reference", metavar="REFERENCE", help="Reference of the process.")
+    run.add_argument(
+        "--input",
+        type=_read_input,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="Value of an input. Can be repeated.",
+    )
+    run.add_argument("--dry-run", action="store_true", help="Only record what would be done.")
+    replay = command(
+        "replay",
+        _executing("replay"),
+        "Execute again from a step on, and show the steps. Exits like run.",
+    )
+    replay.add_argument("id", type=_read_id, metavar="ID", help="Execution to repeat.")
+    replay.add_argument(
+        "--from",
+        dest="first",
+        type=int,
+        required=True,
+        metavar="N",
+        help="Position of the first step to run. Those before are skipped.",
+    )
+    replay.add_argument(
+        "--current", action="store_true", help="Run the process as it is now, not as it was."
+    )
+    for subparser in (run, replay):
+        subparser.add_argument(
+            "--key",
+            type=_read_key,
+            help="Idempotency key: repeated within 24 hours, it shows the first execution.",
+        )
+        subparser.add_argument(
+            "--timeout-wait",
+            type=_read_seconds,
+            metavar="SECONDS",
+            help="Seconds to wait for the end. After that, other workers go on with it.",
+        )
+    trace = command("trace", _executing("trace"), "Show the record of an execution.")
+    trace.add_argument("id", type=_read_id, metavar="ID", help="Execution to show.")
+    trace.add_argument(
+        "--follow", action="store_true", help="Show it until it ends, and exit like run."
+    )
+    for subparser in (run, replay, trace):
+        subparser.add_argument("--json", action="store_true", help="Print the record as JSON.")
+    cancel = command("cancel", _executing("cancel"), "Cancel an execution.")
+    cancel.add_argument("id", type=_read_id, metavar="ID", help="Execution to cancel.")
+    worker = command(
+        "worker",
+        _executing("worker"),
+        "Execute what other workers left, until Ctrl-C or SIGTERM. Serves nothing.",
+    )
+    worker.set_defaults(serves=True)
+
+
+def _executing(name: str) -> commands.Command:
+    """Return a command of the module that is imported only when one of them runs."""
+
+    async def run(arguments: argparse.Namespace, settings: Settings) -> int | None:
+        command: commands.Command = getattr(import_module("gateway.execution_commands"), name)
+        return await command(arguments, settings)
+
+    return run
 
 
 def _add_setting(group: argparse._ArgumentGroup, name: str) -> None:
@@ -204,3 +284,50 @@ def _add_setting(group: argparse._ArgumentGroup, name: str) -> None:
 def _read_token(argument: str) -> str:
     """Return a token given as an argument; ``-`` reads it from standard input."""
     return sys.stdin.read().strip() if argument == "-" else argument
+
+
+def _read_input(argument: str) -> tuple[str, str]:
+    """Return the name and the value of an input."""
+    name, equals, value = argument.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {shorten(argument)}")
+    return name, _storable(value)
+
+
+def _storable(text: str) -> str:
+    try:
+        return storable(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _read_id(argument: str) -> int:
+    """Return the database ID of an execution; GraphQL's ID is accepted too."""
+    if argument.isdecimal() and argument.isascii():
+        if len(argument) <= 10 and 0 < int(argument) <= MAX_DATABASE_ID:
+            return int(argument)
+        raise argparse.ArgumentTypeError(f"expected a positive 32-bit number, got {argument[:40]}")
+    try:
+        return read_id_of(argument, "Execution")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _read_key(argument: str) -> str:
+    """Return an idempotency key."""
+    if not 1 <= len(argument) <= 255 or not argument.isascii() or not argument.isprintable():
+        raise argparse.ArgumentTypeError("expected 1 to 255 printable ASCII characters")
+    return argument
+
+
+def _read_seconds(argument: str) -> float:
+    """Return a number of seconds that is not negative."""
+    try:
+        seconds = float(argument)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"expected a number of seconds from 0, got {shorten(argument)}"
+        )
+    return seconds

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 STORAGE_LOG = logging.getLogger("storage.database.outage")
 """Logs failures of the database. It is enabled while the server runs."""
 
-Command = Callable[[argparse.Namespace, Settings], Coroutine[None, None, None]]
+Command = Callable[[argparse.Namespace, Settings], Coroutine[None, None, "int | None"]]
+"""Returns the exit status; None for 0."""
 
 
 class CommandError(Exception):

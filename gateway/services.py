@@ -6,18 +6,16 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from gateway.auth.secret_keys import secret_box
 from gateway.auth.tokens import Claims, TokenKeys, require_unexpired
+from gateway.engine import OnLease, engine_of, ignore_lease
 from gateway.http.rate_limit import RateLimits
-from gateway.settings.model import Settings, SettingsError
+from gateway.settings.model import Settings
 from resolvers.access.directory import AccessDirectory
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import missing_token
-from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
-from resolvers.execution.secrets import SecretError
+from resolvers.execution.engine import ExecutionEngine
 from resolvers.execution.sources.catalogue import kinds_json
 from resolvers.execution.sources.registry import installed_kinds
-from resolvers.execution.stored_sources import prepare_sources
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.limits import Limits
 from resolvers.operations.reads import Reads
@@ -120,8 +118,15 @@ def dialects_of(settings: Settings, compiler: OperationCompiler) -> tuple[Compil
 
 
 @contextlib.asynccontextmanager
-async def open_services(settings: Settings, database: Database) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, database: Database, on_lease: OnLease = ignore_lease
+) -> AsyncIterator[Services]:
     """Open everything that the server needs on an open database.
+
+    Args:
+        settings: The settings in force.
+        database: The database.
+        on_lease: Called with the ID of this worker whenever it gets a new lease.
 
     Raises:
         RouteError: A legacy route does not fit the schema.
@@ -133,20 +138,7 @@ async def open_services(settings: Settings, database: Database) -> AsyncIterator
     dialects = dialects_of(settings, compiler)
     keys = TokenKeys.from_settings(settings, create=True)
     rates = RateLimits.from_settings(settings)
-    secrets = secret_box(settings, create=True)
-    kinds = installed_kinds()
-    try:
-        await prepare_sources(database, kinds, secrets)
-    except SecretError as error:
-        raise SettingsError(f"secret_keys: {error}") from error
-    engine = ExecutionEngine(
-        database,
-        kinds,
-        ExecutionLimits(
-            settings.execution_timeout, settings.action_timeout, settings.execution_max_steps
-        ),
-        secrets,
-    )
+    engine = await engine_of(settings, database, on_lease)
     directory = AccessDirectory(database)
     operations = Operations(
         compiler,

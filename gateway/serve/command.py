@@ -40,7 +40,9 @@ async def serve(settings: Settings, database: Database) -> None:
     further = settings.workers - 1
     async with (
         serving(settings, database, shared=further > 0) as listener,
-        further_workers(settings, database.url, listener.port, further) as stop_workers,
+        further_workers(
+            settings, database, listener.port, further, listener.services.executions.look_around
+        ) as stop_workers,
     ):
         print(await _greeting(listener.services, listener.port), flush=True)
         try:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from gateway.engine import OnLease, ignore_lease
 from gateway.http.dispatch import create_server
 from gateway.services import Services, open_services
 from gateway.settings.model import Settings, SettingsError
@@ -61,7 +62,7 @@ class Listener:
 
 @contextlib.asynccontextmanager
 async def serving(
-    settings: Settings, database: Database, *, shared: bool
+    settings: Settings, database: Database, *, shared: bool, on_lease: OnLease = ignore_lease
 ) -> AsyncIterator[Listener]:
     """Serve the gateway on a port. At the end, stop unless the caller has stopped it already.
 
@@ -69,12 +70,13 @@ async def serving(
         settings: The settings in force.
         database: An open database.
         shared: Whether other processes listen on the same port.
+        on_lease: Called with the ID of this worker whenever it gets a new lease.
 
     Raises:
         SettingsError: The gateway cannot listen on the address.
         RouteError: A legacy route does not fit the schema.
     """
-    async with open_services(settings, database) as services:
+    async with open_services(settings, database, on_lease) as services:
         listener = Listener(services, settings.shutdown_grace)
         try:
             await listener.start(settings, shared=shared)

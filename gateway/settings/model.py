@@ -395,7 +395,7 @@ class Settings(BaseModel):
         default=10,
         ge=0,
         allow_inf_nan=False,
-        description="Seconds to wait for requests in flight when the gateway stops.",
+        description="Seconds to wait for requests and actions in flight when the gateway stops.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Minimum log level."

@@ -11,6 +11,8 @@ from prometheus_client.registry import Collector
 
 from gateway.http.live.registry import Registry
 from gateway.services import Services
+from resolvers.execution.counters import ENDS
+from resolvers.execution.engine import ExecutionEngine
 from resolvers.operations.reads import Reads
 from resolvers.operations.subscribe import Subscriptions
 
@@ -66,6 +68,7 @@ class _GatewayCollector(Collector):
             operations.queries.too_costly,
         )
         yield from _of_reads(operations.reads)
+        yield from _of_executions(self._services.executions)
         yield CounterMetricFamily(
             "gateway_statements",
             "SQL statements run.",
@@ -96,6 +99,40 @@ def _of_reads(reads: Reads) -> Iterator[Metric]:
         "gateway_answers_mismatches",
         "Kept answers that differed from the database although nothing was logged as changed.",
         reads.mismatches,
+    )
+
+
+def _of_executions(engine: ExecutionEngine) -> Iterator[Metric]:
+    """Yield the metrics of the executions of this process."""
+    counters = engine.counters
+    yield CounterMetricFamily(
+        "gateway_executions_admitted",
+        "Executions that were recorded for callers.",
+        counters.admitted,
+    )
+    yield GaugeMetricFamily(
+        "gateway_executions_running", "Executions that this process runs.", engine.running
+    )
+    ended = CounterMetricFamily(
+        "gateway_executions_ended",
+        "Executions that ended in this process, by status.",
+        labels=["status"],
+    )
+    for status in ENDS:
+        ended.add_metric([status], counters.ended[status])
+    yield ended
+    yield CounterMetricFamily(
+        "gateway_executions_taken_over",
+        "Executions that this process took over from workers that failed.",
+        counters.takeovers,
+    )
+    yield CounterMetricFamily(
+        "gateway_steps_in_doubt",
+        "Steps whose effect may or may not have happened.",
+        counters.in_doubt,
+    )
+    yield CounterMetricFamily(
+        "gateway_steps_retried", "Attempts of actions after the first.", counters.retries
     )
 
 

@@ -151,7 +151,7 @@ class AccessDirectory:
             if isinstance(error, TimeoutError):
                 raise DatabaseUnavailableError("profiles cannot be loaded") from error
             raise
-        profiles = {row.id: _viewer(row) for row in rows}
+        profiles = {row.id: viewer_of(row) for row in rows}
         if profiles != self._profiles or revoked != self._revoked:
             # Viewers that have not changed stay the same objects.
             before = self._profiles
@@ -223,6 +223,7 @@ class AccessDirectory:
         self._deaf = not self._listener.hears
 
 
-def _viewer(profile: ProfileRow) -> Viewer:
+def viewer_of(profile: ProfileRow) -> Viewer:
+    """Return the viewer with a stored profile."""
     permissions = frozenset(Permission(value) for value in profile.permissions)
     return Viewer(profile.id, profile.name, permissions, profile.built_in)

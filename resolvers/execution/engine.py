@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from resolvers.access.viewer import Viewer
-from resolvers.errors.catalogue import ErrorKind, GatewayError, bad_value, conflict, not_found
+from resolvers.errors.catalogue import ErrorKind, GatewayError
 from resolvers.execution.admission import Admission, Admitted, ExecuteRequest
 from resolvers.execution.calls import Sources
+from resolvers.execution.cancellation import cancel_execution
+from resolvers.execution.counters import Counters
 from resolvers.execution.journal import Journal
 from resolvers.execution.leases import Lease, LeaseKeeper
 from resolvers.execution.nested import GateWaits
@@ -31,15 +34,16 @@ from resolvers.values.ids import global_id
 from storage.database.database import Database
 from storage.database.errors import DatabaseUnavailableError, OutcomeUnknownError, StorageError
 from storage.database.fairness import borrower
-from storage.execution.admission import request_cancel
-from storage.execution.records import Ended, read_executed
+from storage.execution.records import Ended
 
 logger = logging.getLogger(__name__)
 
 _LEASE_WAIT = 2.0
 """Seconds that a request waits until this worker has a lease."""
 _CANCEL_SECONDS = 0.25
-"""Seconds that runs get to end after they were canceled."""
+"""Seconds that runs get to end after they were canceled, and sources to close."""
+_ANSWER_SECONDS = 0.5
+"""Seconds before the end of the grace period at which callers stop waiting."""
 _END_SECONDS = 1.0
 """Seconds by which a request waits longer than an execution may take, to learn how it ended."""
 _CONNECTIONS = 2
@@ -96,6 +100,7 @@ class ExecutionEngine:
         self.kinds = kinds
         self.limits = limits
         self.secrets = secrets
+        self.counters = Counters()
         self._database = database
         self._apart = database.apart(_CONNECTIONS, "process-gateway leases")
         self._admission = Admission(database, limits.seconds)
@@ -106,6 +111,7 @@ class ExecutionEngine:
             limits.steps,
             GateWaits(),
             self.start_waiting,
+            self.counters,
         )
         self._runs: dict[int, tuple[Run, asyncio.Task[None]]] = {}
         self._restoring: set[int] = set()
@@ -181,19 +187,10 @@ class ExecutionEngine:
                 has ended.
             StorageError: It was not canceled. ``OutcomeUnknownError``: it may have been.
         """
-        executed = await read_executed(self._database, execution_id, viewer.only_profile)
-        if executed is None:
-            raise not_found("there is no such execution")
-        if executed["root_id"] is not None:
-            raise bad_value(
-                ("id",), "a nested execution cannot be cancelled, only the outermost one"
-            )
-        async with self._database.transaction() as transaction:
-            status = await request_cancel(transaction, execution_id)
-        if status is None:
-            raise conflict("the execution has ended already", ("id",))
-        if execution_id in self._runs:
-            self._runs[execution_id][0].cancel()
+        status = await cancel_execution(self._database, execution_id, viewer)
+        if status == "cancelled":
+            self.counters.ended[status] += 1
+        self.cancel_own(execution_id)
 
     async def wait(self, execution_id: int, seconds: float | None = None) -> Ended | None:
         """Return how an execution has ended; None if it has not, in so many seconds."""
@@ -243,6 +240,7 @@ class ExecutionEngine:
         for superseded in admitted.superseded:
             self.cancel_own(superseded)
         if admitted.is_new and admitted.process_id is not None:
+            self.counters.admitted += 1
             if admitted.starts:
                 self.begin(admitted.id, 0, lease, admitted.tree)
             else:
@@ -251,6 +249,11 @@ class ExecutionEngine:
         return admitted.id
 
     # Runs ----------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        """The number of executions that this worker runs now."""
+        return len(self._runs)
 
     def runs(self, execution_id: int) -> bool:
         """Whether this worker runs an execution, or is about to."""
@@ -274,6 +277,7 @@ class ExecutionEngine:
             tree: What has happened so far; read if it is None.
             taken_over: Whether the worker before has failed.
         """
+        self.counters.takeovers += taken_over
         journal = Journal(self._database, lease, execution_id, seq)
         if tree is not None:
             self._add(Run(self._tools, journal, tree), execution_id)
@@ -306,10 +310,12 @@ class ExecutionEngine:
             # The next sweeps take it over, a few times at most.
             logger.exception("running an execution failed")
         finally:
-            del self._runs[execution_id]
+            if self._runs[execution_id][0] is run:
+                del self._runs[execution_id]
             if end is None and self._draining:
                 self._ends.given_up(execution_id)
         if end is not None:
+            self.counters.ended[end.ended.status] += 1
             self._ends.ended(end.ended)
             if end.others_wait:
                 self.start_waiting(run.process_id)
@@ -326,6 +332,7 @@ class ExecutionEngine:
                     if begun is None:
                         break
                     if begun.ended is not None:
+                        self.counters.ended[begun.ended.status] += 1
                         self._ends.ended(begun.ended)
                     else:
                         self.begin(begun.id, begun.seq, lease)
@@ -336,6 +343,15 @@ class ExecutionEngine:
         """Cancel an execution that this worker runs."""
         if execution_id in self._runs:
             self._runs[execution_id][0].cancel()
+
+    def leave(self, execution_id: int) -> None:
+        """Stop running an execution at once. Others take it over when the lease has ended."""
+        if execution_id in self._runs:
+            self._runs[execution_id][0].lose()
+
+    def look_around(self) -> None:
+        """Look for executions that nobody runs now, and not within a second."""
+        self._sweeper.wake()
 
     def _lose(self, lease: Lease) -> None:
         """Stop all runs: their lease has ended."""
@@ -358,26 +374,33 @@ class ExecutionEngine:
         if self._draining:
             return
         self._draining = True
+        end = time.monotonic() + grace
+        # Callers get an answer while there is time to send it.
+        self._ends.give_up_others()
         await self._sweeper.close()
         for run, _ in self._runs.values():
             run.give_up()
-        tasks = [task for _, task in self._runs.values()]
-        if tasks:
-            _, unfinished = await asyncio.wait(tasks, timeout=grace)
-            for task in unfinished:
-                task.cancel()
-            if unfinished:
-                await asyncio.wait(unfinished, timeout=_CANCEL_SECONDS)
+        await self._let_runs_end(end - min(_ANSWER_SECONDS, grace / 2))
         await self._ends.close()
+        await self._let_runs_end(end)
+        for _, task in self._runs.values():
+            task.cancel()
+        await self._let_runs_end(time.monotonic() + _CANCEL_SECONDS)
+
+    async def _let_runs_end(self, until: float) -> None:
+        """Wait until no execution runs, or until this time of the monotonic clock."""
+        while self._runs and (left := until - time.monotonic()) > 0:
+            await asyncio.wait([task for _, task in self._runs.values()], timeout=left)
 
     async def close(self) -> None:
         """Drain, end the lease, and close the connections."""
         await self.drain(0)
         for task in list(self._tasks):
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
-        await self._keeper.close()
+        closing = [*self._tasks, asyncio.create_task(self._keeper.close())]
+        closing += [asyncio.create_task(kind.close()) for kind in self.kinds.values()]
+        # Neither the database nor a source delays the end. A lease also ends by itself.
+        _, unfinished = await asyncio.wait(closing, timeout=_CANCEL_SECONDS)
+        for task in unfinished:
+            task.cancel()
         await self._apart.close()
-        for kind in self.kinds.values():
-            await kind.close()

@@ -39,7 +39,7 @@ class Runs(Protocol):
 
 
 class Sweeper:
-    """Looks around for work as long as this worker has a lease.
+    """Looks around for work as long as this worker has a lease: once a second, and when woken.
 
     Args:
         database: The database, with connections that nothing else waits for.
@@ -54,7 +54,12 @@ class Sweeper:
         self._missing: set[int] = set()
         """Executions of this worker that it did not run at the last sweep."""
         self._next_retention = time.monotonic() + random.uniform(60, _RETENTION_SECONDS)  # noqa: S311 - not a secret
+        self._woken = asyncio.Event()
         self._task = asyncio.create_task(self._sweep_forever())
+
+    def wake(self) -> None:
+        """Look around now."""
+        self._woken.set()
 
     async def close(self) -> None:
         """Stop."""
@@ -62,26 +67,33 @@ class Sweeper:
         await asyncio.wait((self._task,))
 
     async def _sweep_forever(self) -> None:
+        woken = False
         while True:
             lease = self._keeper.lease
             if lease.is_valid:
                 try:
-                    await self._sweep(lease)
+                    await self._sweep(lease, woken=woken)
                 except StorageError:
                     pass  # the next sweep repeats it
                 except Exception:
                     logger.exception("looking for executions failed")
-            await asyncio.sleep(_SWEEP_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SWEEP_SECONDS):
+                    await self._woken.wait()
+            woken = self._woken.is_set()
+            self._woken.clear()
 
-    async def _sweep(self, lease: Lease) -> None:
+    async def _sweep(self, lease: Lease, *, woken: bool) -> None:
         due = await look_around(self._database, lease.worker)
         for execution_id in due.cancelled:
             self._runs.cancel_own(execution_id)
         # A transaction that started one may have been committed without an answer. One that is
-        # missing only once is about to be run.
-        missing = {each for each in due.own if not self._runs.runs(each)}
-        lost = missing & self._missing
-        self._missing = missing - lost
+        # missing only once is about to be run, and so may be one that is missing twice at once.
+        lost: set[int] = set()
+        if not woken:
+            missing = {each for each in due.own if not self._runs.runs(each)}
+            lost = missing & self._missing
+            self._missing = missing - lost
         if due.orphans or lost:
             taken = await take_over(self._database, lease.worker, _TAKEN_AT_ONCE, list(lost))
             for each in taken:

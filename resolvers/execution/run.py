@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from resolvers.execution import plan
 from resolvers.execution.attempts import Attempt, Outcome, delay_before_next
 from resolvers.execution.calls import Sources, UnusableSourceError
+from resolvers.execution.counters import Counters
 from resolvers.execution.journal import (
     CancelRequestedError,
     FencedOffError,
@@ -58,6 +59,7 @@ class Tools:
     gates: GateWaits
     start_waiting: Callable[[int], None]
     """Starts the executions of a process that wait, if their turn has come."""
+    counters: Counters
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,9 @@ class Run:
         """
         try:
             while True:
+                if self._gives_up and not self._must_go_on():
+                    await self._journal.write(self._pending, releases=True)
+                    return None
                 try:
                     ended = await self._advance()
                 except UnacknowledgedError:
@@ -157,11 +162,18 @@ class Run:
                     self._stop = self._stop or _CANCELLED
                 if ended is not None:
                     return ended
-                if self._gives_up and self._attempt is None:
-                    await self._journal.write(self._pending, releases=True)
-                    return None
         except (FencedOffError, UnacknowledgedError):
             return None
+
+    def _must_go_on(self) -> bool:
+        """Whether it is not given up yet: it ends anyway, or another worker would misjudge it."""
+        if self._lost or self._stop is not None or self._tree.taken_over:
+            return True
+        return isinstance(self._next_move(), plan.EndStep | plan.End)
+
+    def _next_move(self) -> plan.Move:
+        tree = self._tree
+        return plan.next_move(tree.definition, tree.root, tree.steps, self._tools.max_steps)
 
     async def _advance(self) -> RunEnd | None:
         """Make one move. Return how the root ended, if it did."""
@@ -173,9 +185,7 @@ class Run:
             self._stop = _Stop("failed", self._tree.too_late(), "timed_out")
         if self._stop is not None:
             return await self._end_now(self._stop)
-        tree = self._tree
-        move = plan.next_move(tree.definition, tree.root, tree.steps, self._tools.max_steps)
-        match move:
+        match move := self._next_move():
             case plan.Start():
                 await self._start(move)
             case plan.Act():
@@ -309,6 +319,7 @@ class Run:
             await self._write(RepeatStep(execution.id, step.position), starts=True)
             step.status, step.retry_at = "running", None
             step.attempt += 1
+            self._tools.counters.retries += 1
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, unless something wakes the run."""
@@ -361,6 +372,7 @@ class Run:
         """End a step. Its end is written with the next transition."""
         step.status, step.error, step.error_code = status, error, error_code
         self._tree.in_doubt = self._tree.in_doubt or step.in_doubt
+        self._tools.counters.in_doubt += step.in_doubt
         self._pending.append(
             EndStep(execution.id, step.position, status, result, error, error_code, step.in_doubt)
         )
@@ -431,3 +443,4 @@ class Run:
         failed = FailedAttempt(error, "interrupted", in_doubt=True)
         await self._write(RepeatStep(execution.id, step.position, failed), starts=True)
         step.attempt += 1
+        self._tools.counters.retries += 1

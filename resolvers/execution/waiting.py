@@ -57,6 +57,12 @@ class Ends:
         for future in self._waiting.get(execution_id, ()):
             future.cancel()
 
+    def give_up_others(self) -> None:
+        """Let those go on without an answer that wait for executions of other workers."""
+        for execution_id in list(self._waiting):
+            if not self._is_local(execution_id):
+                self.given_up(execution_id)
+
     async def close(self) -> None:
         """Let all that wait go on without an answer."""
         for execution_id in list(self._waiting):

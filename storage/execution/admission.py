@@ -122,9 +122,9 @@ async def skip_steps(transaction: Transaction, execution_id: int, replayed: int,
     """Record the steps of a replayed execution before ``first`` as skipped. Return how many."""
     rows = await transaction.fetch(
         """INSERT INTO execution_step (execution_id, position, source_name, action, arguments,
-            subprocess_id, status, finished_at)
+            subprocess_id, status, started_at, finished_at)
         SELECT $1, position, source_name, action, arguments, subprocess_id, 'skipped',
-            clock_timestamp()
+            clock_timestamp(), clock_timestamp()
         FROM execution_step WHERE execution_id = $2 AND position < $3 RETURNING position""",
         execution_id,
         replayed,

@@ -87,12 +87,12 @@ class StartStep:
     def sql(self, value: Values) -> str:
         """Return the insertion of a step."""
         return f"""INSERT INTO execution_step (execution_id, position, source_name, action,
-            arguments, subprocess_id, status, finished_at)
+            arguments, subprocess_id, status, started_at, finished_at)
         SELECT {value(self.execution_id, "integer")}, {value(self.position, "integer")},
             {value(self.source_name, "text")}, {value(self.action, "text")},
             {value(self.arguments, "json")},
             (SELECT id FROM process WHERE id = {value(self.subprocess_id, "integer")}),
-            {value(self.status, "text")},
+            {value(self.status, "text")}, clock_timestamp(),
             CASE WHEN {value(self.status == "skipped", "boolean")} THEN clock_timestamp() END
         FROM fence"""
 

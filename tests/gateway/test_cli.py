@@ -33,16 +33,9 @@ from tests.gateway.programs import (
 
 WITH_SECRET = {"GATEWAY_TOKEN_SECRET": SECRET}
 COMMANDS = (
-    "serve",
-    "migrate",
-    "demo",
-    "demo-devices",
-    "token",
-    "revoke",
-    "secrets",
-    "schema",
-    "openapi",
-    "routes",
+    *("serve", "migrate", "demo", "demo-devices", "token", "revoke"),
+    *("run", "replay", "trace", "cancel", "worker"),
+    *("secrets", "schema", "openapi", "routes"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resolvers.values.ids import global_id
 from tests.conftest import Gateway
 
 TREE = {"query": "query($n: Int) { processes(first: $n) { nodes { name } } }"}
@@ -34,6 +35,35 @@ async def test_compiled_and_executed_operations_are_counted_separately(gateway: 
     changed = {name: after[name] - before[name] for name in after if "operations" in name}
     assert changed['gateway_operations_total{path="compiled"}'] == 2
     assert changed['gateway_operations_total{path="executor"}'] == 1
+
+
+async def test_executions_are_counted_by_how_they_ended(gateway: Gateway) -> None:
+    before = await read(gateway)
+    async with gateway.services.database.transaction() as transaction:
+        await transaction.script(
+            """INSERT INTO process (reference, name) VALUES ('light', 'Light');
+            INSERT INTO source (name, kind) VALUES ('gone', 'no such kind');
+            INSERT INTO process (reference, name) VALUES ('breaks', 'Breaks');
+            INSERT INTO action (process_id, position, source_id, action)
+            SELECT process.id, 1, source.id, 'on' FROM process, source
+            WHERE process.reference = 'breaks' AND source.name = 'gone'"""
+        )
+    execute = "mutation($id: ID!) { executeProcess(id: $id) { execution { id } } }"
+    for process in (1, 1, 2):
+        variables = {"id": global_id("Process", process)}
+        await gateway.call("POST", "/graphql", {"query": execute, "variables": variables})
+    after = await read(gateway)
+    changed = {name: after[name] - before[name] for name in after if "execution" in name}
+    assert changed == {
+        "gateway_executions_admitted_total": 3,
+        "gateway_executions_running": 0,
+        'gateway_executions_ended_total{status="succeeded"}': 2,
+        'gateway_executions_ended_total{status="failed"}': 1,
+        'gateway_executions_ended_total{status="cancelled"}': 0,
+        'gateway_executions_ended_total{status="interrupted"}': 0,
+        "gateway_executions_taken_over_total": 0,
+    }
+    assert after["gateway_steps_in_doubt_total"] == after["gateway_steps_retried_total"] == 0
 
 
 async def test_only_admins_can_read_metrics(gateway: Gateway) -> None:
