@@ -310,7 +310,7 @@ class ExecutionEngine:
             # The next sweeps take it over, a few times at most.
             logger.exception("running an execution failed")
         finally:
-            if self._runs[execution_id][0] is run:
+            if self._runs.get(execution_id, (None,))[0] is run:
                 del self._runs[execution_id]
             if end is None and self._draining:
                 self._ends.given_up(execution_id)

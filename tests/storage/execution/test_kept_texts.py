@@ -45,7 +45,7 @@ _ENDING = Ending("failed", "it failed", "source_failed")
         [_FAILED],
         [_END, _FAILED, _END],
         [RepeatStep(7, 1, FailedAttempt("it failed", "interrupted", in_doubt=True))],
-        [_END, EndNested(8, _ENDING)],
+        [_END, EndNested(8, 3, _ENDING)],
     ],
 )
 def test_a_transition_is_the_same_whether_its_text_is_kept_or_built(
