@@ -242,7 +242,8 @@ def _executions(measured: Executions) -> str:
     watched, events = measured.watched, measured.events
     text = (
         "## Executions\n\n"
-        "Processes whose actions echo, executed through GraphQL with one worker. The loop sends the"
+        "Processes whose actions echo, executed through GraphQL with one worker, in a database"
+        " with 10,000 earlier executions. The loop sends the"
         " engine's own statements with asyncpg, in the same order, with nothing in between"
         " (`benchmarks/bare.py`). DBOS runs the same steps as workflows, without HTTP"
         " (`benchmarks/durable.py`). In parentheses: the gateway compared with the loop.\n\n"

@@ -36,11 +36,18 @@ async def takeover(start: Start, body: bytes, connection: Connection) -> float:
         connection: A connection to the database.
     """
     async with start(), start() as killed:
-        return await _killed(connection, killed, body, killed.pid)
+        seconds = await _killed(connection, killed, body, killed.pid)
+    if seconds is None:
+        raise ServerError("nothing ran in the gateway that was killed")
+    return seconds
 
 
 async def takeover_of_worker(start: Start, body: bytes, connection: Connection) -> float | None:
-    """Kill one of two workers of a gateway; None on a system without /proc. As ``takeover``."""
+    """Kill one of two workers of a gateway. As ``takeover``.
+
+    Returns:
+        None on a system without /proc, or if nothing ran in the worker that was killed.
+    """
     if not Path("/proc/self/stat").exists():  # noqa: ASYNC240 - it does not block
         return None
     earlier = await connection.fetch("SELECT id FROM worker")
@@ -55,8 +62,11 @@ async def takeover_of_worker(start: Start, body: bytes, connection: Connection) 
         return await _killed(connection, server, body, _children(server.pid)[0])
 
 
-async def _killed(connection: Connection, server: Server, body: bytes, pid: int) -> float:
-    """Kill a process under load; return the seconds until all that ran then has ended."""
+async def _killed(connection: Connection, server: Server, body: bytes, pid: int) -> float | None:
+    """Kill a process under load; return the seconds until all that ran then has ended.
+
+    None if others ran all of it.
+    """
 
     async def call() -> None:
         with contextlib.suppress(OSError, http.client.HTTPException, ServerError):
@@ -71,7 +81,8 @@ async def _killed(connection: Connection, server: Server, body: bytes, pid: int)
     stopped.set()
     ids = await connection.fetchval("SELECT array_agg(id) FROM execution WHERE status = 'running'")
     if not ids:
-        raise ServerError("nothing ran when the process was killed")
+        await asyncio.gather(*callers)
+        return None
     running = "SELECT count(*) FROM execution WHERE id = ANY ($1) AND status = 'running'"
     left = len(ids)
     async with asyncio.timeout(_LIMIT):
@@ -85,7 +96,10 @@ async def _killed(connection: Connection, server: Server, body: bytes, pid: int)
     )
     if lost:
         raise ServerError(f"{lost} executions did not succeed after a takeover")
-    return seconds
+    taken_over = await connection.fetchval(
+        "SELECT count(*) FROM execution WHERE id = ANY ($1) AND takeovers > 0", ids
+    )
+    return seconds if taken_over else None
 
 
 def _children(pid: int) -> list[int]:
