@@ -168,11 +168,24 @@ class OperationCompiler:
         query: CompiledQuery | None = operation.compiled.get(key)
         if query is None:
             self.misses += 1
-            query = operation.compiled[key] = self._compile(operation, key[0], scope)
-            self.cache.grow(operation, _bytes_of(query))
+            query = self._compile(operation, key[0], scope)
+            reads = [field.read.statement for field in query.fields if field.read is not None]
+            self.keep(operation, key, query, reads)
         else:
             self.hits += 1
         return query
+
+    def keep(
+        self, operation: Operation, key: Hashable, compiled: object, statements: Sequence[Statement]
+    ) -> None:
+        """Keep what was compiled for an operation as long as its document is cached.
+
+        Args:
+            statements: The statements in it, for an estimate of its memory.
+        """
+        operation.compiled[key] = compiled
+        characters = sum(len(each.sql) for each in statements)
+        self.cache.grow(operation, _BYTES_PER_QUERY + characters * _BYTES_PER_SQL_CHARACTER)
 
     def planner(
         self, operation: Operation, variables: Mapping[str, Any], *, unpaged: bool = False
@@ -255,12 +268,6 @@ def compile_planned(
     statement = compile_(read, scope, value_format)
     used = frozenset(statement.slots)
     return CompiledRead(statement, tuple(slot for slot in slots if slot not in used))
-
-
-def _bytes_of(query: CompiledQuery) -> int:
-    """Return the memory that a compiled query takes, as estimated."""
-    statements = (field.read.statement for field in query.fields if field.read is not None)
-    return _BYTES_PER_QUERY + sum(len(each.sql) for each in statements) * _BYTES_PER_SQL_CHARACTER
 
 
 def _select_only(

@@ -8,30 +8,37 @@ mutation, before COMMIT: if one of them fails, nothing was written.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import orjson
 import strawberry
-from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type, is_leaf_type
+from graphql import (
+    BREAK,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    Visitor,
+    VisitorAction,
+    get_named_type,
+    is_leaf_type,
+    visit,
+)
 
 from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import bad_input
 from resolvers.execution.engine import ExecutionEngine, incomplete
 from resolvers.graphql_adapter import Payload, permission_of, python_name
-from resolvers.operations.compile import CompiledRead, compile_planned
+from resolvers.operations.compile import CompiledRead, OperationCompiler, compile_planned
 from resolvers.operations.cost import Estimate, check_cost, estimate
-from resolvers.operations.limits import Limits
+from resolvers.operations.documents import Operation
 from resolvers.operations.parameters import RunValues
-from resolvers.operations.plan import ROW_ID, Planner
-from resolvers.operations.planning import Planning
+from resolvers.operations.plan import ROW_ID
 from resolvers.operations.selection import sub_selections
-from resolvers.operations.worker import Worker
 from resolvers.values.enums import Permission
 from storage.database.database import Database, Transaction
 from storage.database.errors import StorageError
-from storage.reads.plan import ValueFormat
+from storage.reads.plan import Scope, ValueFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +46,15 @@ class RequestContext:
     """What the mutations of one operation share."""
 
     viewer: Viewer
+    compiler: OperationCompiler
+    operation: Operation
     database: Database
     executions: ExecutionEngine
-    limits: Limits
     access_changed: Callable[[], None]
     """Called after profiles were written."""
-    worker: Worker
     value_format: ValueFormat = ValueFormat.GRAPHQL
     permitted: bool = False
     """Whether the viewer's permission was already checked."""
-    kinds: Sequence[str] = ()
-    """The names of the source kinds that are installed."""
 
 
 class MutationContext:
@@ -63,7 +68,7 @@ class MutationContext:
     def __init__(self, request: RequestContext, stack: contextlib.AsyncExitStack) -> None:
         self.viewer = request.viewer
         self.executions = request.executions
-        self.worker = request.worker
+        self.worker = request.compiler.worker
         self.reader: Database | Transaction = request.database
         """Reads the payload."""
         self.executed: int | None = None
@@ -105,12 +110,12 @@ async def run_mutation(
         GatewayError, StorageError: The mutation failed and wrote nothing, with two exceptions.
             COMMIT went unanswered (``OutcomeUnknownError``), or a process was executed.
     """
-    plan = PayloadPlan(info)
+    plan = _plan_of(info)
     async with contextlib.AsyncExitStack() as stack:
         context = MutationContext(info.context, stack)
         values = await function(context)
         try:
-            payload = await plan.answer(values, context.reader)
+            payload = await plan.answer(values, context.reader, context.viewer)
         except StorageError as error:
             if context.executed is None:
                 raise
@@ -129,59 +134,101 @@ class _Member:
     """Reads the object of the field; None for a scalar."""
 
 
+@dataclass(frozen=True, slots=True)
 class PayloadPlan:
-    """The selection of a mutation's payload, compiled before anything is written.
+    """The selection of a mutation's payload, compiled before anything is written."""
+
+    type_name: str
+    members: tuple[_Member, ...]
+    estimates: tuple[Estimate, ...]
+
+    async def answer(
+        self, values: Mapping[str, object], reader: Database | Transaction, viewer: Viewer
+    ) -> Payload:
+        """Return the payload that shows ``values``, which ``run_mutation`` describes."""
+        payload = Payload()
+        for member in self.members:
+            if member.name == "__typename":
+                payload[member.key] = self.type_name
+            elif member.read is None or values[member.name] is None:
+                payload[member.key] = values[member.name]
+            else:
+                run = RunValues({ROW_ID: values[member.name]}, viewer.profile_id)
+                sql, arguments = member.read.statement.sql, member.read.arguments(run)
+                answer = await reader.fetch_json(sql, arguments)
+                payload[member.key] = None if answer is None else orjson.Fragment(answer)
+        return payload
+
+
+def _plan_of(info: GraphQLResolveInfo[RequestContext]) -> PayloadPlan:
+    """Return the plan of a mutation's payload.
+
+    It is kept with the operation, unless the selection contains variables.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, if an argument in the selection is not valid, or the
             selection costs too much.
     """
+    context = info.context
+    permission = permission_of(info.parent_type.fields[info.field_name])
+    scope = context.viewer.scope(permission or Permission.PROCESS_READ)
+    key = ("payload", info.path.key, scope, context.value_format)
+    plan: PayloadPlan | None = context.operation.compiled.get(key)
+    if plan is None:
+        plan = _planned(info, scope)
+        if not _has_variables(info):
+            statements = [each.read.statement for each in plan.members if each.read is not None]
+            context.compiler.keep(context.operation, key, plan, statements)
+    variables = cast("Mapping[str, Any]", info.variable_values)
+    run = RunValues(variables, context.viewer.profile_id)
+    check_cost(plan.estimates, run, context.compiler.limits)
+    return plan
 
-    def __init__(self, info: GraphQLResolveInfo[RequestContext]) -> None:
-        self._context = context = info.context
-        self._members: list[_Member] = []
-        estimates: list[Estimate] = []
-        payload = cast(GraphQLObjectType, get_named_type(info.return_type))
-        self._type_name = payload.name
-        permission = permission_of(info.parent_type.fields[info.field_name])
-        scope = context.viewer.scope(permission or Permission.PROCESS_READ)
-        variables = cast("Mapping[str, Any]", info.variable_values)
-        planning = Planning(info.fragments, variables, context.limits, context.kinds)
-        planner = Planner(info.schema, planning)
-        for key, nodes in planner.collect(payload, sub_selections(info.field_nodes)).items():
-            name = nodes[0].name.value
-            if name == "__typename":
-                self._members.append(_Member(key, name, None))
-                continue
-            field = payload.fields[name]
-            type_ = get_named_type(field.type)
-            read = None
-            if not is_leaf_type(type_):
-                planned = planner.by_id(cast(GraphQLObjectType, type_), key, nodes)
-                if planned.problems:
-                    raise bad_input(*planned.problems)
-                estimates.append(estimate(key, planned.read))
-                read = compile_planned(planned.read, planned.slots, scope, context.value_format)
-            self._members.append(_Member(key, python_name(field), read))
-        run = RunValues(variables, context.viewer.profile_id)
-        check_cost(estimates, run, context.limits)
 
-    async def answer(self, values: Mapping[str, object], reader: Database | Transaction) -> Payload:
-        """Return the payload that shows ``values``, which ``run_mutation`` describes."""
-        payload = Payload()
-        for member in self._members:
-            if member.name == "__typename":
-                payload[member.key] = self._type_name
-            elif member.read is None or values[member.name] is None:
-                payload[member.key] = values[member.name]
-            else:
-                payload[member.key] = await self._object(member.read, values[member.name], reader)
-        return payload
+def _planned(info: GraphQLResolveInfo[RequestContext], scope: Scope) -> PayloadPlan:
+    """Compile the selection of a mutation's payload. Raises like ``_plan_of``, but for its cost."""
+    context = info.context
+    members: list[_Member] = []
+    estimates: list[Estimate] = []
+    payload = cast(GraphQLObjectType, get_named_type(info.return_type))
+    variables = cast("Mapping[str, Any]", info.variable_values)
+    planner = context.compiler.planner(context.operation, variables)
+    for key, nodes in planner.collect(payload, sub_selections(info.field_nodes)).items():
+        name = nodes[0].name.value
+        if name == "__typename":
+            members.append(_Member(key, name, None))
+            continue
+        field = payload.fields[name]
+        type_ = get_named_type(field.type)
+        read = None
+        if not is_leaf_type(type_):
+            planned = planner.by_id(cast(GraphQLObjectType, type_), key, nodes)
+            if planned.problems:
+                raise bad_input(*planned.problems)
+            estimates.append(estimate(key, planned.read))
+            read = compile_planned(planned.read, planned.slots, scope, context.value_format)
+        members.append(_Member(key, python_name(field), read))
+    return PayloadPlan(payload.name, tuple(members), tuple(estimates))
 
-    async def _object(
-        self, read: CompiledRead, database_id: object, reader: Database | Transaction
-    ) -> orjson.Fragment | None:
-        run = RunValues({ROW_ID: database_id}, self._context.viewer.profile_id)
-        arguments = read.arguments(run)
-        answer = await reader.fetch_json(read.statement.sql, arguments)
-        return None if answer is None else orjson.Fragment(answer)
+
+class _VariableSearch(Visitor):
+    """Notes whether a node contains a variable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def enter_variable(self, *_: object) -> VisitorAction:
+        """Stop at the first variable."""
+        self.found = True
+        return BREAK
+
+
+def _has_variables(info: GraphQLResolveInfo[RequestContext]) -> bool:
+    """Whether a variable occurs in the selection of a payload, or in any fragment."""
+    search = _VariableSearch()
+    selections = [node.selection_set for node in info.field_nodes]
+    for node in (*selections, *info.fragments.values()):
+        if node is not None:
+            visit(node, search)
+    return search.found

@@ -244,14 +244,13 @@ class Operations:
         self.executed += 1
         context = RequestContext(
             viewer,
+            self.compiler,
+            operation,
             self.database,
             self._executions,
-            self.compiler.limits,
             self._access_changed,
-            self.worker,
             value_format,
             permitted,
-            self.compiler.kinds,
         )
         writing = asyncio.create_task(
             execute_mutation(
