@@ -84,3 +84,23 @@ async def test_a_cache_that_is_too_small_changes_no_answer(home: Graph, size: in
         document = await compiler.document("{ viewer { seesAll } }")
         assert compiler.query(document.operation(None), {}, SCOPE).fields[0].key == "viewer"
     assert compiler.cache_info().size == 0
+
+
+async def test_a_payload_is_compiled_once_unless_it_contains_variables(graph: Graph) -> None:
+    compiler = graph.services.operations.compiler
+    create = "createEspace(espace: {reference: $r, name: $r}) { espace"
+    queries = {
+        f"mutation($r: String!) {{ {create} {{ id }} }} }}": 1,
+        f"mutation($r: String!) {{ a: {create} {{ name }} }} b: {create} {{ id }} }} }}": 2,
+        f"mutation($r: String!, $n: Boolean!) {{ {create} {{ id name @skip(if: $n) }} }} }}": 0,
+    }
+    for query, kept in queries.items():
+        for name in ("x", "y"):
+            await graph.ask(query, {"r": name, "n": name == "x"})
+        operation = (await compiler.document(query)).operation(None)
+        assert len(operation.compiled) == kept
+    # A viewer with another scope gets another plan, and no mutation shows what another selects.
+    await graph.run("INSERT INTO profile (name, permissions) VALUES ('w', '{process:write}')")
+    (first, *_) = queries
+    data = await graph.data(first, {"r": "z"}, profile="w")
+    assert data["createEspace"]["espace"] is not None
