@@ -227,6 +227,21 @@ class Stories(RuleBasedStateMachine):
         good: Write | Act = Write.APPLIED if run.moment.is_write else Act.SUCCEEDS
         self.run(run.decide(good if well else write if run.moment.is_write else act))
 
+    @precondition(lambda self: self._runs())
+    @rule(pick=PICK)
+    def write_twice(self, pick: int) -> None:
+        """Let a write arrive after the run has sent it again, because nobody answered."""
+        runs = self._runs()
+        _, run = runs[pick % len(runs)]
+        if run.moment is not None and run.moment.is_write:
+            sent = len(self.late)
+            self.run(run.decide(Write.LATE))
+            if run.moment is not None and run.moment.is_write:
+                self.run(run.decide(Write.APPLIED))
+            for late in self.late[sent:]:
+                self.run(self._arrive(late))
+            del self.late[sent:]
+
     @precondition(lambda self: self.late)
     @rule(pick=PICK)
     def arrive(self, pick: int) -> None:
@@ -458,7 +473,7 @@ def test_no_story_breaks_a_promise(url: str) -> None:
                 seed(SEED)(Stories),
                 settings=settings(
                     max_examples=max(1, EXAMPLES // 100),
-                    stateful_step_count=40,
+                    stateful_step_count=50,
                     deadline=None,
                     database=None,
                     phases=[Phase.generate, Phase.shrink],
