@@ -368,6 +368,7 @@ async def test_workers_are_killed_at_random_under_load(place: Place) -> None:
         workers[index] = await shop.start(sweep_seconds=0.5)
     done = True
     await asyncio.gather(*callers)
+    assert len(asked) > 100
     ended = set()
     for process_id, name, scenario in asked:
         await shop.until_ended(process_id)
