@@ -34,9 +34,8 @@ class Effects:
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Count a request."""
         name = request.path[1:]
-        if do := self._before.pop(name, None):
-            if not await do():
-                return web.Response(status=500)
+        if (do := self._before.pop(name, None)) and not await do():
+            return web.Response(status=500)
         if "busy" in name and name not in self._refused:
             self._refused.add(name)
             return web.Response(status=503)

@@ -41,7 +41,8 @@ async def _execution(database: Database) -> tuple[Fence, int, int]:
     """Return an execution with steps that run, its process, and one nested in it that waits."""
     process = await _run(
         database,
-        "INSERT INTO process (reference, name, mode) VALUES ('hall', 'Hall', 'switch') RETURNING id",
+        "INSERT INTO process (reference, name, mode) VALUES ('hall', 'Hall', 'switch')"
+        " RETURNING id",
     )
     worker = uuid.uuid4()
     execution = (

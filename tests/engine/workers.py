@@ -157,7 +157,8 @@ class Workshop:
         assert self._forker.stdin is not None
         self._forker.stdin.write(json.dumps(options).encode() + b"\n")
         async with asyncio.timeout(PATIENCE):
-            return await future
+            worker: Worker = await future
+        return worker
 
     async def expire(self, worker: Worker) -> None:
         """End the lease of a worker, which does not notice."""

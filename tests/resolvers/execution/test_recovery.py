@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from resolvers.execution import attempts, run
-from resolvers.execution.sources.protocol import ActionFailedError, Call
+from resolvers.execution.sources.protocol import ActionFailedError, Call, Repeat
 from tests.resolvers.execution.engine import Bench, act
 from tests.resolvers.execution.scripted import Latch, ScriptedKind, ScriptedSettings, called, hang
 from tests.resolvers.home import calls, until
@@ -115,7 +115,7 @@ async def test_a_doubt_of_an_earlier_attempt_stays(bench: Bench, quick: None) ->
 
     async def lamp(call: Call) -> None:
         if call.attempt == 1:
-            raise ActionFailedError("lost", repeat=attempts.Repeat.IF_IDEMPOTENT, in_doubt=True)
+            raise ActionFailedError("lost", repeat=Repeat.IF_IDEMPOTENT, in_doubt=True)
         raise ActionFailedError("not found")
 
     ScriptedKind.script["again"] = lamp
@@ -127,7 +127,7 @@ async def test_a_doubt_of_an_earlier_attempt_stays(bench: Bench, quick: None) ->
 
 
 async def test_a_doubt_of_an_earlier_attempt_stays_if_the_next_is_cancelled(bench: Bench) -> None:
-    ScriptedKind.script["again"] = fails(repeat=attempts.Repeat.IF_IDEMPOTENT, in_doubt=True)
+    ScriptedKind.script["again"] = fails(repeat=Repeat.IF_IDEMPOTENT, in_doubt=True)
     await bench.process("hall", act("again", retries=1))
     execution = await bench.admit("hall")
     await until(lambda: bench.home.graph.run("SELECT FROM execution_step WHERE status = 'waiting'"))
@@ -141,7 +141,7 @@ async def test_a_doubt_of_an_earlier_attempt_stays_if_the_next_is_cancelled(benc
 async def test_a_doubt_is_settled_by_a_success(bench: Bench, quick: None) -> None:
     async def lamp(call: Call) -> None:
         if call.attempt == 1:
-            raise ActionFailedError("lost", repeat=attempts.Repeat.IF_IDEMPOTENT, in_doubt=True)
+            raise ActionFailedError("lost", repeat=Repeat.IF_IDEMPOTENT, in_doubt=True)
 
     ScriptedKind.script["again"] = lamp
     await bench.process("hall", act("again", retries=1), act("next"))
