@@ -13,11 +13,13 @@ from typing import Any, ClassVar, cast
 from pydantic import BaseModel
 
 from resolvers.execution.calls import Sources
+from resolvers.execution.counters import Counters
 from resolvers.execution.journal import Journal
 from resolvers.execution.leases import Lease
 from resolvers.execution.nested import GateWaits
 from resolvers.execution.recorded import read_recorded
 from resolvers.execution.run import Run, Tools
+from resolvers.execution.secrets import SecretBox
 from resolvers.execution.sources.protocol import ActionFailedError, Call, Repeat, SourceKind
 from storage.database.database import Database, Transaction
 from storage.database.errors import DatabaseUnavailableError, OutcomeUnknownError
@@ -186,8 +188,10 @@ async def start_run(
     tree = await read_recorded(real, root_id)
     assert tree is not None
     tree.taken_over = taken_over
-    sources = Sources(database, {"staged": StagedKind(staged, effects)})
-    tools = Tools(database, sources, 1000.0, 1000, GateWaits())
+    kinds = {"staged": StagedKind(staged, effects)}
+    sources = Sources(database, kinds, SecretBox(list))
+    # What waits begins when the next worker looks around.
+    tools = Tools(database, sources, 1000.0, 1000, GateWaits(), lambda process: None, Counters())
     staged.run = Run(tools, Journal(database, lease, root_id, seq), tree)
     staged.task = asyncio.create_task(staged.run.run())
     await staged.settle()

@@ -90,8 +90,12 @@ def _writes(fence: Fence, process_id: int, nested_id: int) -> dict[str, Sequence
             )
         ],
         "begin nested": [BeginNested(nested_id, b"[]", enabled=False)],
-        "end nested": [EndNested(nested_id, _SUCCEEDED)],
-        "flip": [EndNested(nested_id, replace(_SUCCEEDED, flip=Flip(process_id, enabled=False)))],
+        "end nested": [EndNested(nested_id, process_id, _SUCCEEDED)],
+        "flip": [
+            EndNested(
+                nested_id, process_id, replace(_SUCCEEDED, flip=Flip(process_id, enabled=False))
+            )
+        ],
     }
 
 

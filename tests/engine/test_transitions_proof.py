@@ -382,7 +382,7 @@ class Stories(RuleBasedStateMachine):
         for taken in await take_over(self.database, worker.lease.worker, 100, lost):
             assert taken.id not in worker.runs, "a worker takes over from itself"
             worker.runs[taken.id] = await self._run(
-                worker, taken.id, taken.seq, taken_over=taken.takeovers > 0
+                worker, taken.id, taken.seq, taken_over=taken.failed
             )
 
     def give_up(self, pick: int) -> None:
@@ -481,7 +481,7 @@ class Stories(RuleBasedStateMachine):
         for row in rows:
             place = f"{tree_key(row['root'], row['requested_at'])}/{row['execution_id']}"
 
-            key = str(uuid.uuid5(calls._KEYS, f"{place}/{row['position']}"))
+            key = str(uuid.uuid5(uuid.UUID(bytes=calls._KEYS), f"{place}/{row['position']}"))
             action = Action("", row["action"])
             check_effect(action, row, [key] * self.effects.pop(key, 0))
         assert not self.effects, "effects without a step"

@@ -22,6 +22,7 @@ from resolvers.errors.catalogue import GatewayError
 from resolvers.execution import attempts, recovery
 from resolvers.execution.admission import ExecuteRequest
 from resolvers.execution.engine import ExecutionEngine, ExecutionLimits
+from resolvers.execution.secrets import SecretBox
 from resolvers.execution.sources.protocol import ActionFailedError, Call, Repeat, SourceKind
 from resolvers.values.enums import Permission
 from storage.database.database import Database
@@ -75,14 +76,14 @@ class SplitDatabase(Database):
 
     direct: Database
 
-    def apart(self, connections: int) -> Database:
+    def apart(self, connections: int, name: str) -> Database:
         """Return connections that are not counted."""
-        return self.direct.apart(connections)
+        return self.direct.apart(connections, name)
 
 
 def engine_on(database: Database) -> ExecutionEngine:
     """Return an engine that can act on the counting server."""
-    return ExecutionEngine(database, {"counter": CounterKind()}, ExecutionLimits())
+    return ExecutionEngine(database, {"counter": CounterKind()}, ExecutionLimits(), SecretBox(list))
 
 
 async def admin(database: Database) -> Viewer:

@@ -137,7 +137,9 @@ class Bench:
     @contextlib.asynccontextmanager
     async def another_engine(self) -> AsyncIterator[ExecutionEngine]:
         """Run another worker on the same database."""
-        engine = ExecutionEngine(self.home.graph.database, self.engine.kinds, ExecutionLimits())
+        engine = ExecutionEngine(
+            self.home.graph.database, self.engine.kinds, ExecutionLimits(), self.engine.secrets
+        )
         try:
             yield engine
         finally:
