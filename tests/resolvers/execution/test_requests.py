@@ -106,7 +106,7 @@ async def test_the_error_of_an_execution_tells_how_it_ended(home: Home) -> None:
 
 async def test_an_execution_can_be_canceled(home: Home) -> None:
     await with_trouble(home)
-    process = await home.process("hall", actions=[trouble("sleep"), echo("never")])
+    process = await home.process("hall", actions=[trouble("tarry"), echo("never")])
     execution = (await home.do("executeProcess", id=process, wait=0.1))["execution"]
     canceled = (await home.do("cancelExecution", id=execution["id"]))["execution"]
     assert canceled["id"] == execution["id"]
