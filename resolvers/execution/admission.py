@@ -35,6 +35,9 @@ from storage.execution.definitions import read_definition as read_definition_jso
 from storage.execution.gates import MAX_QUEUED, Gate, is_busy, lock_gate
 from storage.execution.records import read_executed
 
+_OF_DEFINITION = "execution_definition_fkey"
+"""The constraint that the definition of an execution exists."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExecuteRequest:
@@ -242,7 +245,10 @@ class Admission:
                     )
                 if concurrency == "restart" and recorded.status == "queued":
                     superseded = await records.supersede(transaction, process.id, recorded.id)
-        except StillInUseError:
+        except StillInUseError as error:
+            if error.constraint == _OF_DEFINITION:
+                # Nothing referred to the stored definition, and it was deleted meanwhile.
+                return await self._record(request, definition, viewer, lease, replay)
             raise not_found("there is no such process") from None  # it was deleted meanwhile
         starts = recorded.status == "running"
         tree = None

@@ -15,7 +15,7 @@ from tests.gateway.programs import COMMAND, environment, require_program
 
 @contextmanager
 def started(effects: Effects, clock: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command whose clock is wrong. What measures time spans is right, as on any machine."""
+    """Start a command whose clock is wrong. Spans of time are measured rightly, as anywhere."""
     process = subprocess.Popen(
         [require_program("faketime"), "-m", "-f", clock, COMMAND, *arguments],
         env=environment(**effects.variables, FAKETIME_DONT_FAKE_MONOTONIC="1"),

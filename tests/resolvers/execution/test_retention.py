@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from storage.execution.records import delete_old
 from tests.resolvers.execution.engine import Bench, act
 from tests.resolvers.execution.scripted import Latch
-from tests.resolvers.home import calls
+from tests.resolvers.home import calls, echo, until
 
 OLD = "now() - interval '31 days'"
 
@@ -92,3 +93,25 @@ async def test_many_are_deleted_in_batches(bench: Bench) -> None:
         deleted.append(count)
     assert deleted == [500, 500, 200]
     assert await kept(bench) == ids[-10:]
+
+
+async def test_a_definition_that_is_deleted_meanwhile_is_stored_again(bench: Bench) -> None:
+    """Deleting what nothing refers to can end between storing a definition and referring to it."""
+    await bench.process("hall", echo())
+    await bench.execute("hall")
+    await bench.home.graph.run("DELETE FROM execution")
+    async with bench.home.graph.database.transaction() as deleting:
+        await deleting.fetch("DELETE FROM definition RETURNING hash")
+        admitting = asyncio.create_task(bench.admit("hall"))
+        await until(lambda: waiting_for_locks(bench))
+    ended = await bench.ended(await admitting)
+    assert ended.status == "succeeded"
+
+
+async def waiting_for_locks(bench: Bench) -> bool:
+    return bool(
+        await bench.home.graph.run(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database()"
+        )
+    )
