@@ -6,6 +6,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from gateway.demo_broker import broker_url
 from gateway.serve.listener import serving
 from gateway.serve.workers import further_workers
 from gateway.services import Services
@@ -35,7 +36,9 @@ async def serve(settings: Settings, database: Database) -> None:
         SettingsError: The gateway cannot listen on the address.
         RouteError: A legacy route does not fit the schema.
     """
-    if settings.demo and await load_home(database, settings.demo_devices):
+    if settings.demo and await load_home(
+        database, settings.demo_devices, broker_url(settings.demo_devices)
+    ):
         logger.info("loaded the demo home")
     further = settings.workers - 1
     async with (
