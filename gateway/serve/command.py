@@ -20,6 +20,14 @@ logger = logging.getLogger(__name__)
 _DEMO_TOKEN_TTL = timedelta(days=7)
 
 # README.md shows these commands with their output; a test runs them and compares.
+_EXAMPLES_OF_DEVICES = """\
+curl -s BASE/graphql -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
+  -d '{"query":"mutation { executeProcess(id: \\"UHJvY2VzczoyOQ==\\", inputs: [\
+{reference: \\"back_at\\", value: \\"18:00\\"}, \
+{reference: \\"farewell\\", value: \\"Goodbye\\"}]) \
+{ process { displayName } execution { status steps { action status } } } }"}'
+curl -s DEVICES/lights
+"""
 _EXAMPLES = """\
 curl -s BASE/graphql -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
   -d '{"query":"{ process(reference: \\"leave_home\\") { displayName subprocesses { reference\
@@ -74,11 +82,15 @@ async def _greeting(services: Services, port: int) -> str:
         async with services.database.transaction() as transaction:
             (admin,) = (p for p in await load_profiles(transaction) if p.name == "admin")
         token = services.keys.issue(admin.id, admin.name, _DEMO_TOKEN_TTL)
+        examples = _EXAMPLES
+        if settings.demo_devices:
+            examples = _EXAMPLES_OF_DEVICES + examples
+        examples = examples.replace("BASE", base).replace("DEVICES", settings.demo_devices)
         lines += [
             "",
             f"Admin token of the demo, valid for {_DEMO_TOKEN_TTL.days} days:",
             f"  TOKEN={token}",
             "",
-            *(f"  {line}" for line in _EXAMPLES.replace("BASE", base).splitlines()),
+            *(f"  {line}" for line in examples.splitlines()),
         ]
     return "\n".join(lines)

@@ -33,9 +33,9 @@ from tests.gateway.programs import (
 
 WITH_SECRET = {"GATEWAY_TOKEN_SECRET": SECRET}
 COMMANDS = (
-    *("serve", "migrate", "demo", "demo-devices", "token", "revoke"),
+    *("serve", "migrate", "demo", "demo-devices", "token", "revoke", "secrets"),
     *("run", "replay", "trace", "cancel", "worker"),
-    *("secrets", "schema", "openapi", "routes"),
+    *("schema", "openapi", "routes"),
 )
 
 
