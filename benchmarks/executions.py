@@ -70,7 +70,7 @@ class HttpSteps:
     """Actions that are requests to a local HTTP server, with 16 callers."""
 
     steps: float
-    """Steps per second, of executions of 3 steps."""
+    """Steps per second, of executions of 20 steps."""
     requests: Comparison
     """Requests per second of the source kind alone, compared with aiohttp's client alone."""
 
@@ -124,7 +124,7 @@ class Measures:
         async with connected(self._url) as connection:
             source = await connection.fetchval(_SOURCE, "bench", "echo", b"{}")
             self._long = await connection.fetchval(_PROCESS, "bench-long", source, _LONG, ACTION)
-            self._short = await _processes(connection, "bench", source)
+            self._short = await _processes(connection, "bench", source, _SHORT)
             async with bare_worker(connection) as worker, self._gateway() as server:
                 long = await self._one_caller(server, connection, worker)
                 short = await self._many_callers(server, connection, worker)
@@ -204,14 +204,14 @@ class Measures:
         async with device() as target:
             settings = settings_for(target)
             source = await connection.fetchval(_SOURCE, "bench-http", "http", settings)
-            processes = await _processes(connection, "bench-http", source)
+            processes = await _processes(connection, "bench-http", source, _LONG)
             async with self._gateway() as server:
                 await self._rate(server, connection, processes)  # a warm-up
                 rates = [
                     await self._rate(server, connection, processes) for _ in range(self._rounds)
                 ]
             sent = await requests(target, self._rounds, self._seconds)
-        return HttpSteps(_SHORT * statistics.median(rates), sent)
+        return HttpSteps(_LONG * statistics.median(rates), sent)
 
     # Watched executions --------------------------------------------------------------------------
 
@@ -248,10 +248,10 @@ class Measures:
         return compare(pairs), latency(seen, len(seen))
 
 
-async def _processes(connection: Connection, name: str, source: int) -> list[int]:
-    """Create a process of 3 steps for each caller, and return their IDs."""
+async def _processes(connection: Connection, name: str, source: int, steps: int) -> list[int]:
+    """Create a process for each caller, and return their IDs."""
     return [
-        await connection.fetchval(_PROCESS, f"{name}-{number}", source, _SHORT, ACTION)
+        await connection.fetchval(_PROCESS, f"{name}-{number}", source, steps, ACTION)
         for number in range(CALLERS)
     ]
 

@@ -263,7 +263,7 @@ def _executions(measured: Executions) -> str:
     sent = measured.http.requests
     return (
         f"{text}\n\nWith 16 callers, {format_rate(measured.http.steps)} steps a second send a"
-        " request to a local HTTP server, in executions of 3 steps. The source kind alone sends"
+        " request to a local HTTP server, in executions of 20 steps. The source kind alone sends"
         f" {format_rate(sent.ours)} requests a second, and aiohttp's client alone"
         f" {format_rate(sent.theirs)} ({sent.ratio:.2f})."
     )
