@@ -19,6 +19,7 @@ from bare import BareProcess, bare_process, bare_rate, bare_worker
 from connections import Connection, connected
 from contestants import gateway
 from figures import Comparison, compare, timed
+from http_steps import ACTION, CALLERS, device, requests, settings_for
 from live import Latency, Subscriber, latency, subscribed
 from load import LoadError, LoadTool, Target
 from resolvers.values.ids import global_id
@@ -26,7 +27,6 @@ from servers import Server, ServerError
 from takeover import takeover, takeover_of_worker
 from work import HERE
 
-_CALLERS = 16
 _LONG, _SHORT = 20, 3
 """Steps of the executions."""
 _WATCHED = 500
@@ -44,12 +44,12 @@ _WATCH = (
     'subscription {{ execution(id: "{}") {{ status steps {{ position status finishedAt }} }} }}'
 )
 _DURABLE = HERE.parent / ".venv-bench" / "bin" / "python"
-_SOURCE = "INSERT INTO source (name, kind) VALUES ('bench', 'echo') RETURNING id"
+_SOURCE = "INSERT INTO source (name, kind, settings) VALUES ($1, $2, $3) RETURNING id"
 _PROCESS = """WITH new AS (
         INSERT INTO process (reference, name) VALUES ($1, $1) RETURNING id
     )
     INSERT INTO action (process_id, position, source_id, action, arguments)
-    SELECT id, position, $2, 'set',
+    SELECT id, position, $2, $4,
         '[{"reference":"channel","value":"7"},{"reference":"level","value":"40"}]'
     FROM new, generate_series(1, $3) AS position RETURNING process_id"""
 
@@ -77,6 +77,16 @@ class Durable:
     """The executions of 3 steps per second, with 16 callers."""
 
 
+@dataclass(frozen=True, slots=True)
+class HttpSteps:
+    """Actions that are requests to a local HTTP server, with 16 callers."""
+
+    steps: float
+    """Steps per second, of executions of 20 steps."""
+    requests: Comparison
+    """Requests per second of the source kind alone, compared with aiohttp's client alone."""
+
+
 @dataclass(slots=True)
 class Executions:
     """What executions take. ``Comparison`` is with the bare loop, unless it says otherwise."""
@@ -95,6 +105,7 @@ class Executions:
     """Seconds until the executions of a gateway that was killed have ended."""
     takeover_of_worker: list[float]
     """The same for a worker whose parent process lives on. Empty on a system without /proc."""
+    http: HttpSteps
     durable: Durable | None = None
 
 
@@ -125,17 +136,15 @@ class Measures:
         async with connected(self._url) as connection:
             await connection.execute(_EARLIER)
             await connection.execute("VACUUM ANALYZE execution, execution_step")
-            source = await connection.fetchval(_SOURCE)
-            self._long = await connection.fetchval(_PROCESS, "bench-long", source, _LONG)
-            self._short = [
-                await connection.fetchval(_PROCESS, f"bench-{number}", source, _SHORT)
-                for number in range(_CALLERS)
-            ]
+            source = await connection.fetchval(_SOURCE, "bench", "echo", b"{}")
+            self._long = await connection.fetchval(_PROCESS, "bench-long", source, _LONG, ACTION)
+            self._short = await _processes(connection, "bench", source, _SHORT)
             async with bare_worker(connection) as worker, self._gateway() as server:
                 long = await self._one_caller(server, connection, worker)
                 short = await self._many_callers(server, connection, worker)
                 frequency = max(_FEWEST_EVENTS, _EVENTS * short.ours)
                 watched, events = await self._watched(server, connection, worker, frequency)
+            http = await self._http(connection)
             repeats = min(self._rounds, 3)
             body = execute_body(self._long)
             gateways = [await takeover(self._gateway, body, connection) for _ in range(repeats)]
@@ -143,7 +152,7 @@ class Measures:
                 await takeover_of_worker(self._gateway, body, connection) for _ in range(repeats)
             ]
         known = [seconds for seconds in workers if seconds is not None]
-        return Executions(long, short, watched, events, frequency, gateways, known)
+        return Executions(long, short, watched, events, frequency, gateways, known, http)
 
     def _gateway(self, *arguments: str) -> contextlib.AbstractAsyncContextManager[Server]:
         return gateway(
@@ -180,25 +189,43 @@ class Measures:
                 rates[which] = (
                     await bare_rate(self._url, bare, self._seconds)
                     if which
-                    else await self._rate(server, connection)
+                    else await self._rate(server, connection, self._short)
                 )
             if number >= 0:
                 pairs.append((rates[0], rates[1]))
         return compare(pairs)
 
-    async def _rate(self, server: Server, connection: Connection) -> float:
+    async def _rate(
+        self, server: Server, connection: Connection, processes: Sequence[int]
+    ) -> float:
         """Return the executions per second, each of which must have succeeded."""
         count_sql = """SELECT count(*) FROM execution
             WHERE process_id = ANY ($1) AND status = 'succeeded'"""
-        before = await connection.fetchval(count_sql, self._short)
-        target = Target(server.url, [execute_body(each) for each in self._short], server.token)
+        before = await connection.fetchval(count_sql, processes)
+        target = Target(server.url, [execute_body(each) for each in processes], server.token)
         start = time.monotonic()
         rate = (await self._tool.run(target, self._seconds)).rate
         seconds = time.monotonic() - start
-        succeeded = await connection.fetchval(count_sql, self._short) - before
+        succeeded = await connection.fetchval(count_sql, processes) - before
         if succeeded < 0.8 * rate * seconds:
             raise LoadError(f"{succeeded} executions succeeded in {seconds:.1f} s, of {rate:.0f}/s")
         return rate
+
+    # Requests of http sources --------------------------------------------------------------------
+
+    async def _http(self, connection: Connection) -> HttpSteps:
+        """Measure actions on a local HTTP server, and the requests alone."""
+        async with device() as target:
+            settings = settings_for(target)
+            source = await connection.fetchval(_SOURCE, "bench-http", "http", settings)
+            processes = await _processes(connection, "bench-http", source, _LONG)
+            async with self._gateway() as server:
+                await self._rate(server, connection, processes)  # a warm-up
+                rates = [
+                    await self._rate(server, connection, processes) for _ in range(self._rounds)
+                ]
+            sent = await requests(target, self._rounds, self._seconds)
+        return HttpSteps(_LONG * statistics.median(rates), sent)
 
     # Watched executions --------------------------------------------------------------------------
 
@@ -224,7 +251,7 @@ class Measures:
                             opening = subscribed(server, documents, _WATCHED)
                             watchers = await stack.enter_async_context(opening)
                         async with running.going_on(another, watchers) as latencies:
-                            rates[which] = await self._rate(server, connection)
+                            rates[which] = await self._rate(server, connection, self._short)
                     if number >= 0:
                         seen += latencies
                 if number >= 0:
@@ -233,6 +260,14 @@ class Measures:
                 "UPDATE execution SET status = 'cancelled' WHERE id = ANY ($1)", running.ids
             )
         return compare(pairs), latency(seen, len(seen))
+
+
+async def _processes(connection: Connection, name: str, source: int, steps: int) -> list[int]:
+    """Create a process for each caller, and return their IDs."""
+    return [
+        await connection.fetchval(_PROCESS, f"{name}-{number}", source, steps, ACTION)
+        for number in range(CALLERS)
+    ]
 
 
 class Running:

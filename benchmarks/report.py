@@ -261,7 +261,13 @@ def _executions(measured: Executions) -> str:
             " When one of two workers of a gateway is killed, after"
             f" {_seconds(measured.takeover_of_worker)}."
         )
-    return text
+    sent = measured.http.requests
+    return (
+        f"{text}\n\nWith 16 callers, {format_rate(measured.http.steps)} steps a second send a"
+        " request to a local HTTP server, in executions of 20 steps. The source kind alone sends"
+        f" {format_rate(sent.ours)} requests a second, and aiohttp's client alone"
+        f" {format_rate(sent.theirs)} ({sent.ratio:.2f})."
+    )
 
 
 def _seconds(values: Sequence[float]) -> str:

@@ -200,12 +200,13 @@ def _live_goals(live: Live | None) -> list[Goal]:
 def _execution_goals(measured: Executions | None) -> list[Goal]:
     """Return the goals of executions."""
     if measured is None:
-        long = short = watched = events = takeover = of_worker = None
+        long = short = watched = events = takeover = of_worker = steps = requests = None
     else:
         long, short = measured.long.ratio, measured.short.ratio
         watched, events = measured.watched.ratio, measured.events.p99
         takeover = max(measured.takeover)
         of_worker = max(measured.takeover_of_worker, default=None)
+        steps, requests = measured.http.steps, measured.http.requests.ratio
     return [
         Goal(
             "execution of 20 steps, time / its statements alone",
@@ -220,6 +221,8 @@ def _execution_goals(measured: Executions | None) -> list[Goal]:
         ),
         Goal("takeover after a gateway was killed, s", 8.0, takeover, at_least=False),
         Goal("takeover after a worker was killed, s", 1.0, of_worker, at_least=False),
+        Goal("http steps with 16 callers, a second", 200.0, steps),
+        Goal("requests of an http source / those of aiohttp's client alone", 0.6, requests),
     ]
 
 

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from gateway.auth.tokens import Claims, TokenKeys, parse_ttl
+from gateway.demo_broker import broker_url
 from gateway.postgres.open import open_database
 from gateway.settings.model import Settings
 from resolvers.errors.catalogue import GatewayError
@@ -73,7 +74,7 @@ async def demo(arguments: argparse.Namespace, settings: Settings) -> None:
             except ValueError as error:
                 raise CommandError(f"--processes: {error}") from error
             print(f"generated {arguments.processes:,} processes")
-        elif await load_home(database, settings.demo_devices):
+        elif await load_home(database, settings.demo_devices, broker_url(settings.demo_devices)):
             print("loaded the demo home")
         else:
             print("the demo home is already loaded")

@@ -34,7 +34,7 @@ from resolvers.operations.run import GraphQLRequest, Prepared
 from rest_compat.http import Response
 from storage.database.database import Database
 from storage.migrations.migrate import migrate
-from tests.proof import WORLDS, World, Worlds, random_database
+from tests.proof import WORLDS, World, Worlds, fill, random_database
 
 SECRET = "a secret that is only good for tests, and long enough"
 SECRET_KEY = "a2V5IHRoYXQgaXMgb25seSBnb29kIGZvciB0ZXN0cyE="
@@ -372,7 +372,11 @@ async def worlds(postgres: str, template: str) -> AsyncIterator[Worlds]:
             database = await random_database(connection, number)
             stack.push_async_callback(database.close)
             started = running_gateway(database, **NO_LIMITS)
-            opened.append(await World.of(number, await stack.enter_async_context(started)))
+            gateway = await stack.enter_async_context(started)
+            # It would go on with the executions, and end those that have waited for too long.
+            await gateway.services.executions.drain(0)
+            await fill(database, number)
+            opened.append(await World.of(number, gateway))
         yield Worlds(opened)
 
 

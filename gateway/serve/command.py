@@ -6,6 +6,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from gateway.demo_broker import broker_url
 from gateway.serve.listener import serving
 from gateway.serve.workers import further_workers
 from gateway.services import Services
@@ -19,6 +20,14 @@ logger = logging.getLogger(__name__)
 _DEMO_TOKEN_TTL = timedelta(days=7)
 
 # README.md shows these commands with their output; a test runs them and compares.
+_EXAMPLES_OF_DEVICES = """\
+curl -s BASE/graphql -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
+  -d '{"query":"mutation { executeProcess(id: \\"UHJvY2VzczoyOQ==\\", inputs: [\
+{reference: \\"back_at\\", value: \\"18:00\\"}, \
+{reference: \\"farewell\\", value: \\"Goodbye\\"}]) \
+{ process { displayName } execution { status steps { action status } } } }"}'
+curl -s DEVICES/lights
+"""
 _EXAMPLES = """\
 curl -s BASE/graphql -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
   -d '{"query":"{ process(reference: \\"leave_home\\") { displayName subprocesses { reference\
@@ -35,7 +44,9 @@ async def serve(settings: Settings, database: Database) -> None:
         SettingsError: The gateway cannot listen on the address.
         RouteError: A legacy route does not fit the schema.
     """
-    if settings.demo and await load_home(database, settings.demo_devices):
+    if settings.demo and await load_home(
+        database, settings.demo_devices, broker_url(settings.demo_devices)
+    ):
         logger.info("loaded the demo home")
     further = settings.workers - 1
     async with (
@@ -71,11 +82,15 @@ async def _greeting(services: Services, port: int) -> str:
         async with services.database.transaction() as transaction:
             (admin,) = (p for p in await load_profiles(transaction) if p.name == "admin")
         token = services.keys.issue(admin.id, admin.name, _DEMO_TOKEN_TTL)
+        examples = _EXAMPLES
+        if settings.demo_devices:
+            examples = _EXAMPLES_OF_DEVICES + examples
+        examples = examples.replace("BASE", base).replace("DEVICES", settings.demo_devices)
         lines += [
             "",
             f"Admin token of the demo, valid for {_DEMO_TOKEN_TTL.days} days:",
             f"  TOKEN={token}",
             "",
-            *(f"  {line}" for line in _EXAMPLES.replace("BASE", base).splitlines()),
+            *(f"  {line}" for line in examples.splitlines()),
         ]
     return "\n".join(lines)

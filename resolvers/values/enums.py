@@ -80,18 +80,24 @@ class ProcessProblemCode(Enum):
     UNKNOWN_SOURCE_KIND = _described(
         "UNKNOWN_SOURCE_KIND", description="The kind of the source of an action is not installed."
     )
+    UNKNOWN_ACTION = _described(
+        "UNKNOWN_ACTION",
+        description="The source of an action does not offer it. Shown to whoever may write"
+        " processes.",
+    )
     UNKNOWN_PLACEHOLDER = _described(
         "UNKNOWN_PLACEHOLDER",
         description="An argument has a placeholder that names no input. It is literal text.",
     )
     UNKNOWN_ARGUMENT = _described(
         "UNKNOWN_ARGUMENT",
-        description="An action runs a process and gives it an input that it does not have.",
+        description="An action runs a process and gives it an input that it does not have, or it"
+        " has an argument that its source does not know.",
     )
     MISSING_ARGUMENT = _described(
         "MISSING_ARGUMENT",
         description="An action runs a process without an input that it requires, in one of its"
-        " states at least.",
+        " states at least, or it lacks an argument that its source requires.",
     )
 
 

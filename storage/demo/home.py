@@ -19,13 +19,16 @@ from storage.writes.rows import insert_row
 _LOCK = 0x686F6D65
 """The key of the advisory lock that is held while the home is inserted."""
 
+_LISTENING = "lanterns"
+"""The source that publishes to the broker."""
+
 _ANY_TAKEN = """SELECT EXISTS (SELECT FROM espace WHERE reference = ANY ($1::text[]))
     OR EXISTS (SELECT FROM process WHERE reference = ANY ($2::text[]))
     OR EXISTS (SELECT FROM source WHERE name = ANY ($3::text[]))
     OR EXISTS (SELECT FROM profile WHERE name = ANY ($4::text[]))"""
 
 
-async def load_home(database: Database, devices: str = "") -> bool:
+async def load_home(database: Database, devices: str = "", broker: str = "") -> bool:
     """Insert the demo home in one transaction. Return False if it was there already.
 
     The home counts as present if any row has one of its references or names. So the changes of a
@@ -34,6 +37,7 @@ async def load_home(database: Database, devices: str = "") -> bool:
     Args:
         devices: The address of the simulated devices that its sources act on; empty for sources
             that return their arguments.
+        broker: Likewise, the address of the MQTT broker of the lanterns.
 
     Raises:
         DatabaseUnavailableError: The database is unreachable. Nothing was changed.
@@ -51,11 +55,13 @@ async def load_home(database: Database, devices: str = "") -> bool:
             [profile["name"] for profile in home["profiles"]],
         )
         if not taken:
-            await _insert_home(transaction, home, devices)
+            await _insert_home(transaction, home, devices, broker)
     return not taken
 
 
-async def _insert_home(transaction: Transaction, home: Mapping[str, Any], devices: str) -> None:
+async def _insert_home(
+    transaction: Transaction, home: Mapping[str, Any], devices: str, broker: str
+) -> None:
     espaces = {
         espace["reference"]: await insert_row(transaction, "espace", espace)
         for espace in home["espaces"]
@@ -65,7 +71,7 @@ async def _insert_home(transaction: Transaction, home: Mapping[str, Any], device
         for profile in home["profiles"]
     }
     sources = {
-        name: await insert_row(transaction, "source", _source(home, name, devices))
+        name: await insert_row(transaction, "source", _source(home, name, devices, broker))
         for name in home["sources"]
     }
     sources[PROCESS_SOURCE] = await process_source_id(transaction)
@@ -89,31 +95,38 @@ async def _insert_home(transaction: Transaction, home: Mapping[str, Any], device
         processes[process["reference"]] = process_id
 
 
-def _source(home: Mapping[str, Any], name: str, devices: str) -> dict[str, object]:
+def _source(home: Mapping[str, Any], name: str, devices: str, broker: str) -> dict[str, object]:
     """Return the columns of a source. With devices, its operations are those that actions use."""
-    if not devices:
+    listens = name == _LISTENING
+    if not (broker if listens else devices):
         return {"name": name, "kind": "echo"}
-    operations: dict[str, dict[str, None]] = {}
+    used: dict[str, dict[str, None]] = {}
     for process in home["processes"]:
         for action in process["actions"]:
             if action.get("source") == name:
-                operations.setdefault(action["do"], {}).update(
-                    dict.fromkeys(action.get("arguments", {}))
-                )
-    settings = {
-        "base_url": devices,
-        "allow_networks": ["127.0.0.1/32"],
-        "operations": [
-            {
-                "name": operation,
-                "method": "PUT",
-                "path": f"/{name}/{operation}",
-                "arguments": [{"reference": each, "required": False} for each in arguments],
-            }
-            for operation, arguments in operations.items()
-        ],
+                used.setdefault(action["do"], {}).update(dict.fromkeys(action.get("arguments", {})))
+    settings = (
+        {"broker_url": broker}
+        if listens
+        else {"base_url": devices, "allow_networks": ["127.0.0.1/32"]}
+    )
+    operations = [
+        {
+            "name": operation,
+            **(
+                {"topic": f"{name}/{operation}", "idempotent": True}
+                if listens
+                else {"method": "PUT", "path": f"/{name}/{operation}"}
+            ),
+            "arguments": [{"reference": each, "required": False} for each in arguments],
+        }
+        for operation, arguments in used.items()
+    ]
+    return {
+        "name": name,
+        "kind": "mqtt" if listens else "http",
+        "settings": orjson.dumps(settings | {"operations": operations}),
     }
-    return {"name": name, "kind": "http", "settings": orjson.dumps(settings)}
 
 
 def _new_input(entry: Mapping[str, Any]) -> NewInput:

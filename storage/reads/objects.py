@@ -161,7 +161,11 @@ def _embedded(compilation: Compilation, field: Many, embedded: EmbeddedList, sou
     if embedded.columns is not None:
         return _embedded_rows(compilation, fields, embedded, embedded.columns, source)
     if field.kinds is not None:
-        given = {"kinds": compilation.parameter(field.kinds), "viewer": compilation.profile}
+        given = {
+            "kinds": compilation.parameter(field.kinds),
+            "reader": compilation.reader,
+            "viewer": compilation.profile,
+        }
     value = embedded.sql.format(t=source, **given)
     if fields == tuple(Scalar(name, name) for name in embedded.fields):
         return (Sql(value),)

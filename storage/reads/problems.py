@@ -2,7 +2,8 @@
 
 Nothing is refused because of it: legacy clients write the parts of a process in any order, and a
 value in braces may be meant literally. Where an action runs a process that the viewer cannot see,
-nothing is said about the inputs of that process.
+nothing is said about the inputs of that process. What a source offers is compared only for viewers
+who may write processes: nobody else may read it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,18 @@ _CALLED = (
     " AND ({viewer} IS NULL OR EXISTS (SELECT FROM authorisation AS granted"
     " WHERE granted.process_id = called.id AND granted.profile_id = {viewer}))"
 )
+_OFFERING = (
+    " JOIN source AS s ON s.id = a.source_id AND s.kind = ANY ({kinds})"
+    " AND EXISTS (SELECT FROM profile AS reader WHERE reader.id = {reader}"
+    " AND reader.permissions && ARRAY['process:write', 'admin'])"
+)
+_OFFERED = (
+    "(SELECT o.action FROM (SELECT) AS one"
+    " CROSS JOIN LATERAL json_array_elements(s.catalogue -> 'actions') AS o (action)"
+    " WHERE o.action ->> 'name' = a.action LIMIT 1)"
+)
+"""What the source offers by the name of the action."""
+_DECLARED = "json_array_elements(offered.action -> 'arguments')"
 _OWN = " WHERE a.process_id = {t}.id"
 
 
@@ -66,6 +79,14 @@ _KINDS = (
     ),
     _problems(
         2,
+        "UNKNOWN_ACTION",
+        """'action ', a.position, ' runs "', a.action, '" of the source "', s.name,"""
+        """ '", which offers no such action'""",
+        _OFFERING,
+        f"NOT (s.catalogue ->> 'takesAnyAction')::boolean AND NOT EXISTS {_OFFERED}",
+    ),
+    _problems(
+        3,
         "UNKNOWN_PLACEHOLDER",
         """'the argument "', g.argument ->> 'reference', '" of action ', a.position,"""
         """ ' names the input "', m.name, '", which the process does not have'""",
@@ -82,7 +103,7 @@ _KINDS = (
         input="m.name",
     ),
     _problems(
-        3,
+        4,
         "UNKNOWN_ARGUMENT",
         """'action ', a.position, ' gives "', g.argument ->> 'reference', '" to the process "',"""
         """ called.reference, '", which has no such input'""",
@@ -94,6 +115,31 @@ _KINDS = (
     ),
     _problems(
         4,
+        "UNKNOWN_ARGUMENT",
+        """'action ', a.position, ' gives "', g.argument ->> 'reference', '" to "', a.action,"""
+        """ '" of the source "', s.name, '", which has no such argument'""",
+        f"{_OFFERING} CROSS JOIN LATERAL {_OFFERED} AS offered{_ARGUMENTS}",
+        "NOT (s.catalogue ->> 'takesAnyArgument')::boolean"
+        f" AND NOT EXISTS (SELECT FROM (SELECT) AS one CROSS JOIN LATERAL {_DECLARED}"
+        " AS d (argument) WHERE d.argument ->> 'reference' = g.argument ->> 'reference')",
+        place="g.place",
+        argument="g.argument ->> 'reference'",
+    ),
+    _problems(
+        5,
+        "MISSING_ARGUMENT",
+        """'action ', a.position, ' runs "', a.action, '" of the source "', s.name,"""
+        """ '" without "', d.argument ->> 'reference', '", which it requires'""",
+        f"{_OFFERING} CROSS JOIN LATERAL {_OFFERED} AS offered"
+        f" CROSS JOIN LATERAL {_DECLARED} WITH ORDINALITY AS d (argument, place)",
+        "(d.argument ->> 'required')::boolean AND NOT EXISTS (SELECT FROM (SELECT) AS one"
+        " CROSS JOIN LATERAL json_array_elements(a.arguments) AS given (argument)"
+        " WHERE given.argument ->> 'reference' = d.argument ->> 'reference')",
+        place="d.place",
+        argument="d.argument ->> 'reference'",
+    ),
+    _problems(
+        5,
         "MISSING_ARGUMENT",
         """'action ', a.position, ' runs the process "', called.reference, '" without "',"""
         """ i.reference, '", which it requires', CASE WHEN called.mode = 'simple' THEN ''"""
@@ -117,6 +163,7 @@ PROCESS_PROBLEMS = (
 )
 """SQL for the problems of the process ``{t}``: a JSON array of objects.
 
-``{kinds}`` stands for the source kinds that are installed, and ``{viewer}`` for the profile that
-sees the processes that it is authorized on; null if all are seen.
+``{kinds}`` stands for the source kinds that are installed, ``{reader}`` for the profile of the
+viewer, and ``{viewer}`` for that profile if it only sees the processes that it is authorized on,
+otherwise null.
 """

@@ -78,6 +78,11 @@ class Compilation:
             return "NULL::integer"
         if self.scope.processes is Visibility.NONE:
             return "0"
+        return self.reader
+
+    @property
+    def reader(self) -> str:
+        """SQL for the profile of the viewer."""
         if self._viewer_profile is None:
             self._viewer_profile = self.parameter(VIEWER_PROFILE)
         return self._viewer_profile

@@ -189,8 +189,9 @@ class EmbeddedList:
     """The column that the objects are ordered by."""
     computing: int = 0
     """The cost of computing the list, if the row does not store it. Its SQL may also contain
-    ``{kinds}``, the source kinds that are installed, and ``{viewer}``, the profile that only sees
-    the processes that it is authorized on; null for viewers who see all."""
+    ``{kinds}``, the source kinds that are installed, ``{reader}``, the profile of the viewer, and
+    ``{viewer}``, that profile if it only sees the processes that it is authorized on; otherwise
+    null."""
 
 
 @dataclass(frozen=True, slots=True)

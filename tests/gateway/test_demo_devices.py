@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,11 +10,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from gateway.demo_broker import broker_url, listening_lamps
 from gateway.demo_devices import DemoDevices
 from gateway.services import open_services
 from storage.database.database import Database
 from storage.demo.home import load_home
 from tests.conftest import Graph, settings_for_tests
+from tests.gateway.programs import free_port, require_program
 
 
 @pytest.fixture
@@ -83,3 +86,44 @@ async def test_leaving_home_switches_the_lamps_off(devices: str, database: Datab
         done = await graph.data(execute, variables)
         assert done["executeProcess"]["execution"]["status"] == "SUCCEEDED"
     assert await lamps_on(devices) == []
+
+
+async def test_lanterns_listen_to_the_broker(database: Database) -> None:
+    require_program("mosquitto")
+    require_program("mosquitto_sub")
+    port = free_port()
+    devices = DemoDevices()
+    broker = broker_url(f"http://127.0.0.1:{port - 1}")
+    assert broker == f"mqtt://127.0.0.1:{port}"
+    assert await load_home(database, "", broker)
+    acted: asyncio.Queue[object] = asyncio.Queue()
+    async with (
+        listening_lamps(port, lambda *what: acted.put_nowait(devices.act(*what))) as listen,
+        open_services(settings_for_tests(), database) as services,
+    ):
+        assert listen
+        graph = Graph(services)
+        execute = """mutation($id: ID!) {
+            executeProcess(id: $id) { execution { status error } } }"""
+        query = '{ process(reference: "garden_lanterns") { id } }'
+        variables = (await graph.data(query))["process"]
+        seen = []
+        for _ in range(2):
+            done = (await graph.data(execute, variables))["executeProcess"]
+            assert done["execution"]["status"] == "SUCCEEDED", done
+            async with asyncio.timeout(10):
+                assert await acted.get() == {"lamps": ["gate", "pond"]}
+            seen.append(
+                [(lamp["on"], lamp.get("brightness")) for lamp in devices.lamps["lanterns"]]
+            )
+        assert seen == [[(True, "60")] * 2, [(False, None)] * 2]
+    assert all(lamp["on"] for lamp in devices.lamps["lights"])
+
+
+async def test_the_devices_do_without_a_broker() -> None:
+    assert broker_url("") == ""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with listening_lamps(port, DemoDevices().act) as listen:
+            assert not listen

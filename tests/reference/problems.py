@@ -15,21 +15,30 @@ MOST = 100
 Problem = dict[str, Any]
 
 
-def problems_of(process: Row, rows: Rows, knows: Callable[[int], bool]) -> list[Problem]:
+def problems_of(
+    process: Row, rows: Rows, knows: Callable[[int], bool], *, writes: bool
+) -> list[Problem]:
     """Return the problems of a process.
 
     Args:
         rows: All rows of all tables.
         knows: Whether the viewer sees the process with this ID.
+        writes: Whether the viewer may write processes.
     """
     actions = [row for row in rows["action"] if row["process_id"] == process["id"]]
     problems: list[Problem] = []
     for action in sorted(actions, key=lambda row: row["position"]):
-        problems += _of_source(action, rows)
+        (source,) = (row for row in rows["source"] if row["id"] == action["source_id"])
+        problems += _of_kind(action, source)
+        offers = writes and source["kind"] != "process" and source["kind"] in KINDS
+        if offers:
+            problems += _of_action(action, source)
         problems += _of_placeholders(action, _inputs(process["id"], rows))
         if action["subprocess_id"] is not None and knows(action["subprocess_id"]):
             (called,) = (row for row in rows["process"] if row["id"] == action["subprocess_id"])
             problems += _of_call(action, called, _inputs(called["id"], rows))
+        if offers:
+            problems += _of_arguments(action, source)
     return problems[:MOST]
 
 
@@ -38,8 +47,7 @@ def _inputs(process_id: int, rows: Rows) -> list[Row]:
     return sorted(own, key=lambda row: row["position"])
 
 
-def _of_source(action: Row, rows: Rows) -> Iterator[Problem]:
-    (source,) = (row for row in rows["source"] if row["id"] == action["source_id"])
+def _of_kind(action: Row, source: Row) -> Iterator[Problem]:
     if source["kind"] not in KINDS:
         yield _problem(
             action,
@@ -47,6 +55,51 @@ def _of_source(action: Row, rows: Rows) -> Iterator[Problem]:
             f'the kind of the source "{source["name"]}", on which action {action["position"]} acts,'
             " is not installed",
         )
+
+
+def _offered(action: Row, source: Row) -> dict[str, Any] | None:
+    """Return what the source offers by the name of the action."""
+    for each in source["catalogue"]["actions"]:
+        if each["name"] == action["action"]:
+            return dict(each)
+    return None
+
+
+def _of_action(action: Row, source: Row) -> Iterator[Problem]:
+    if not source["catalogue"]["takesAnyAction"] and _offered(action, source) is None:
+        yield _problem(
+            action,
+            "UNKNOWN_ACTION",
+            f'action {action["position"]} runs "{action["action"]}" of the source'
+            f' "{source["name"]}", which offers no such action',
+        )
+
+
+def _of_arguments(action: Row, source: Row) -> Iterator[Problem]:
+    offered = _offered(action, source)
+    if offered is None:
+        return
+    name = f'"{action["action"]}" of the source "{source["name"]}"'
+    known = [argument["reference"] for argument in offered["arguments"]]
+    given = [argument["reference"] for argument in action["arguments"]]
+    for reference in given:
+        if reference not in known and not source["catalogue"]["takesAnyArgument"]:
+            yield _problem(
+                action,
+                "UNKNOWN_ARGUMENT",
+                f'action {action["position"]} gives "{reference}" to {name},'
+                " which has no such argument",
+                reference,
+            )
+    for argument in offered["arguments"]:
+        if argument["required"] and argument["reference"] not in given:
+            yield _problem(
+                action,
+                "MISSING_ARGUMENT",
+                f'action {action["position"]} runs {name} without "{argument["reference"]}",'
+                " which it requires",
+                argument["reference"],
+            )
 
 
 def _of_placeholders(action: Row, inputs: list[Row]) -> Iterator[Problem]:

@@ -122,7 +122,12 @@ class Sight:
                         "version": version_of(row, self.rows),
                         "createdAt": time(row["created_at"]),
                         "updatedAt": time(row["updated_at"]),
-                        "problems": problems_of(row, self.rows, self.knows),
+                        "problems": problems_of(
+                            row,
+                            self.rows,
+                            self.knows,
+                            writes=may(self.viewer, "process:write"),
+                        ),
                     }
                 )
             case "Action":
@@ -472,9 +477,7 @@ class Sight:
                     "name": row["name"],
                     "kind": row["kind"],
                     "builtIn": row["built_in"],
-                    "actions": [],  # no kind was there to say what they offer
-                    "takesAnyAction": True,
-                    "takesAnyArgument": True,
+                    **row["catalogue"],
                 }
                 for row in sorted(self.by_id["source"].values(), key=lambda row: row["name"])
             ],

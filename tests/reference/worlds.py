@@ -199,6 +199,31 @@ class _World:
             "kind": self.chance.choice(("echo", "http", "ä")),
             "settings": self.chance.choice(({}, {"url": "x", "deep": list(JSON)})),
             "secrets": self.chance.choice(({}, {"b": "s", "a": "t"})),
+            "catalogue": {
+                "actions": [
+                    self._offered(name)
+                    for name in self.chance.sample(NAMES, self.chance.choice((0, 0, 3, 15)))
+                ],
+                "takesAnyAction": self.chance.random() < 0.5,
+                "takesAnyArgument": self.chance.random() < 0.5,
+            },
+        }
+
+    def _offered(self, name: str) -> Row:
+        references = self.chance.sample((*NAMES, *INPUTS), self.chance.choice((0, 0, 1, 3)))
+        return {
+            "name": name,
+            "description": self._text(),
+            "idempotent": self.chance.random() < 0.5,
+            "arguments": [
+                {
+                    "reference": reference,
+                    "type": self.chance.choice(("text", "number")),
+                    "required": self.chance.random() < 0.5,
+                    "description": self._text(),
+                }
+                for reference in references
+            ],
         }
 
     def _profile(self, id_: int, name: str, *permissions: str) -> Row:

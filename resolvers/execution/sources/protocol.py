@@ -28,7 +28,7 @@ class Call:
     arguments: Sequence[tuple[str, str]]
     """References and values in order, with input values substituted."""
     settings: BaseModel
-    """The settings of the source, as an instance of the kind's model."""
+    """The settings of the source, as an instance of the kind's model. Calls share it."""
     idempotency_key: str = ""
     """A UUID, the same for all attempts of a step."""
     attempt: int = 1

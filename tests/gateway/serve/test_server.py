@@ -9,6 +9,7 @@ import re
 import signal
 import stat
 import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -100,8 +101,27 @@ def _first_look_of_the_readme() -> dict[str, list[str]]:
     return blocks
 
 
+@contextlib.contextmanager
+def simulated_devices() -> Iterator[str]:
+    """Run the devices of the demo home, and return their address."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "demo-devices", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout is not None
+        yield program.stdout.readline().split()[1].removesuffix("/lights")
+    finally:
+        program.terminate()
+        program.communicate()
+
+
 def test_the_first_start_prints_what_the_readme_shows(data_dir: Path) -> None:
-    with serving("--demo", "--data-dir", data_dir) as server:
+    with (
+        simulated_devices() as devices,
+        serving("--demo", "--demo-devices", devices, "--data-dir", data_dir) as server,
+    ):
         server.ready()
         for path in ("/graphql", "/process", "/processes", "/docs", "/health"):
             assert f" {server.url}{path}" in server.output
@@ -110,12 +130,14 @@ def test_the_first_start_prints_what_the_readme_shows(data_dir: Path) -> None:
 
         # README.md shows the output, and the responses to the printed commands.
         shown = server.output.replace(server.url, "http://127.0.0.1:8080")
+        shown = shown.replace(devices, "http://127.0.0.1:8090")
         printed, token, commands = re.split(r"^  TOKEN=(\S+)\n\n", shown, flags=re.MULTILINE)
         blocks = _first_look_of_the_readme()
         assert f"{printed}  TOKEN=eyJ…\n" == blocks[""][0]
         assert textwrap.dedent(commands) == "".join(blocks["sh"])
         require_program("curl")
         pasted = "".join(blocks["sh"]).replace("http://127.0.0.1:8080", server.url)
+        pasted = pasted.replace("http://127.0.0.1:8090", devices)
         pasted = re.sub("^curl", "echo; curl", pasted, flags=re.MULTILINE)
         shell = subprocess.run(
             ["sh"],
@@ -125,7 +147,8 @@ def test_the_first_start_prints_what_the_readme_shows(data_dir: Path) -> None:
             text=True,
             check=True,
         )
-        assert shell.stdout[1:] + "\n" == "".join(blocks["json"])
+        answers = shell.stdout[1:].replace("\n\n", "\n")  # the devices end an answer with one
+        assert answers + "\n" == "".join(blocks["json"])
 
         secret = data_dir / "token-secret"
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600

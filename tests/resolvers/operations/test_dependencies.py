@@ -83,11 +83,11 @@ NODE = 'node(id: "%s")'
         ("{ execution(databaseId: 1) { root { replayOf { steps { id } } } } }", "execution"),
         # The version shows parts of the process, and the names of others.
         (f"{{ {ONE} {{ version updatedAt }} }}", "espace, process 1, profile, source"),
-        # Problems are about called processes, and about the kinds of sources.
-        (f"{{ {ONE} {{ problems {{ code }} }} }}", "process, source"),
+        # Problems are about called processes, and about sources, as far as the profile may know.
+        (f"{{ {ONE} {{ problems {{ code }} }} }}", "process, profile, source"),
         (
             "{ espaces { nodes { processes { nodes { problems { code } } } } } }",
-            "espace, process, source",
+            "espace, process, profile, source",
         ),
         # What else they lead to, as a whole.
         (f"{{ {ONE} {{ profiles {{ name }} }} }}", "process 1, profile"),

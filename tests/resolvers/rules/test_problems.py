@@ -184,6 +184,94 @@ async def test_a_source_whose_kind_is_not_installed_is_listed(home: Home) -> Non
     assert await problems(home, process) == []
 
 
+LAMPS = {
+    "name": "lamps",
+    "kind": "http",
+    "settings": {
+        "base_url": "http://lamps.example",
+        "only_operations": True,
+        "operations": [
+            {
+                "name": "set",
+                "method": "PUT",
+                "path": "/lamps/{lamp}/{room}",
+                "arguments": [
+                    {"reference": "lamp"},
+                    {"reference": "room"},
+                    {"reference": "level", "required": False},
+                ],
+            }
+        ],
+    },
+}
+
+
+def lamps(action: str, **given: str) -> dict[str, Any]:
+    return {"source": "lamps", "action": action, "arguments": arguments(**given)}
+
+
+async def test_actions_that_do_not_fit_what_their_source_offers_are_listed(home: Home) -> None:
+    source = (await home.do("createSource", source=LAMPS))["source"]["id"]
+    process = await home.process(
+        "hall",
+        actions=[
+            lamps("set", lamp="1", room="hall"),
+            lamps("toggle", x="{y}"),
+            lamps("set", room="hall", level="2", color="red"),
+        ],
+    )
+    unknown, placeholder, argument, missing = await problems(home, process)
+    assert unknown == {
+        "code": "UNKNOWN_ACTION",
+        "message": 'action 2 runs "toggle" of the source "lamps", which offers no such action',
+        "position": 2,
+        "argument": None,
+        "input": None,
+    }
+    assert (placeholder["code"], placeholder["position"]) == ("UNKNOWN_PLACEHOLDER", 2)
+    assert argument == {
+        "code": "UNKNOWN_ARGUMENT",
+        "message": 'action 3 gives "color" to "set" of the source "lamps", which has no such'
+        " argument",
+        "position": 3,
+        "argument": "color",
+        "input": None,
+    }
+    assert missing == {
+        "code": "MISSING_ARGUMENT",
+        "message": 'action 3 runs "set" of the source "lamps" without "lamp", which it requires',
+        "position": 3,
+        "argument": "lamp",
+        "input": None,
+    }
+    # A source that takes any request may know what it does not list.
+    settings = LAMPS["settings"] | {"only_operations": False}  # type: ignore[operator]
+    await home.do("updateSource", id=source, changes={"settings": settings})
+    assert [each["code"] for each in await problems(home, process)] == [
+        "UNKNOWN_PLACEHOLDER",
+        "UNKNOWN_ARGUMENT",
+        "MISSING_ARGUMENT",
+    ]
+
+
+async def test_only_who_may_write_learns_what_a_source_offers(home: Home) -> None:
+    await home.do("createSource", source=LAMPS)
+    process = await home.process(
+        "hall",
+        actions=[lamps("toggle"), lamps("set", color="red")],
+        profiles=[{"name": "guest"}],
+    )
+    keeper = await home.profile("keeper", "PROCESS_READ")
+    await home.do("authoriseProfile", process=process, profile={"id": keeper})
+    assert await problems(home, process, by="keeper") == []
+    assert await problems(home, process, by="guest") == []
+    assert len(await problems(home, process)) == 4
+    await home.do(
+        "updateProfile", id=keeper, changes={"permissions": ["PROCESS_READ", "PROCESS_WRITE"]}
+    )
+    assert len(await problems(home, process, by="keeper")) == 4
+
+
 async def test_problems_are_read_in_parts_with_other_objects_and_in_payloads(home: Home) -> None:
     process = await home.process("hall", actions=[echo(arguments=arguments(v="{x}"))])
     assert await problems(home, process, selected="problems { at: position c: code }") == [
@@ -216,9 +304,10 @@ async def test_at_most_100_problems_are_listed(home: Home) -> None:
     assert len(found) == 100
 
 
+@pytest.mark.parametrize("devices", ["", "http://127.0.0.1:8090"])
 @pytest.mark.parametrize("by", ["admin", "guest"])
-async def test_the_demo_home_has_no_problems(home: Home, by: str) -> None:
-    await load_home(home.graph.database)
+async def test_the_demo_home_has_no_problems(home: Home, by: str, devices: str) -> None:
+    await load_home(home.graph.database, devices)
     query = f"{{ processes(first: 100) {{ nodes {{ {PROBLEMS} }} }} }}"
     nodes = (await home.graph.data(query, profile=by))["processes"]["nodes"]
     assert len(nodes) > 25

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 from resolvers.execution.secrets import MASK
@@ -11,6 +13,8 @@ from resolvers.execution.stored_sources import prepare_sources
 from resolvers.values.ids import global_id
 from tests.resolvers.execution.sources.device import LOOPBACK, Device, raw
 from tests.resolvers.home import Home
+
+PAGE = Path(__file__).parents[4] / "docs" / "sources.md"
 
 ACTIONS = """actions {
     name description idempotent arguments { reference type required description }
@@ -182,3 +186,12 @@ async def test_a_source_that_cannot_be_tried(home: Home) -> None:
     assert data["testSource"]["error"] == (
         "the secret secret was encrypted with a key that is not known here"
     )
+
+
+async def test_the_documentation_shows_how_to_add_a_source(home: Home) -> None:
+    section = PAGE.read_text("utf-8").partition("## Adding a source")[2].partition("\n## ")[0]
+    create, use = re.findall(r"```graphql\n(.*?)```", section, re.DOTALL)
+    (shown,) = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    created = await home.graph.data(create)
+    assert created["createSource"]["source"]["secretSettings"] == ["secret"]
+    assert {"data": await home.graph.data(use)} == json.loads(shown)
