@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -255,7 +254,9 @@ def _executing(name: str) -> commands.Command:
     """Return a command of the module that is imported only when one of them runs."""
 
     async def run(arguments: argparse.Namespace, settings: Settings) -> int | None:
-        command: commands.Command = getattr(import_module("gateway.execution_commands"), name)
+        from gateway import execution_commands
+
+        command: commands.Command = getattr(execution_commands, name)
         return await command(arguments, settings)
 
     return run

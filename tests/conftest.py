@@ -373,9 +373,7 @@ async def worlds(postgres: str, template: str) -> AsyncIterator[Worlds]:
             stack.push_async_callback(database.close)
             started = running_gateway(database, **NO_LIMITS)
             gateway = await stack.enter_async_context(started)
-            # It would go on with the executions, and end those that have waited for too long.
-            await gateway.services.executions.drain(0)
-            await fill(database, number)
+            await fill(database, number)  # a gateway that starts writes what sources offer
             opened.append(await World.of(number, gateway))
         yield Worlds(opened)
 

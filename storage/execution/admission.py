@@ -182,7 +182,7 @@ async def first_in_line(transaction: Transaction, process_id: int) -> QueuedExec
     row = await transaction.fetch_row(
         """SELECT execution.id, body AS definition, supplied
         FROM execution LEFT JOIN definition ON hash = definition
-        WHERE process_id = $1 AND status = 'queued' AND NOT dry_run
+        WHERE process_id = $1 AND status = 'queued' AND NOT dry_run AND engine = 'embedded'
         ORDER BY execution.id LIMIT 1""",
         process_id,
     )

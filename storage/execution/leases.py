@@ -130,9 +130,11 @@ async def look_around(database: Reader, worker: UUID) -> Due:
             ARRAY (
                 SELECT DISTINCT process_id FROM execution
                 WHERE status = 'queued' AND root_id IS NULL AND process_id IS NOT NULL
+                    AND engine = 'embedded'
             ) AS waiting,
             EXISTS (
-                SELECT FROM execution WHERE status = 'queued' AND root_id IS NULL AND (
+                SELECT FROM execution
+                WHERE status = 'queued' AND root_id IS NULL AND engine = 'embedded' AND (
                     process_id IS NULL
                     OR requested_at < clock_timestamp() - interval '{QUEUE_MINUTES} minutes'
                 )
@@ -149,7 +151,7 @@ async def expire_queued(database: Database) -> None:
             finished_at = clock_timestamp(), error_code = 'queue_expired',
             error = CASE WHEN process_id IS NULL THEN 'its process was deleted while it waited'
                 ELSE 'it waited longer than {QUEUE_MINUTES} minutes' END
-        WHERE status = 'queued' AND root_id IS NULL AND (
+        WHERE status = 'queued' AND root_id IS NULL AND engine = 'embedded' AND (
             process_id IS NULL
             OR requested_at < clock_timestamp() - interval '{QUEUE_MINUTES} minutes'
         )"""

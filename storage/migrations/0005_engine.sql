@@ -75,6 +75,7 @@ ALTER TABLE execution
     ADD COLUMN dry_run boolean NOT NULL DEFAULT false,
     ADD COLUMN replay_of integer REFERENCES execution (id) ON DELETE SET NULL,
     ADD COLUMN replay_from integer,
+    -- Workers leave the executions of other engines as they are.
     ADD COLUMN engine text NOT NULL DEFAULT 'embedded';
 
 ALTER TABLE execution_step DROP CONSTRAINT execution_step_execution_id_position_key;

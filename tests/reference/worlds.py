@@ -302,6 +302,8 @@ class _World:
                     "root_id": roots.setdefault(id_, roots.get(owner or 0) or owner),
                     "replay_of": self.chance.choice((None, None, None, *range(1, id_))),
                     "error_code": self._error_code(status),
+                    # The gateways under test leave those of other engines as they are.
+                    "engine": "none",
                     "requested_at": self._time(),
                     "seq": self.chance.randint(0, 9),
                     "deadline": self.chance.choice((None, self._time())),

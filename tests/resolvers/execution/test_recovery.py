@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from resolvers.execution import attempts, run
+from resolvers.execution.calls import _checked
 from resolvers.execution.sources.protocol import ActionFailedError, Call, Repeat
 from tests.resolvers.execution.engine import Bench, act
 from tests.resolvers.execution.scripted import Latch, ScriptedKind, ScriptedSettings, called, hang
@@ -215,6 +216,7 @@ async def test_a_worker_without_lease_does_not_act(
 ) -> None:
     """A worker that was stopped between the record of a step and its action must not begin it."""
     await bench.process("hall", act("once"))
+    _checked.cache_clear()  # the settings are read again
     # As after a stop: the lease is over, and nothing has noticed yet.
     monkeypatch.setattr(ScriptedSettings, "when_read", bench.engine._keeper.lease.ended)
     execution = await bench.admit("hall")
