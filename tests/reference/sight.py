@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, cast
 
+from resolvers.execution.sources.catalogue import kinds_json
+from resolvers.execution.sources.registry import installed_kinds
 from tests.reference.model import (
     KINDS,
     RELATIONS,
@@ -472,6 +475,7 @@ class Sight:
                 type_name[:1].lower() + type_name[1:]: partial(lookup, type_name)
                 for type_name in ROOT_PAGES.values()
             },
+            "sourceKinds": json.loads(kinds_json(installed_kinds())),
             "availableSources": [
                 {
                     "name": row["name"],

@@ -141,8 +141,7 @@ class _Writer(ArgumentWriter):
         names = [
             name
             for name in type_.fields
-            # The reference does not know which packages are installed.
-            if name not in ("node", "nodes", "sourceKinds") or type_ is not self.schema.query_type
+            if name not in ("node", "nodes") or type_ is not self.schema.query_type
         ]
         composite = [name for name in names if _composite(type_.fields[name])]
         name = self.chance.choice(composite if composite and self.happens(0.7) else names)
