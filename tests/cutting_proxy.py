@@ -11,6 +11,9 @@ _WAITED_FOR = b"QS"
 """The types of messages after which a client waits for an answer: Query and Sync."""
 _PARTS = b"PBDEC"
 """The types of messages that precede a Sync: Parse, Bind, Describe, Execute and Close."""
+_REGULAR = (b"compact_changes", b"gateway_access")
+"""Parts of statements that are sent every few seconds, whatever a test does: the log of changes is
+compacted, and a notification shows that the listening connection is alive."""
 _READY = (b"Z\0\0\0\x05I", b"Z\0\0\0\x05T", b"Z\0\0\0\x05E")
 """The end of an answer."""
 
@@ -105,8 +108,8 @@ class CuttingProxy:
             if message[:1] in _PARTS:
                 continue
             cut = None
-            # The log of changes is compacted about once a second, whatever a test does.
-            if counts and message[:1] in _WAITED_FOR and b"compact_changes" not in message:
+            regular = any(each in pending for each in _REGULAR)
+            if counts and message[:1] in _WAITED_FOR and not regular:
                 self.messages += 1
                 cut = self._decide(self.messages, pending) if self._decide else None
             if cut is not None:
