@@ -31,9 +31,13 @@ _HASHES = {"definition", "request_hash"}
 """Columns whose values are bytes, but no JSON. No API shows them."""
 
 
-async def insert(database: Database, rows: Rows) -> None:
-    """Insert rows with their ids. Columns that a row omits get their default."""
+async def insert(database: Database, rows: Rows, *, after: str = "SELECT") -> None:
+    """Insert rows with their ids, in the transaction of a script that comes before.
+
+    Columns that a row omits get their default.
+    """
     async with database.transaction() as transaction:
+        await transaction.script(after)
         for table in TABLES:
             by_columns: dict[tuple[str, ...], list[Row]] = {}
             for row in rows.get(table, ()):
