@@ -66,7 +66,7 @@ EXAMPLES = {
     "Espaces": RouteExample([_LIGHT]),
     "Processes": RouteExample([_LIVING_ROOM]),
     "CreateProcess": RouteExample(
-        {"id": 33},
+        {"id": 34},
         body={
             "reference": "night_light",
             "name": "Night light",
