@@ -108,7 +108,7 @@ EXAMPLES = {
     "Process": RouteExample(_LIVING_ROOM, path=_PROCESS),
     "DeleteProcess": RouteExample(path={"idProcess": 2}),
     "AddAction": RouteExample(
-        {"id": 81},
+        {"id": 83},
         path=_PROCESS,
         body={
             "source": "speakers",
