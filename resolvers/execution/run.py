@@ -212,12 +212,10 @@ class Run:
         tree = await read_recorded(self._tools.database, self._journal.root_id, waits=True)
         if tree is None:
             raise FencedOffError
-        root = tree.root
-        if root.status != "running":
-            self._tree = tree
-            return self._run_end(root.status, root.error, root.error_code, others_wait=True)
-        self._tree = tree
-        return None
+        self._tree, root = tree, tree.root
+        if root.status == "running":
+            return None
+        return self._run_end(root.status, root.error, root.error_code, others_wait=True)
 
     def _forget_started(self) -> None:
         """Take back the step whose start was not written."""

@@ -118,19 +118,20 @@ async def record_execution(
     return None if row is None else Admitted(**row)
 
 
-async def skip_steps(transaction: Transaction, execution_id: int, replayed: int, first: int) -> int:
-    """Record the steps of a replayed execution before ``first`` as skipped. Return how many."""
-    rows = await transaction.fetch(
+async def skip_steps(
+    transaction: Transaction, execution_id: int, replayed: int, first: int
+) -> None:
+    """Record the steps of a replayed execution before ``first`` as skipped."""
+    await transaction.fetch(
         """INSERT INTO execution_step (execution_id, position, source_name, action, arguments,
             subprocess_id, status, started_at, finished_at)
         SELECT $1, position, source_name, action, arguments, subprocess_id, 'skipped',
             clock_timestamp(), clock_timestamp()
-        FROM execution_step WHERE execution_id = $2 AND position < $3 RETURNING position""",
+        FROM execution_step WHERE execution_id = $2 AND position < $3""",
         execution_id,
         replayed,
         first,
     )
-    return len(rows)
 
 
 async def supersede(transaction: Transaction, process_id: int, by: int) -> list[int]:
@@ -213,18 +214,17 @@ async def begin_queued(
 
 async def end_queued(
     transaction: Transaction, execution_id: int, status: str, error: str, error_code: str
-) -> bool:
-    """End an execution that waits. Return False if it does not wait any more."""
-    row = await transaction.fetch_row(
+) -> None:
+    """End an execution that waits."""
+    await transaction.fetch(
         """UPDATE execution SET status = $2, error = $3, error_code = $4, seq = seq + 1,
             finished_at = clock_timestamp()
-        WHERE id = $1 AND status = 'queued' RETURNING id""",
+        WHERE id = $1 AND status = 'queued'""",
         execution_id,
         status,
         error,
         error_code,
     )
-    return row is not None
 
 
 async def request_cancel(transaction: Transaction, execution_id: int) -> str | None:

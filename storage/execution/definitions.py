@@ -78,12 +78,6 @@ async def read_definition(
     return rows[0]["body"] if rows else None
 
 
-async def read_stored(database: Reader, hash_: bytes) -> bytes | None:
-    """Return the definition that was stored under a hash, or None."""
-    rows = await database.fetch("SELECT body FROM definition WHERE hash = $1", hash_)
-    return rows[0]["body"] if rows else None
-
-
 async def read_secrets(database: Reader, source_id: int) -> bytes | None:
     """Return the secrets of a source as a JSON object, or None if it does not exist."""
     rows = await database.fetch("SELECT secrets FROM source WHERE id = $1", source_id)
