@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from resolvers.execution.sources.protocol import ActionFailedError, CatalogueArgument
+from resolvers.execution.sources.protocol import (
+    ActionFailedError,
+    Catalogue,
+    CatalogueAction,
+    CatalogueArgument,
+)
 from resolvers.execution.sources.values import read_value
 from resolvers.values.text import Description, Name
 
@@ -35,6 +40,75 @@ class OperationArgument(Part):
     )
     required: bool = Field(True, description="Whether an action must have it.")
     description: Description = Field("", description="Description.")
+
+
+class Operation(Protocol):
+    """What the operations of all kinds have in common."""
+
+    @property
+    def name(self) -> str:
+        """The name by which actions call it."""
+
+    @property
+    def description(self) -> str:
+        """What it does."""
+
+    @property
+    def arguments(self) -> Sequence[OperationArgument]:
+        """The arguments that it declares."""
+
+
+Declared = TypeVar("Declared", bound=Operation)
+Described = TypeVar("Described", bound=BaseModel)
+
+
+def find_operation(operations: Iterable[Declared], action: str) -> Declared | None:
+    """Return the operation that an action names, or None."""
+    return next((each for each in operations if each.name == action), None)
+
+
+def described_operation(
+    model: type[Described], action: str, references: Sequence[str], what: str, **members: str
+) -> Described:
+    """Return the operation that an action describes instead of naming one.
+
+    Args:
+        model: The model of the kind's operations.
+        action: The action.
+        references: The references of its arguments, which it declares by having them.
+        what: What an action has to be, such as ``a request``.
+        members: The members of the operation that the action describes.
+
+    Raises:
+        ActionFailedError: It describes none.
+    """
+    arguments = [OperationArgument(reference=reference) for reference in references]
+    try:
+        return model.model_validate({"name": action, "arguments": arguments, **members})
+    except ValidationError as error:
+        cause = error.errors(include_url=False)[0]
+        reason = str(cause.get("ctx", {}).get("error", cause["msg"]))
+        raise ActionFailedError(f"the action is not {what}: {reason}") from None
+
+
+def catalogue_of(
+    operations: Iterable[Declared],
+    default_description: Callable[[Declared], str],
+    is_idempotent: Callable[[Declared], bool],
+    *,
+    only_operations: bool,
+) -> Catalogue:
+    """Return the catalogue of a source that declares operations."""
+    actions = tuple(
+        CatalogueAction(
+            each.name,
+            each.description or default_description(each),
+            catalogue_arguments(each.arguments),
+            is_idempotent(each),
+        )
+        for each in operations
+    )
+    return Catalogue(actions, takes_any_action=not only_operations, takes_any_argument=False)
 
 
 class Arguments:

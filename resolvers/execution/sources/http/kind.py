@@ -23,12 +23,11 @@ from resolvers.execution.sources.http.addresses import (
 from resolvers.execution.sources.http.answers import read_answer, refusal
 from resolvers.execution.sources.http.requests import Request, build_request
 from resolvers.execution.sources.http.settings import HttpSettings
-from resolvers.execution.sources.operations import catalogue_arguments
+from resolvers.execution.sources.operations import catalogue_of, find_operation
 from resolvers.execution.sources.protocol import (
     ActionFailedError,
     Call,
     Catalogue,
-    CatalogueAction,
     Repeat,
     SourceKind,
 )
@@ -195,9 +194,9 @@ class HttpKind(SourceKind):
     def is_idempotent(self, action: str, settings: BaseModel) -> bool:
         """Whether the operation says so, or else its method."""
         assert isinstance(settings, HttpSettings)
-        for operation in settings.operations:
-            if operation.name == action:
-                return operation.may_be_repeated
+        operation = find_operation(settings.operations, action)
+        if operation is not None:
+            return operation.may_be_repeated
         return action.partition(" ")[0] in ("GET", "HEAD", "PUT", "DELETE")
 
     def catalogue(self, settings: BaseModel | None) -> Catalogue:
@@ -205,19 +204,11 @@ class HttpKind(SourceKind):
         if settings is None:
             return Catalogue()
         assert isinstance(settings, HttpSettings)
-        actions = tuple(
-            CatalogueAction(
-                operation.name,
-                operation.description or f"{operation.method} {operation.path}",
-                catalogue_arguments(operation.arguments),
-                operation.may_be_repeated,
-            )
-            for operation in settings.operations
-        )
-        return Catalogue(
-            actions,
-            takes_any_action=not settings.only_operations,
-            takes_any_argument=False,
+        return catalogue_of(
+            settings.operations,
+            lambda operation: f"{operation.method} {operation.path}",
+            lambda operation: operation.may_be_repeated,
+            only_operations=settings.only_operations,
         )
 
     async def close(self) -> None:

@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import orjson
 from multidict import CIMultiDict
-from pydantic import ValidationError
 
 from resolvers.execution.sources.http.settings import (
     METHODS,
@@ -28,7 +27,8 @@ from resolvers.execution.sources.operations import (
     LEFT_OUT,
     PLACEHOLDER,
     Arguments,
-    OperationArgument,
+    described_operation,
+    find_operation,
 )
 from resolvers.execution.sources.protocol import ActionFailedError
 
@@ -56,9 +56,9 @@ def operation_of(action: str, settings: HttpSettings, references: Sequence[str] 
     Raises:
         ActionFailedError: The action is neither.
     """
-    for operation in settings.operations:
-        if operation.name == action:
-            return operation
+    operation = find_operation(settings.operations, action)
+    if operation is not None:
+        return operation
     if settings.only_operations:
         raise ActionFailedError(f'the source has no operation "{action}"')
     match = _REQUEST.fullmatch(action)
@@ -67,15 +67,9 @@ def operation_of(action: str, settings: HttpSettings, references: Sequence[str] 
             f'the source has no operation "{action}", and that is no request such as'
             ' "GET /lamps/{lamp}"'
         )
-    described = [OperationArgument(reference=reference) for reference in references]
-    try:
-        return Operation.model_validate(
-            {"name": action, "method": match[1], "path": match[2], "arguments": described}
-        )
-    except ValidationError as error:
-        cause = error.errors(include_url=False)[0]
-        reason = str(cause.get("ctx", {}).get("error", cause["msg"]))
-        raise ActionFailedError(f"the action is not a request: {reason}") from None
+    return described_operation(
+        Operation, action, references, "a request", method=match[1], path=match[2]
+    )
 
 
 def build_request(

@@ -30,12 +30,11 @@ from resolvers.execution.sources.mqtt.packets import (
     Packet,
 )
 from resolvers.execution.sources.mqtt.settings import MqttSettings
-from resolvers.execution.sources.operations import catalogue_arguments
+from resolvers.execution.sources.operations import catalogue_of, find_operation
 from resolvers.execution.sources.protocol import (
     ActionFailedError,
     Call,
     Catalogue,
-    CatalogueAction,
     Repeat,
     SourceKind,
 )
@@ -84,29 +83,23 @@ class MqttKind(SourceKind):
     def is_idempotent(self, action: str, settings: BaseModel) -> bool:
         """Whether the operation says so, or else whether the message is retained."""
         assert isinstance(settings, MqttSettings)
-        for operation in settings.operations:
-            if operation.name == action:
-                if operation.idempotent is not None:
-                    return operation.idempotent
-                return settings.retain if operation.retain is None else operation.retain
-        return settings.retain
+        operation = find_operation(settings.operations, action)
+        if operation is None:
+            return settings.retain
+        if operation.idempotent is not None:
+            return operation.idempotent
+        return settings.retain if operation.retain is None else operation.retain
 
     def catalogue(self, settings: BaseModel | None) -> Catalogue:
         """Return the operations of a source."""
         if settings is None:
             return Catalogue()
         assert isinstance(settings, MqttSettings)
-        actions = tuple(
-            CatalogueAction(
-                operation.name,
-                operation.description or f"Publishes to {operation.topic}",
-                catalogue_arguments(operation.arguments),
-                self.is_idempotent(operation.name, settings),
-            )
-            for operation in settings.operations
-        )
-        return Catalogue(
-            actions, takes_any_action=not settings.only_operations, takes_any_argument=False
+        return catalogue_of(
+            settings.operations,
+            lambda operation: f"Publishes to {operation.topic}",
+            lambda operation: self.is_idempotent(operation.name, settings),
+            only_operations=settings.only_operations,
         )
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
-from pydantic import ValidationError
 
 from resolvers.execution.sources.mqtt.settings import MqttSettings, Operation, check_topic
 from resolvers.execution.sources.operations import (
     CONTROL,
     PLACEHOLDER,
     Arguments,
-    OperationArgument,
+    described_operation,
+    find_operation,
 )
 from resolvers.execution.sources.protocol import ActionFailedError
 
@@ -40,18 +40,12 @@ def operation_of(action: str, settings: MqttSettings, references: Sequence[str] 
     Raises:
         ActionFailedError: The action is neither.
     """
-    for operation in settings.operations:
-        if operation.name == action:
-            return operation
+    operation = find_operation(settings.operations, action)
+    if operation is not None:
+        return operation
     if settings.only_operations:
         raise ActionFailedError(f'the source has no operation "{action}"')
-    arguments = [OperationArgument(reference=reference) for reference in references]
-    try:
-        return Operation.model_validate({"name": action, "topic": action, "arguments": arguments})
-    except ValidationError as error:
-        cause = error.errors(include_url=False)[0]
-        reason = str(cause.get("ctx", {}).get("error", cause["msg"]))
-        raise ActionFailedError(f"the action is not a topic: {reason}") from None
+    return described_operation(Operation, action, references, "a topic", topic=action)
 
 
 def build_message(
