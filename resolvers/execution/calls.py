@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import uuid
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from resolvers.execution.definition import ActionDefinition, SourceDefinition
+from resolvers.execution.patience import until_read
 from resolvers.execution.plan import Step
 from resolvers.execution.secrets import SecretBox, SecretError
 from resolvers.execution.sources.protocol import Call, SourceKind
 from storage.database.database import Database
-from storage.database.errors import StorageError
 from storage.execution.definitions import read_secrets
 
-_KEYS = uuid.UUID("5f0b8b8e-6f5c-4b0e-9d53-0d1d6a8f7a55").bytes
+_KEYS = uuid.UUID("5f0b8b8e-6f5c-4b0e-9d53-0d1d6a8f7a55")
 """The namespace of the idempotency keys that sources get."""
-_PAUSE = 0.25
-"""Seconds before a read of secrets that failed is repeated."""
 
 
 class UnusableSourceError(Exception):
@@ -85,7 +81,7 @@ class Sources:
             message = f'this gateway has no source kind "{source.kind}"'
             raise UnusableSourceError(message, "kind_missing")
         settings = await self._settings(kind, source)
-        idempotency_key = _uuid_of(key)
+        idempotency_key = str(uuid.uuid5(_KEYS, key))
         return kind, Call(
             action.action, step.arguments, settings, idempotency_key, step.attempt, seconds
         )
@@ -101,12 +97,7 @@ class Sources:
             raise UnusableSourceError(message, "source_failed") from None
 
     async def _secrets(self, source: SourceDefinition) -> dict[str, str]:
-        while True:
-            try:
-                text = await read_secrets(self._database, source.id)
-                break
-            except StorageError:
-                await asyncio.sleep(_PAUSE)
+        text = await until_read(partial(read_secrets, self._database, source.id))
         if text is None:
             raise UnusableSourceError("the source was deleted", "source_failed")
         try:
@@ -130,12 +121,3 @@ def _checked(model: type[BaseModel], settings: bytes, secrets: tuple[str, ...]) 
         ValidationError: They do not fit the model.
     """
     return model.model_validate({**orjson.loads(settings), **dict.fromkeys(secrets, "secret")})
-
-
-def _uuid_of(key: str) -> str:
-    """Return what ``uuid.uuid5`` returns. Its object takes more time than the rest of a call."""
-    digest = bytearray(hashlib.sha1(_KEYS + key.encode(), usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50  # version 5
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

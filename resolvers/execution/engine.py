@@ -285,7 +285,7 @@ class ExecutionEngine:
 
         async def restore() -> None:
             try:
-                restored = await read_recorded(self._database, execution_id, waits=True)
+                restored = await read_recorded(self._database, execution_id)
             finally:
                 self._restoring.discard(execution_id)
             if restored is not None and not self._draining:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from resolvers.execution.leases import Lease
+from resolvers.execution.patience import FIRST_PAUSE, LONGEST_PAUSE, until_read
 from storage.database.database import Database, Transaction
 from storage.database.errors import StorageError
 from storage.database.rows import Row
@@ -17,9 +19,6 @@ from storage.execution.gates import lock_gate
 from storage.execution.journal import Ending, Fence, Write, transition
 from storage.execution.records import read_fence
 
-_FIRST_PAUSE = 0.02
-_LONGEST_PAUSE = 1.0
-"""Seconds between two tries of a statement that failed."""
 _MOST_TRIES = 60
 """Tries of a statement that fails although the database answers others."""
 
@@ -127,7 +126,7 @@ class Journal:
             starts: Whether it starts a step.
             is_void: Whether nothing was sent, and the row is meaningless.
         """
-        pause = _FIRST_PAUSE
+        pause = FIRST_PAUSE
         tries = 0
         while True:
             self._require_lease()
@@ -138,7 +137,7 @@ class Journal:
                 if tries == _MOST_TRIES:
                     raise
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 if row is not None:
                     if not is_void():
@@ -153,15 +152,8 @@ class Journal:
             FencedOffError, CancelRequestedError, UnacknowledgedError: See ``write``.
         """
         fence = self._fence
-        pause = _FIRST_PAUSE
-        while True:
-            self._require_lease()
-            try:
-                state = await read_fence(self._database, fence.root_id)
-                break
-            except StorageError:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+        read = partial(read_fence, self._database, fence.root_id)
+        state = await until_read(read, self._require_lease)
         if state is not None and state.seq == fence.seq + 1 and state.owner in (fence.owner, None):
             # Nobody else increments it by one and leaves the owner as it is.
             self._fence = fence.at(state.seq)

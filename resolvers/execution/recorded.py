@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import orjson
 
 from resolvers.execution.definition import Definition, ProcessDefinition, read_definition
+from resolvers.execution.patience import until_read
 from resolvers.execution.plan import Execution, Step
 from storage.database.database import Database
-from storage.database.errors import StorageError
 from storage.database.rows import Row
 from storage.execution.leases import MAX_TAKEOVERS
 from storage.execution.records import TreeRecord, read_tree
-
-_PAUSE = 0.25
-"""Seconds before a read that failed is repeated."""
 
 
 @dataclass(slots=True)
@@ -53,25 +50,17 @@ class Tree:
         return f"it took longer than {self.timeout:g} s{waited}"
 
 
-async def read_recorded(database: Database, root_id: int, *, waits: bool = False) -> Tree | None:
+async def read_recorded(database: Database, root_id: int) -> Tree | None:
     """Return what has happened in an execution; None if it was deleted.
+
+    While the database fails, this waits.
 
     Args:
         database: The database.
         root_id: The root of the tree.
-        waits: Whether to repeat the read while the database fails.
-
-    Raises:
-        StorageError: The read failed, unless ``waits``.
     """
-    while True:
-        try:
-            record = await read_tree(database, root_id)
-            return None if record is None else _restored(record)
-        except StorageError:
-            if not waits:
-                raise
-        await asyncio.sleep(_PAUSE)
+    record = await until_read(partial(read_tree, database, root_id))
+    return None if record is None else _restored(record)
 
 
 def _restored(record: TreeRecord) -> Tree:

@@ -209,7 +209,7 @@ class Run:
     async def _read_again(self) -> RunEnd | None:
         """Read the records again, after a transition whose row is lost. Return the end, if any."""
         self._pending = []
-        tree = await read_recorded(self._tools.database, self._journal.root_id, waits=True)
+        tree = await read_recorded(self._tools.database, self._journal.root_id)
         if tree is None:
             raise FencedOffError
         self._tree, root = tree, tree.root

@@ -481,7 +481,7 @@ class Stories(RuleBasedStateMachine):
         for row in rows:
             place = f"{tree_key(row['root'], row['requested_at'])}/{row['execution_id']}"
 
-            key = str(uuid.uuid5(uuid.UUID(bytes=calls._KEYS), f"{place}/{row['position']}"))
+            key = str(uuid.uuid5(calls._KEYS, f"{place}/{row['position']}"))
             action = Action("", row["action"])
             check_effect(action, row, [key] * self.effects.pop(key, 0))
         assert not self.effects, "effects without a step"
