@@ -17,6 +17,7 @@ from gateway import commands
 from gateway.loop import exit_status, run_to_end
 from gateway.settings.load import load_settings
 from gateway.settings.model import Settings, SettingsError
+from resolvers.rules.executions import is_key
 from resolvers.values.ids import MAX_DATABASE_ID, read_id_of
 from resolvers.values.text import shorten, storable
 
@@ -316,7 +317,7 @@ def _read_id(argument: str) -> int:
 
 def _read_key(argument: str) -> str:
     """Return an idempotency key."""
-    if not 1 <= len(argument) <= 255 or not argument.isascii() or not argument.isprintable():
+    if not is_key(argument):
         raise argparse.ArgumentTypeError("expected 1 to 255 printable ASCII characters")
     return argument
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from resolvers.errors.catalogue import (
     bad_value,
 )
 from resolvers.execution.patterns import MAX_MATCHED, MAX_MATCHED_TOGETHER, matcher
+from resolvers.values.numbers import is_number
 from resolvers.values.text import shorten
 
 Argument = tuple[str, str]
@@ -24,15 +24,10 @@ Argument = tuple[str, str]
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", re.ASCII)
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,100}")
-_NUMBER = re.compile(r"[+-]?([0-9]{1,100}(\.[0-9]{0,100})?|\.[0-9]{1,100})([eE][+-]?[0-9]{1,3})?")
-
-
-def _is_number(text: str) -> bool:
-    return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
 
 
 _CHECKS: Mapping[str, tuple[Callable[[str], object], str]] = {
-    "number": (_is_number, "a number such as 21.5"),
+    "number": (is_number, "a number such as 21.5"),
     "integer": (_INTEGER.fullmatch, "a whole number"),
     "boolean": (lambda text: text in ("true", "false", "1", "0"), "true or false"),
     "choice": (bool, "one of its words"),

@@ -14,13 +14,18 @@ MOST_SECONDS = 300
 _KEY = re.compile(r"[ -~]{1,255}")
 
 
+def is_key(text: str) -> bool:
+    """Whether a text can be an idempotency key: 1 to 255 printable ASCII characters."""
+    return _KEY.fullmatch(text) is not None
+
+
 def accept_key(key: str | None, argument: str) -> str | None:
     """Validate an idempotency key.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, if it is not 1 to 255 printable ASCII characters.
     """
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not is_key(key):
         message = f"expected 1 to 255 printable ASCII characters, got {shorten(key)}"
         if len(key) > 255:
             message += f" of {len(key):,} characters"

@@ -253,51 +253,41 @@ async def _all(cases: Sequence[Callable[[], Run]], at_once: int = _AT_ONCE) -> s
 # The proof ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_workers_are_killed_at_each_message(place: Place, scenario: str) -> None:
+async def at_each_message(
+    place: Place, scenario: str, holds: Sequence[Cut | Hold], do: str
+) -> None:
+    """Do something to the worker at each message of a scenario, in each of these ways."""
     count = await messages_of(place, scenario)
     ended = await _all(
         [
-            partial(at_message, place, scenario, number, cut, "kill")
+            partial(at_message, place, scenario, number, hold, do)
             for number in range(1, count + 1)
-            for cut in (Cut.UNSENT, Cut.UNANSWERED)
+            for hold in holds
         ]
     )
     assert "succeeded" in ended or not LONG
     await history.check(place.shop.database)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_workers_are_killed_at_each_message(place: Place, scenario: str) -> None:
+    await at_each_message(place, scenario, (Cut.UNSENT, Cut.UNANSWERED), "kill")
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_workers_are_stopped_at_each_message_and_woken(place: Place, scenario: str) -> None:
     """What the worker sent before and sends then has no effect, and it does not act any more."""
-    count = await messages_of(place, scenario)
-    ended = await _all(
-        [
-            partial(at_message, place, scenario, number, hold, "stop_and_wake")
-            for number in range(1, count + 1)
-            for hold in (Hold.MESSAGE, Hold.ANSWER)
-        ]
-    )
-    assert "succeeded" in ended or not LONG
-    await history.check(place.shop.database)
+    await at_each_message(place, scenario, (Hold.MESSAGE, Hold.ANSWER), "stop_and_wake")
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_connections_are_lost_at_each_message(place: Place, scenario: str) -> None:
     """The worker itself goes on. Nothing is done twice, and everything succeeds."""
-    count = await messages_of(place, scenario)
-    ended = await _all(
-        [
-            partial(at_message, place, scenario, number, cut, "note")
-            for number in range(1, count + 1)
-            for cut in (Cut.UNSENT, Cut.UNANSWERED, Hold.MESSAGE_AFTER_CUT)
-        ]
-    )
-    assert "succeeded" in ended or not LONG
-    await history.check(place.shop.database)
+    lost = (Cut.UNSENT, Cut.UNANSWERED, Hold.MESSAGE_AFTER_CUT)
+    await at_each_message(place, scenario, lost, "note")
 
 
 @pytest.mark.timeout(300)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 import orjson
 
+from resolvers.values.numbers import is_number
 from resolvers.values.text import shorten
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-_NUMBER = re.compile(r"[+-]?([0-9]{1,100}(\.[0-9]{0,100})?|\.[0-9]{1,100})([eE][+-]?[0-9]{1,3})?")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -34,7 +33,7 @@ def read_value(type_name: str, text: str) -> Any:
         case "number":
             if _INTEGER.fullmatch(text):
                 return int(text)
-            if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+            if is_number(text):
                 return float(text)
             expected = "a number such as 21.5"
         case "boolean":
