@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 _IN_DOUBT = 3
 """The exit status if an effect may or may not have happened."""
+_CANCEL_SECONDS = 1.0
+"""Seconds that the request to cancel an execution gets when the command is ended meanwhile."""
 _LOOK_SECONDS = 0.1
 """Seconds between two looks at an execution."""
 
@@ -181,9 +183,11 @@ class _Interrupts:
         self._task = task
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
 
-    def close(self) -> None:
-        """Let Ctrl-C end the command again."""
+    async def close(self) -> None:
+        """Let Ctrl-C end the command again, and let the request to cancel reach the database."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._task.cancel)
+        if self._cancellation is not None:
+            await asyncio.wait((self._cancellation,), timeout=_CANCEL_SECONDS)
 
     def _interrupt(self) -> None:
         if self._cancellation is None:
@@ -231,7 +235,7 @@ async def _attend(
         _say(f"execution {execution_id} is left to other workers")
         raise
     finally:
-        interrupts.close()
+        await interrupts.close()
     display.end(traced)
     return _status_of(traced)
 
