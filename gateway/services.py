@@ -102,13 +102,14 @@ class Services:
 def compiler_of(settings: Settings) -> OperationCompiler:
     """Return the compiler of operations, which needs no database."""
     limits = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
+    kinds = installed_kinds()
     return OperationCompiler(
         build_schema(),
         Limits(**limits),
         cache_bytes=settings.operation_cache_bytes,
-        source_kinds=kinds_json(installed_kinds()),
+        source_kinds=kinds_json(kinds),
         suggestions=settings.introspection != "off",
-        kinds=[*installed_kinds()],
+        kinds=[*kinds],
     )
 
 
