@@ -9,20 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextvars import Context
 from typing import Protocol
 
 from storage.database.database import Database
 from storage.database.errors import DatabaseUnavailableError, StorageError
-from storage.database.versions import read_versions
+from storage.database.versions import read_tree_versions, read_versions
 from storage.reads.dependencies import Dependency, Domain
 
 logger = logging.getLogger(__name__)
 
+_Versions = Awaitable[Mapping[Dependency, int]]
+
 _DOMAINS = tuple(map(Dependency, Domain))
 _SHORTEST_PAUSE = 0.01
 """Seconds between two ticks at least, however often it is woken."""
+_REST = 4.0
+"""The pause after a tick, relative to its duration, up to the interval. While this process writes
+all the time, watching takes a fifth of a connection and not all of it."""
 _SECONDS = 4.0
 """Seconds that reading versions may take."""
 _LONGEST_RETRY = 1.0
@@ -64,6 +69,7 @@ class Watcher:
         self._domains: Mapping[Dependency, int] = {}  # the versions of whole domains
         self._asked: tuple[Dependency, ...] = ()
         self._versions: Mapping[Dependency, int] = {}
+        self._trees: dict[Dependency, int] = {}  # the versions of trees of executions
         self._wake = asyncio.Event()
         self._failures = 0  # ticks in a row that failed
         self._running: asyncio.Task[None] | None = None
@@ -88,6 +94,7 @@ class Watcher:
             self._counts[dependency] -= 1
             if not self._counts[dependency]:
                 del self._counts[dependency]
+                self._trees.pop(dependency, None)
                 self._asked = ()
         if not self._counts:
             self.wake()
@@ -121,27 +128,38 @@ class Watcher:
             await self._pause(began)
         self._running = None
         self._versions = {}
+        self._trees = {}
 
     async def _tick(self) -> None:
-        """Ask what has changed: first of whole domains, and of shards only if one has."""
+        """Ask what has changed: of whole domains, then of shards, and then of trees in them."""
         self._audience.tick_begins()
-        domains = await self._read(_DOMAINS)
+        domains = await self._read(read_versions, _DOMAINS)
         if self._asked and domains == self._domains:
             await self._audience.tick_ends(frozenset())
             return
         asked = self._asked or tuple(self._counts)
-        versions = await self._read(asked)
+        versions = await self._read(read_versions, asked)
         before = self._versions
-        changed = (each for each, version in versions.items() if before.get(each) != version)
+        changed = {each for each, version in versions.items() if before.get(each) != version}
+        # Many executions run at a time, and each changes with every step. Most of the trees that
+        # share a shard with one that has changed have not changed.
+        suspects = [each for each in changed if each.in_tree is not None]
+        trees = await self._read(read_tree_versions, suspects) if suspects else {}
+        changed -= {each for each, version in trees.items() if self._trees.get(each) == version}
         await self._audience.tick_ends(frozenset(changed))
         if not self._asked and self._counts.keys() == set(asked):
             self._asked = asked
         self._domains, self._versions = domains, versions
+        self._trees.update((each, trees[each]) for each in trees if each in self._counts)
 
-    async def _read(self, asked: Collection[Dependency]) -> Mapping[Dependency, int]:
+    async def _read(
+        self,
+        read: Callable[[Database, Collection[Dependency]], _Versions],
+        of: Collection[Dependency],
+    ) -> Mapping[Dependency, int]:
         try:
             async with asyncio.timeout(_SECONDS):
-                return await read_versions(self._database, asked)
+                return await read(self._database, of)
         except TimeoutError as error:  # the connection may be dead without a sign
             raise DatabaseUnavailableError("versions cannot be read") from error
 
@@ -150,8 +168,8 @@ class Watcher:
         loop = asyncio.get_running_loop()
         doubled = self._interval * 2.0 ** min(self._failures, 10)
         pause = min(doubled, _LONGEST_RETRY + self._interval)
-        shortest = pause if self._failures else _SHORTEST_PAUSE
-        earliest = loop.time() + shortest
+        rest = max(_SHORTEST_PAUSE, min(self._interval, _REST * (loop.time() - began)))
+        earliest = loop.time() + (pause if self._failures else rest)
         handle = loop.call_at(began + pause, self._wake.set)
         try:
             await self._wake.wait()

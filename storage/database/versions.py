@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from typing import cast
 
 from storage.database.database import Database
 from storage.database.rows import Reader
@@ -22,6 +23,20 @@ UNION ALL
 SELECT NULL, id & 63, NULL, reference, NULL FROM process WHERE reference = ANY ($1)
 UNION ALL
 SELECT NULL, coalesce(root_id, id) & 63, NULL, NULL, id FROM execution WHERE id = ANY ($2)"""
+
+_OF_TREES = """
+SELECT watched.id, (
+    SELECT bit_xor(hashint8extended(xmin::text::bigint, execution.id)) FROM execution
+    WHERE execution.id = root OR root_id = root
+) # coalesce((
+    SELECT bit_xor(hashint8extended(step.xmin::text::bigint, step.id)) FROM execution
+    JOIN execution_step AS step ON execution_id = execution.id
+    WHERE execution.id = root OR root_id = root
+), 0) AS version
+FROM (
+    SELECT id, coalesce(root_id, id) AS root FROM execution WHERE id = ANY ($1)
+) AS watched"""
+"""Every write gives a row another ``xmin``, whoever wrote it."""
 
 
 async def read_versions(
@@ -62,6 +77,23 @@ async def read_versions(
         return _xor(token for (domain, _), token in shards.items() if domain == of.domain)
 
     return {each: version(each) for each in dependencies}
+
+
+async def read_tree_versions(
+    database: Reader, dependencies: Collection[Dependency]
+) -> Mapping[Dependency, int]:
+    """Return the version of each of these dependencies on the tree of an execution.
+
+    It is that of the tree alone, and not that of a shard, which is shared with other trees. So it
+    takes longer to read, and is no part of the versions that answers have.
+
+    Raises:
+        StorageError: The statement failed.
+    """
+    ids = [each.in_tree for each in dependencies]
+    rows = await database.fetch(_OF_TREES, ids)
+    of_ids: dict[int, int] = {row["id"]: row["version"] for row in rows}
+    return {each: of_ids.get(cast("int", each.in_tree), 0) for each in dependencies}
 
 
 def version_of(dependencies: Iterable[Dependency], versions: Mapping[Dependency, int]) -> int:

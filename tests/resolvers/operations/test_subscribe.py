@@ -10,6 +10,7 @@ from typing import Any
 
 from resolvers.operations.live import Subscription
 from resolvers.operations.run import GraphQLRequest
+from storage.reads.dependencies import SHARDS
 from tests.conftest import Graph, KnownCaller, body_of
 from tests.reference.rows import insert
 from tests.resolvers.home import Home, arguments, echo, until
@@ -187,6 +188,13 @@ async def test_only_executions_of_the_tree_that_changed_are_read_again(graph: Gr
             await (await stack.enter_async_context(following(graph, query))).next()
         assert await reads_of(graph, "UPDATE execution_step SET result = '1' WHERE id = 7") == 3
         assert await reads_of(graph, f"UPDATE execution SET seq = 4 WHERE id = {OTHER}") == 1
+        # One that shares their shard in the log of changes.
+        await graph.run(
+            "INSERT INTO execution (id, process_reference, process_name, enabled, profile_name)"
+            f" VALUES ({ROOT + SHARDS}, 'one', 'One', true, 'admin')"
+        )
+        write = f"UPDATE execution SET seq = 4 WHERE id = {ROOT + SHARDS}"
+        assert await reads_of(graph, write) == 0
 
 
 async def test_only_what_depends_on_a_change_is_read_again(graph: Graph) -> None:

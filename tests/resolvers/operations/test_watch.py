@@ -86,6 +86,28 @@ async def test_a_report_that_fails_is_repeated(database: Database) -> None:
     await watcher.close()
 
 
+async def test_a_tree_is_reported_again_after_a_report_that_failed(database: Database) -> None:
+    tree = Dependency(Domain.EXECUTION, in_tree=1)
+    await write(
+        database,
+        "INSERT INTO execution (id, process_reference, process_name, enabled, profile_name)"
+        " VALUES (1, 'one', 'One', true, 'admin'), (65, 'one', 'One', true, 'admin')",
+    )
+    recorder = Recorder()
+    watcher = Watcher(database, 0.02, recorder)
+    watcher.add([tree])
+    await recorder.next()
+    recorder.refuses = 1
+    await write(database, "UPDATE execution SET seq = 1 WHERE id = 1")
+    assert await recorder.next() == {tree}
+    assert len(recorder.failures) == 1
+    await write(database, "UPDATE execution SET seq = 1 WHERE id = 65")  # in the same shard
+    await write(database, "INSERT INTO espace (reference, name) VALUES ('e', 'E')")
+    watcher.add([ESPACES])
+    assert await recorder.next() == {ESPACES}
+    await watcher.close()
+
+
 async def test_it_asks_only_while_something_is_watched(database: Database) -> None:
     recorder = Recorder()
     watcher = Watcher(database, 0.02, recorder)

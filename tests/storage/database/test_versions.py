@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from storage.database.database import Database
-from storage.database.versions import read_versions
+from storage.database.versions import read_tree_versions, read_versions
 from storage.reads.dependencies import DOMAINS, SHARDS, Dependency, Domain
 from tests.storage.database.conftest import connected
 
@@ -218,6 +218,36 @@ async def test_an_execution_that_is_nested_has_a_root(
 ) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await writer.execute("UPDATE execution SET root_id = NULL WHERE id = 2")
+
+
+_TREE_WRITES = [
+    "UPDATE execution SET seq = seq WHERE id = 1",
+    "UPDATE execution SET status = 'cancelled' WHERE id = 2",
+    "UPDATE execution_step SET result = '1' WHERE id = 1",
+    "INSERT INTO execution_step (id, execution_id, position, source_name, action)"
+    " VALUES (2, 2, 1, 'lamp', 'on')",
+    "DELETE FROM execution WHERE id = 2",
+]
+
+
+@pytest.mark.parametrize("sql", _TREE_WRITES)
+async def test_a_write_changes_the_version_of_its_tree_and_of_no_other(
+    database: Database, writer: asyncpg.Connection[asyncpg.Record], sql: str
+) -> None:
+    await writer.execute(
+        "INSERT INTO execution (id, process_reference, process_name, enabled, profile_name)"
+        " VALUES (65, 'one', 'One', true, 'keeper')"
+    )
+    trees = [Dependency(Domain.EXECUTION, in_tree=id_) for id_ in (1, 2, 65, 66)]
+    before = await read_tree_versions(database, trees)
+    assert before[trees[0]] == before[trees[1]] != before[trees[2]] != 0
+    assert before[trees[3]] == 0
+    assert await read_tree_versions(database, trees) == before
+    await writer.execute(sql)
+    after = await read_tree_versions(database, trees)
+    assert after[trees[0]] != before[trees[0]]
+    assert after[trees[1]] == (0 if sql.startswith("DELETE") else after[trees[0]])
+    assert (after[trees[2]], after[trees[3]]) == (before[trees[2]], 0)
 
 
 async def test_a_version_never_comes_back(
