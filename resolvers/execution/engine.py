@@ -20,11 +20,11 @@ from resolvers.execution.admission import Admission, Admitted, ExecuteRequest
 from resolvers.execution.calls import Sources
 from resolvers.execution.cancellation import cancel_execution
 from resolvers.execution.counters import Counters
-from resolvers.execution.journal import Journal
+from resolvers.execution.journal import Journal, interrupt_unreadable
 from resolvers.execution.leases import Lease, LeaseKeeper
 from resolvers.execution.nested import GateWaits
 from resolvers.execution.queue import start_next
-from resolvers.execution.recorded import Tree, read_recorded
+from resolvers.execution.recorded import Tree, UnreadableError, read_recorded
 from resolvers.execution.recovery import Sweeper
 from resolvers.execution.run import Run, RunEnd, Tools
 from resolvers.execution.secrets import SecretBox
@@ -284,8 +284,13 @@ class ExecutionEngine:
             return
 
         async def restore() -> None:
+            restored: Tree | None = None
             try:
                 restored = await read_recorded(self._database, execution_id)
+            except UnreadableError as error:
+                logger.exception("restoring an execution failed")
+                if error.taken_over_too_often:
+                    await interrupt_unreadable(journal)
             finally:
                 self._restoring.discard(execution_id)
             if restored is not None and not self._draining:

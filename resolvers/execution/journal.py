@@ -7,6 +7,7 @@ the fence says whether it was applied (``storage.execution.journal``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -16,7 +17,14 @@ from storage.database.database import Database, Transaction
 from storage.database.errors import StorageError
 from storage.database.rows import Row
 from storage.execution.gates import lock_gate
-from storage.execution.journal import Ending, Fence, Write, transition
+from storage.execution.journal import (
+    Ending,
+    Fence,
+    InterruptNested,
+    InterruptSteps,
+    Write,
+    transition,
+)
 from storage.execution.records import read_fence
 
 _MOST_TRIES = 60
@@ -168,3 +176,14 @@ class Journal:
     def _require_lease(self) -> None:
         if not self.holds:
             raise FencedOffError
+
+
+async def interrupt_unreadable(journal: Journal) -> None:
+    """End an execution whose records cannot be read, and all that is nested in it."""
+    error = "its records cannot be read"
+    writes: list[Write] = [
+        InterruptSteps(journal.root_id, error),
+        InterruptNested(journal.root_id, error),
+    ]
+    with contextlib.suppress(FencedOffError, UnacknowledgedError):
+        await journal.write(writes, end=Ending("interrupted", error, "interrupted"))

@@ -13,7 +13,7 @@ from resolvers.execution.journal import Journal
 from resolvers.execution.templates import ArgumentTooLongError, check_lengths
 from storage.database.database import Transaction
 from storage.execution.admission import supersede
-from storage.execution.gates import Gate, next_in_line
+from storage.execution.gates import Gate, next_in_line, read_end
 from storage.execution.journal import BeginNested, StartNested, Write
 from storage.writes.arguments import arguments_json
 
@@ -107,20 +107,30 @@ async def record_nested(
 async def begin_nested(
     journal: Journal, pending: Sequence[Write], move: plan.Enter, nested_id: int
 ) -> plan.Execution | None:
-    """Begin a nested execution that waits, if it is its turn. Raises like ``record_nested``."""
+    """Begin a nested execution that waits, if it is its turn. Raises like ``record_nested``.
+
+    Returns:
+        What runs now; None if it waits on. If a later execution of the process has superseded it,
+        its end, and nothing was written.
+    """
     process = move.process
     begun = _Begun(enabled=False, values={})
+    end: tuple[str, str | None] | None = None
 
     async def prepare(transaction: Transaction, state: bool | None) -> Sequence[Write] | None:
-        nonlocal begun
+        nonlocal begun, end
         gate = Gate(process.concurrency)
         if state is not None and await next_in_line(transaction, process.id, gate) != nested_id:
+            end = await read_end(transaction, nested_id)
             return None
         begun = await _begin(move, state)
         inputs = arguments_json(list(begun.values.items()))
         return [*pending, BeginNested(nested_id, inputs, begun.enabled)]
 
     row = await journal.write_at_gate(process.id, prepare)
+    if end is not None:
+        status, error_code = end
+        return plan.Execution(nested_id, process, False, {}, status, None, error_code)
     if row is None:
         return None
     return plan.Execution(nested_id, process, begun.enabled, begun.values)

@@ -50,6 +50,18 @@ class Tree:
         return f"it took longer than {self.timeout:g} s{waited}"
 
 
+class UnreadableError(Exception):
+    """The records of an execution do not fit together: another version wrote them, for example.
+
+    Args:
+        taken_over_too_often: Whether no further worker is to try.
+    """
+
+    def __init__(self, *, taken_over_too_often: bool) -> None:
+        super().__init__("the records of an execution cannot be read")
+        self.taken_over_too_often = taken_over_too_often
+
+
 async def read_recorded(database: Database, root_id: int) -> Tree | None:
     """Return what has happened in an execution; None if it was deleted.
 
@@ -58,12 +70,21 @@ async def read_recorded(database: Database, root_id: int) -> Tree | None:
     Args:
         database: The database.
         root_id: The root of the tree.
+
+    Raises:
+        UnreadableError: The records do not fit together.
     """
     record = await until_read(partial(read_tree, database, root_id))
-    return None if record is None else _restored(record)
+    if record is None:
+        return None
+    too_often = record.root["takeovers"] > MAX_TAKEOVERS
+    try:
+        return _restored(record, taken_over_too_often=too_often)
+    except Exception as error:
+        raise UnreadableError(taken_over_too_often=too_often) from error
 
 
-def _restored(record: TreeRecord) -> Tree:
+def _restored(record: TreeRecord, *, taken_over_too_often: bool) -> Tree:
     definition = read_definition(record.definition)
     now = time.monotonic()
     rows_of_steps = {row["id"]: row for row in record.steps}
@@ -95,7 +116,7 @@ def _restored(record: TreeRecord) -> Tree:
         in_doubt=any(
             row["in_doubt"] and row["status"] not in ("running", "waiting") for row in record.steps
         ),
-        taken_over_too_often=root["takeovers"] > MAX_TAKEOVERS,
+        taken_over_too_often=taken_over_too_often,
     )
 
 

@@ -352,7 +352,8 @@ class Run:
             await self._tools.gates.wait(process.id, self._woken)
             self._woken.clear()
         else:
-            self._pending = []
+            if begun.status == "running":
+                self._pending = []
             self._tree.waits_for = None
             step.nested = begun
 

@@ -137,6 +137,8 @@ async def skip_steps(
 async def supersede(transaction: Transaction, process_id: int, by: int) -> list[int]:
     """Cancel the executions of a process that run, and end those that wait, all but one.
 
+    The owner of a nested execution that waited finds its end when it looks at the gate again.
+
     Args:
         transaction: Holds the lock of the gate.
         process_id: The process.
@@ -158,7 +160,8 @@ async def supersede(transaction: Transaction, process_id: int, by: int) -> list[
         """UPDATE execution SET status = 'cancelled', error_code = 'superseded',
             error = 'a later execution of the process replaced it',
             finished_at = clock_timestamp(), seq = seq + 1
-        WHERE process_id = $1 AND status = 'queued' AND root_id IS NULL AND id <> $2""",
+        WHERE process_id = $1 AND status = 'queued' AND NOT dry_run
+            AND coalesce(root_id, id) <> $2""",
         process_id,
         by,
     )

@@ -90,3 +90,12 @@ async def is_busy(transaction: Transaction, process_id: int, gate: Gate) -> bool
         f"""SELECT NOT {gate.starts} AS busy FROM {at_gate("$1")}""", process_id
     )
     return row is not None and row["busy"]
+
+
+async def read_end(transaction: Transaction, execution_id: int) -> tuple[str, str | None] | None:
+    """Return the status and error code of an execution that waited and was ended; else None."""
+    row = await transaction.fetch_row(
+        "SELECT status, error_code FROM execution WHERE id = $1 AND status <> 'queued'",
+        execution_id,
+    )
+    return None if row is None else (row["status"], row["error_code"])

@@ -135,6 +135,26 @@ class EndStep:
 
 
 @dataclass(frozen=True, slots=True)
+class InterruptSteps:
+    """Record that all steps of a tree that have not ended were interrupted.
+
+    Those that may have acted are in doubt.
+    """
+
+    root_id: int
+    error: str
+
+    def sql(self, value: Values) -> str:
+        """Return the update of the steps."""
+        return f"""UPDATE execution_step SET status = 'interrupted', error_code = 'interrupted',
+            error = {value(self.error, "text")}, retry_at = NULL, finished_at = clock_timestamp(),
+            in_doubt = in_doubt OR (execution_step.status = 'running' AND subprocess_id IS NULL)
+        FROM fence WHERE execution_step.status IN ('running', 'waiting') AND execution_id IN (
+            SELECT id FROM execution WHERE {value(self.root_id, "integer")} IN (id, root_id)
+        )"""
+
+
+@dataclass(frozen=True, slots=True)
 class FailedAttempt:
     """An attempt that another one follows."""
 
@@ -233,7 +253,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class EndNested:
-    """Record the end of a nested execution."""
+    """Record the end of a nested execution, unless it was superseded while it waited."""
 
     execution_id: int
     process_id: int
@@ -243,7 +263,22 @@ class EndNested:
         """Return the update of the execution. It returns the ID and the status."""
         return f"""UPDATE execution SET {self.ending.assignments(value)}
         FROM fence WHERE execution.id = {value(self.execution_id, "integer")}
+            AND execution.finished_at IS NULL
         RETURNING execution.id, execution.status"""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptNested:
+    """Record that all nested executions of a tree that have not ended were interrupted."""
+
+    root_id: int
+    error: str
+
+    def sql(self, value: Values) -> str:
+        """Return the update of the executions."""
+        return f"""UPDATE execution SET status = 'interrupted', error_code = 'interrupted',
+            error = {value(self.error, "text")}, finished_at = clock_timestamp()
+        FROM fence WHERE root_id = {value(self.root_id, "integer")} AND finished_at IS NULL"""
 
 
 @dataclass(frozen=True, slots=True)

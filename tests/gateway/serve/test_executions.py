@@ -6,14 +6,17 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.auth.tokens import TokenKeys
 from resolvers.values.ids import global_id
+from tests.conftest import SECRET
 from tests.gateway.effects import Effects
-from tests.gateway.programs import fetch
+from tests.gateway.programs import fetch, until
 from tests.gateway.serve.test_shutdown import GRACE, PROMISE, stop
 from tests.gateway.serve.test_workers import workers
 from tests.hostile.attacked import Attacked, attacked
@@ -28,13 +31,13 @@ def effects(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return prepared
 
 
-def execute(target: Attacked, process_id: int) -> Awaitable[Any]:
+def execute(target: Attacked, process_id: int, token: str | None = None) -> Awaitable[Any]:
     """Execute a process on a connection of its own. The answer may be an exception."""
     body = {"query": EXECUTE, "variables": {"id": global_id("Process", process_id)}}
 
     def post() -> Any:
         try:
-            return fetch(f"{target.url}/graphql", target.admin, body)[1]
+            return fetch(f"{target.url}/graphql", token or target.admin, body)[1]
         except OSError as error:
             return error
 
@@ -75,6 +78,34 @@ async def test_another_worker_goes_on_at_once_when_one_dies(effects: Effects) ->
     )
     assert {tuple(row) for row in steps} == {(0, 1), (1, 2)}
     assert effects.begun.count("once") == len(requests)
+
+
+# A token that is revoked -------------------------------------------------------------------------
+
+
+async def test_a_token_revoked_while_its_execution_waits_changes_nothing(effects: Effects) -> None:
+    """The request was judged when it arrived. Later ones with the token are refused."""
+    process_id = await effects.process("long", [("once", "2")], concurrency="queued")
+    async with attacked(effects.url) as target:
+        first = execute(target, process_id)
+        await effects.wait_for("once")
+        keys = TokenKeys(SECRET)
+        token = keys.issue(1, "admin", timedelta(hours=1))
+        second = execute(target, process_id, token)
+        await effects.until_sql("SELECT EXISTS (SELECT FROM execution WHERE status = 'queued')")
+        await effects.sql(
+            "INSERT INTO revoked_token VALUES ($1, 'infinity')", keys.verify(token).token_id
+        )
+
+        def refused() -> bool:
+            return fetch(f"{target.url}/graphql", token, {"query": "{ __typename }"})[0] == 401
+
+        await asyncio.to_thread(until, refused, "the token is refused")
+        assert effects.begun == ["once"]
+        assert await first == answer("SUCCEEDED")
+        assert await second == answer("SUCCEEDED", 2)
+    rows = await effects.sql("SELECT status FROM execution WHERE id <= 2")
+    assert [row["status"] for row in rows] == ["succeeded"] * 2
 
 
 # A gateway that stops ----------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from resolvers.errors.catalogue import ErrorKind
@@ -162,6 +160,51 @@ async def test_a_nested_execution_of_a_restarted_process_ends_the_one_before(ben
     assert called() == ["wait", "wait", "then"]
 
 
+async def test_a_nested_execution_that_waits_is_superseded_by_a_later_one(bench: Bench) -> None:
+    latch = Latch("wait")
+    await bench.process("lamp", act("wait"), act("then"), concurrency="restart")
+    await bench.process("hall", act("first"), calls("lamp"), act("last"))
+    first = await bench.admit("lamp")
+    await until(lambda: _running(bench, 1))
+    second = await bench.admit("hall")
+    await until(lambda: _queued(bench, 1))
+    third = await bench.admit("lamp")
+    superseded = await bench.ended(second)  # while the first one still acts
+    assert (superseded.status, superseded.error_code) == ("cancelled", "superseded")
+    assert superseded.error == (
+        'action 2 ("process") was cancelled: the process "lamp" was cancelled'
+    )
+    (nested,) = await bench.nested(second)
+    assert (nested["status"], nested["error_code"]) == ("cancelled", "superseded")
+    assert await bench.statuses(second) == ["succeeded", "cancelled"]
+    latch.open.set()
+    assert (await bench.ended(first)).status == "cancelled"
+    assert (await bench.ended(third)).status == "succeeded"
+    assert called() == ["wait", "first", "wait", "then"]
+
+
+async def test_a_superseded_nested_execution_keeps_its_end_when_its_tree_ends(bench: Bench) -> None:
+    """The tree is canceled in the moment in which its nested execution is superseded."""
+    latch = Latch("wait")
+    await bench.process("lamp", act("wait"), concurrency="restart")
+    await bench.process("hall", calls("lamp"))
+    first = await bench.admit("lamp")
+    await until(lambda: _running(bench, 1))
+    second = await bench.admit("hall")
+    await until(lambda: _queued(bench, 1))
+    await bench.home.graph.run(
+        "WITH superseded AS (UPDATE execution SET status = 'cancelled', error_code = 'superseded',"
+        " finished_at = clock_timestamp() WHERE root_id = $1)"
+        " UPDATE execution SET cancel_requested_at = clock_timestamp() WHERE id = $1",
+        second,
+    )
+    assert (await bench.ended(second)).status == "cancelled"
+    (nested,) = await bench.nested(second)
+    assert (nested["status"], nested["error_code"]) == ("cancelled", "superseded")
+    latch.open.set()
+    await bench.ended(first)
+
+
 async def test_a_process_that_waits_for_itself_times_out(bench: Bench) -> None:
     """Only writes past the gateway make such a process; an error must still come of it."""
     await bench.process("lamp", act("one"), concurrency="queued", seconds=0.5)
@@ -257,14 +300,3 @@ async def test_a_process_deleted_while_executions_wait_ends_them(
     assert ended.error == "its process was deleted while it waited"
     latch.open.set()
     assert (await bench.ended(first)).status == "succeeded"
-
-
-async def test_a_token_revoked_while_its_execution_waits_changes_nothing(
-    bench: Bench, waiting: tuple[Latch, int, int]
-) -> None:
-    latch, first, second = waiting
-    await bench.home.graph.run("INSERT INTO revoked_token VALUES ('none', 'infinity')")
-    await asyncio.sleep(0.1)
-    latch.open.set()
-    for each in (first, second):
-        assert (await bench.ended(each)).status == "succeeded"

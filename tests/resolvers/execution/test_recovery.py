@@ -253,3 +253,33 @@ async def test_an_execution_of_a_worker_that_is_not_there_is_taken_over(bench: B
     ended = await bench.ended(execution.id)
     assert ended.status == "succeeded"
     assert called() == ["one", "two", "two"]
+
+
+async def test_an_execution_whose_records_cannot_be_read_ends_interrupted(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A later version may have written them. After a few tries nobody waits for one any more."""
+    Latch("once")
+    await bench.process("lamp", act("once"))
+    await bench.process("hall", calls("lamp"))
+    execution = await bench.admit("hall")
+    await until(lambda: bench.home.graph.run("SELECT FROM execution_step OFFSET 1"))
+    await bench.home.graph.run(
+        "WITH later AS (INSERT INTO definition VALUES ('\\x00', '{\"version\": \"later\"}')"
+        " RETURNING hash) UPDATE execution SET definition = hash, takeovers = 2 FROM later"
+        " WHERE id = $1",
+        execution,
+    )
+    await lose_lease(bench)
+    ended = await bench.ended(execution)
+    assert (ended.status, ended.in_doubt) == ("interrupted", True)
+    assert ended.error == "its records cannot be read"
+    assert (await bench.row(execution))["takeovers"] == 4
+    (nested,) = await bench.nested(execution)
+    assert nested["status"] == "interrupted"
+    (step,) = await bench.steps(execution)
+    assert (step["status"], step["in_doubt"]) == ("interrupted", False)
+    (step,) = await bench.steps(nested["id"])
+    assert (step["status"], step["in_doubt"]) == ("interrupted", True)
+    assert "restoring an execution failed" in caplog.text
+    assert called() == ["once"]
