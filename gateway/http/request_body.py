@@ -75,10 +75,10 @@ async def _received(request: web.BaseRequest, max_bytes: int, intake: BodyIntake
             # A short body arrives together with the headers: there is nothing to wait for.
             data = request.content.read_nowait()
             if len(data) > max_bytes:
-                raise _too_long(max_bytes)
+                raise _too_long(max_bytes, len(data))
             return data
         if request.content_length is not None and request.content_length > max_bytes:
-            raise _too_long(max_bytes)
+            raise _too_long(max_bytes, request.content_length)
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             await _send_continue(request)
         body = bytearray()
@@ -112,5 +112,7 @@ async def _send_continue(request: web.BaseRequest) -> None:
     request.writer.output_size = 0  # the size of the response, which follows
 
 
-def _too_long(max_bytes: int) -> GatewayError:
-    return bad_value((), f"the body is longer than {max_bytes:,} bytes")
+def _too_long(max_bytes: int, size: int | None = None) -> GatewayError:
+    """Return the error for a body that is too long, with its size if that is known."""
+    sent = "" if size is None else f": it has {size:,}"
+    return bad_value((), f"the body is longer than {max_bytes:,} bytes{sent}")

@@ -93,7 +93,7 @@ async def test_proc_071_rejects_a_body_over_the_limit(start_gateway: StartGatewa
         api = Api(gateway)
         body = {"reference": "a", "name": "A", "ignored": "x" * 1000}
         message = await api.invalid("POST", "/process", body)
-        assert message == "the body is longer than 1,000 bytes"
+        assert message == f"the body is longer than 1,000 bytes: it has {len(json.dumps(body)):,}"
         # The permission is checked before the body is read.
         await api.error(ErrorKind.FORBIDDEN, "POST", "/process", body, profile="guest")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -213,10 +214,12 @@ async def test_prcs_013_rejects_a_body_over_its_limit(start_gateway: StartGatewa
         await api.put("/processes", {"processes": [row], "ignored": "x" * 1500})
         body = {"processes": [row], "ignored": "x" * 2000}
         details = await api.details(1001, "PUT", "/processes", body)
-        assert details == [([], "the body is longer than 2,000 bytes")]
+        size = len(json.dumps(body))
+        assert details == [([], f"the body is longer than 2,000 bytes: it has {size:,}")]
         body = {"name": "y", "ignored": "x" * 1000}
         details = await api.details(1001, "PUT", f"/processes/{first}", body)
-        assert details == [([], "the body is longer than 1,000 bytes")]
+        size = len(json.dumps(body))
+        assert details == [([], f"the body is longer than 1,000 bytes: it has {size:,}")]
 
 
 # PUT /processes/{id} ---------------------------------------------------------------------------
