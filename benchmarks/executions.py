@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 import statistics
 import time
 import uuid
@@ -23,7 +22,7 @@ from http_steps import ACTION, CALLERS, device, requests, settings_for
 from live import Latency, Subscriber, latency, subscribed
 from load import LoadError, LoadTool, Target
 from resolvers.values.ids import global_id
-from servers import Server, ServerError
+from servers import Caller, Server, ServerError
 from takeover import takeover, takeover_of_worker
 from work import HERE
 
@@ -167,11 +166,14 @@ class Measures:
         """Compare the seconds of 20 steps with those of the bare loop, which take turns."""
         bare = await bare_process(connection, self._long, worker)
         pairs = []
-        with _Caller(server) as caller:
+        body = execute_body(self._long)
+        with Caller(server) as caller:
             for number in range(-3, 10 * self._rounds):
                 start = time.perf_counter()
-                caller.execute(self._long)
+                answer = caller.request("POST", "/graphql", body)
                 ours = time.perf_counter() - start
+                if b'"SUCCEEDED"' not in answer:
+                    raise ServerError(f"an execution failed: {answer[:500]!r}")
                 theirs = await timed(bare.execute, connection)
                 if number >= 0:
                     pairs.append((ours, theirs))
@@ -326,30 +328,6 @@ class Running:
         if waiting:
             async with asyncio.timeout(_LIMIT):
                 await asyncio.gather(*waiting)
-
-
-class _Caller:
-    """A client that keeps its connection."""
-
-    def __init__(self, server: Server) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=_LIMIT)
-        self._headers = {
-            "Content-Type": "application/json",
-            "Authorization": f"Bearer {server.token}",
-        }
-
-    def __enter__(self) -> _Caller:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._connection.close()
-
-    def execute(self, process_id: int) -> None:
-        """Execute a process, and wait for its end."""
-        self._connection.request("POST", "/graphql", execute_body(process_id), self._headers)
-        answer = self._connection.getresponse().read()
-        if b'"SUCCEEDED"' not in answer:
-            raise ServerError(f"an execution failed: {answer[:500]!r}")
 
 
 def execute_body(process_id: int) -> bytes:

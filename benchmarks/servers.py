@@ -51,32 +51,14 @@ class Server:
         """
         return self.request("POST", self.path, body)
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        more: Mapping[str, str] | None = None,
-    ) -> bytes:
-        """Send a request. Return the body of the response.
-
-        Args:
-            more: further headers.
+    def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """Send a request on a connection of its own. Return the body of the response.
 
         Raises:
             ServerError: the response is not a success.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_REQUEST_TIMEOUT)
-        headers = {"Content-Type": "application/json", **(more or {})}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        with contextlib.closing(connection):
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            answer = response.read()
-        if response.status not in (200, 304) or answer.startswith((b'{"errors"', b'{"data":null')):
-            raise ServerError(f"{method} {path} returned {response.status}: {answer[:500]!r}")
-        return answer
+        with Caller(self) as caller:
+            return caller.request(method, path, body)
 
     async def wait_until_idle(self) -> None:
         """Wait until the server has finished the requests whose clients are gone.
@@ -116,6 +98,46 @@ class Server:
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
         raise ServerError(f"this system does not report {name}")
+
+
+class Caller:
+    """A client that keeps its connection to a server."""
+
+    def __init__(self, server: Server) -> None:
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", server.port, timeout=_REQUEST_TIMEOUT
+        )
+        self._headers = {"Content-Type": "application/json"}
+        if server.token:
+            self._headers["Authorization"] = f"Bearer {server.token}"
+
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._connection.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Send a request. Return the body of the response.
+
+        Args:
+            more: further headers.
+
+        Raises:
+            ServerError: the response is not a success.
+        """
+        self._connection.request(method, path, body, {**self._headers, **(more or {})})
+        response = self._connection.getresponse()
+        answer = response.read()
+        if response.status not in (200, 304) or answer.startswith((b'{"errors"', b'{"data":null')):
+            raise ServerError(f"{method} {path} returned {response.status}: {answer[:500]!r}")
+        return answer
 
 
 @contextlib.asynccontextmanager
