@@ -22,7 +22,8 @@ from storage.database.rows import Row
 from storage.execution.admission import NewExecution, record_execution
 from storage.execution.definitions import read_definition as read_definition_json
 from storage.execution.gates import Gate, lock_gate
-from storage.execution.journal import Ending, EndStep, Fence, StartStep, Write, transition
+from storage.execution.journal import Fence, transition
+from storage.execution.writes import Ending, EndStep, StartStep, Write
 from storage.writes.arguments import arguments_json
 
 _ROOT, _SEQ = -1, -2

@@ -58,7 +58,7 @@ async def requests(server: Server, rounds: int, seconds: float) -> Comparison:
     kind = HttpKind()
 
     async def ours() -> object:
-        call = Call(ACTION, _ARGUMENTS, settings, idempotency_key=str(uuid.uuid4()))
+        call = Call(ACTION, _ARGUMENTS, settings, step_key=str(uuid.uuid4()))
         return (await kind.act(call))["body"]
 
     async with aiohttp.ClientSession() as session:

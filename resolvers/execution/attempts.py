@@ -6,9 +6,8 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,8 +25,7 @@ _LONGEST_DELAY = 60.0
 """Seconds between two attempts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an attempt ended."""
 
     result: bytes | None = None
@@ -58,13 +56,11 @@ class Attempt:
         act: Performs it.
     """
 
-    def __init__(self, act: Callable[[], Awaitable[Any]]) -> None:
-        async def perform() -> Any:
-            return await act()
-
-        self._task = asyncio.create_task(perform())
+    def __init__(self, act: Coroutine[Any, Any, Any]) -> None:
+        self._task = asyncio.create_task(act)
         self._expiry: asyncio.TimerHandle | None = None
-        self._canceled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._canceled = False
+        self._stopped: asyncio.Future[None] | None = None
 
     def cancel(self, grace: float = 0.0) -> None:
         """End it after a grace period, in seconds."""
@@ -76,8 +72,9 @@ class Attempt:
 
     def _cancel(self) -> None:
         self._task.cancel()
-        if not self._canceled.done():
-            self._canceled.set_result(None)
+        self._canceled = True
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(None)
 
     async def outcome(self, seconds: float) -> Outcome:
         """Return how it ended. If it takes longer than ``seconds``, it is canceled.
@@ -89,14 +86,15 @@ class Attempt:
         try:
             # Most of what does not wait for anything has ended after this. A timer costs more.
             await asyncio.sleep(0)
-            if not self._task.done():
+            if not self._task.done() and not self._canceled:
+                self._stopped = asyncio.get_running_loop().create_future()
                 await asyncio.wait(
-                    (self._task, self._canceled),
+                    (self._task, self._stopped),
                     timeout=seconds,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
             if not self._task.done():
-                timed_out = not self._canceled.done()
+                timed_out = not self._canceled
                 self._task.cancel()
                 # The next attempt must not overlap with this one.
                 await asyncio.wait((self._task,), timeout=_END_SECONDS)
@@ -120,7 +118,7 @@ class Attempt:
                     repeat=Repeat.IF_IDEMPOTENT,
                     timed_out=True,
                 )
-            if self._canceled.done():
+            if self._canceled:
                 return _CANCELED
             # The source has canceled itself.
             return _UNEXPECTED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from functools import lru_cache, partial
 
@@ -16,9 +15,6 @@ from resolvers.execution.secrets import SecretBox, SecretError
 from resolvers.execution.sources.protocol import Call, SourceKind
 from storage.database.database import Database
 from storage.execution.definitions import read_secrets
-
-_KEYS = uuid.UUID("5f0b8b8e-6f5c-4b0e-9d53-0d1d6a8f7a55")
-"""The namespace of the idempotency keys that sources get."""
 
 
 class UnusableSourceError(Exception):
@@ -81,10 +77,7 @@ class Sources:
             message = f'this gateway has no source kind "{source.kind}"'
             raise UnusableSourceError(message, "kind_missing")
         settings = await self._settings(kind, source)
-        idempotency_key = str(uuid.uuid5(_KEYS, key))
-        return kind, Call(
-            action.action, step.arguments, settings, idempotency_key, step.attempt, seconds
-        )
+        return kind, Call(action.action, step.arguments, settings, key, step.attempt, seconds)
 
     async def _settings(self, kind: SourceKind, source: SourceDefinition) -> BaseModel:
         secrets = await self._secrets(source) if source.secrets else {}

@@ -17,15 +17,9 @@ from storage.database.database import Database, Transaction
 from storage.database.errors import StorageError
 from storage.database.rows import Row
 from storage.execution.gates import lock_gate
-from storage.execution.journal import (
-    Ending,
-    Fence,
-    InterruptNested,
-    InterruptSteps,
-    Write,
-    transition,
-)
+from storage.execution.journal import Fence, transition
 from storage.execution.records import read_fence
+from storage.execution.writes import Ending, InterruptNested, InterruptSteps, Write
 
 _MOST_TRIES = 60
 """Tries of a statement that fails although the database answers others."""

@@ -14,7 +14,7 @@ from resolvers.execution.templates import ArgumentTooLongError, check_lengths
 from storage.database.database import Transaction
 from storage.execution.admission import supersede
 from storage.execution.gates import Gate, next_in_line, read_end
-from storage.execution.journal import BeginNested, StartNested, Write
+from storage.execution.writes import BeginNested, StartNested, Write
 from storage.writes.arguments import arguments_json
 
 _POLL_SECONDS = 0.1

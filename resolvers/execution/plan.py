@@ -7,6 +7,7 @@ records therefore lead to the same move, whether the worker that wrote them goes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from resolvers.execution.definition import ActionDefinition, Definition, ProcessDefinition
 from resolvers.execution.inputs import Argument
@@ -75,8 +76,7 @@ class Execution:
 # Moves -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """Begin a step."""
 
     execution: Execution
@@ -84,24 +84,21 @@ class Start:
     action: ActionDefinition
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(NamedTuple):
     """Perform an attempt of a step that has begun."""
 
     execution: Execution
     step: Step
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Wait for the time of the next attempt of a step, and begin it."""
 
     execution: Execution
     step: Step
 
 
-@dataclass(frozen=True, slots=True)
-class Enter:
+class Enter(NamedTuple):
     """Begin the execution that a step runs, or wait until its gate admits it."""
 
     execution: Execution
@@ -109,8 +106,7 @@ class Enter:
     process: ProcessDefinition
 
 
-@dataclass(frozen=True, slots=True)
-class EndStep:
+class EndStep(NamedTuple):
     """End a step without performing anything."""
 
     execution: Execution
@@ -120,8 +116,7 @@ class EndStep:
     error_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """End an execution."""
 
     execution: Execution

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resolvers.execution import plan
 from resolvers.execution.attempts import Attempt, Outcome, delay_before_next
@@ -28,7 +28,8 @@ from resolvers.execution.templates import fill_in
 from storage.database.database import Database
 from storage.database.rows import Row
 from storage.execution.gates import Gate
-from storage.execution.journal import (
+from storage.execution.records import Ended
+from storage.execution.writes import (
     DelayStep,
     Ending,
     EndNested,
@@ -39,7 +40,6 @@ from storage.execution.journal import (
     StartStep,
     Write,
 )
-from storage.execution.records import Ended
 from storage.writes.arguments import arguments_json
 
 CANCEL_GRACE = 5.0
@@ -270,7 +270,7 @@ class Run:
             return
         if self._lost or not self._journal.holds:
             raise FencedOffError  # the worker was stopped since it recorded the attempt
-        self._attempt = Attempt(lambda: perform(kind, call))
+        self._attempt = Attempt(perform(kind, call))
         try:
             outcome = await self._attempt.outcome(min(seconds, left))
         finally:
@@ -282,7 +282,7 @@ class Run:
             return
         if outcome.timed_out:
             late = f"it took longer than {seconds:g} s" if seconds < left else self._tree.too_late()
-            outcome = replace(outcome, error=f"{late}{outcome.error or ''}")
+            outcome = outcome._replace(error=f"{late}{outcome.error or ''}")
         if outcome.error is None:
             step.in_doubt = False
             self._end_step(execution, step, "succeeded", result=outcome.result)

@@ -115,7 +115,7 @@ def check_settings(
             ),
             more=found.more,
         ) from None
-    shown = checked.model_dump(mode="json", exclude=secrets, exclude_unset=True)
+    shown = checked.model_dump(mode="json", exclude=set(secrets), exclude_unset=True)
     hidden = {name: getattr(checked, name) for name in sorted(secrets & checked.model_fields_set)}
     try:
         return CheckedSettings(

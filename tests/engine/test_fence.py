@@ -11,20 +11,19 @@ import pytest
 from storage.database.database import Database
 from storage.database.rows import Row
 from storage.execution.gates import Gate
-from storage.execution.journal import (
+from storage.execution.journal import Fence, transition
+from storage.execution.writes import (
     BeginNested,
     DelayStep,
     Ending,
     EndNested,
     EndStep,
     FailedAttempt,
-    Fence,
     Flip,
     RepeatStep,
     StartNested,
     StartStep,
     Write,
-    transition,
 )
 
 _FAILED = FailedAttempt("it failed", "source_failed", in_doubt=True)
@@ -120,13 +119,13 @@ async def test_nothing_is_written_if_one_condition_does_not_hold(
     writes = _writes(fence, process_id, nested_id)
     match wrong:
         case "seq before":
-            fence = replace(fence, seq=6)
+            fence = fence._replace(seq=6)
         case "seq after":
-            fence = replace(fence, seq=8)
+            fence = fence._replace(seq=8)
         case "owner":
-            fence = replace(fence, owner=uuid.uuid4())
+            fence = fence._replace(owner=uuid.uuid4())
         case "root":
-            fence = replace(fence, root_id=nested_id)
+            fence = fence._replace(root_id=nested_id)
         case "ended":
             await database.write("UPDATE execution SET status = 'failed' WHERE seq = 7")
         case "cancelled":

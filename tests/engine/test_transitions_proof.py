@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
@@ -30,11 +29,13 @@ from hypothesis.stateful import (
 )
 
 from resolvers.errors.catalogue import ErrorKind, GatewayError
-from resolvers.execution import attempts, calls
+from resolvers.execution import attempts
 from resolvers.execution.admission import Admission, ExecuteRequest
 from resolvers.execution.leases import Lease
 from resolvers.execution.queue import start_next
 from resolvers.execution.recorded import tree_key
+from resolvers.execution.sources.echo import NoSettings
+from resolvers.execution.sources.protocol import Call
 from storage.database.database import Database
 from storage.database.rows import Row
 from storage.execution.admission import request_cancel
@@ -480,8 +481,7 @@ class Stories(RuleBasedStateMachine):
         )
         for row in rows:
             place = f"{tree_key(row['root'], row['requested_at'])}/{row['execution_id']}"
-
-            key = str(uuid.uuid5(calls._KEYS, f"{place}/{row['position']}"))
+            key = Call("", (), NoSettings(), f"{place}/{row['position']}").idempotency_key
             action = Action("", row["action"])
             check_effect(action, row, [key] * self.effects.pop(key, 0))
         assert not self.effects, "effects without a step"

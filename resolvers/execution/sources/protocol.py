@@ -8,14 +8,18 @@ repetition; a kind only performs one attempt of an action, and says how it faile
 
 from __future__ import annotations
 
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, SecretStr
 
+_KEYS = uuid.UUID("5f0b8b8e-6f5c-4b0e-9d53-0d1d6a8f7a55")
+"""The namespace of idempotency keys."""
 PROCESS_KIND = "process"
 """The kind of the built-in source that runs other processes. The engine implements it."""
 
@@ -29,12 +33,17 @@ class Call:
     """References and values in order, with input values substituted."""
     settings: BaseModel
     """The settings of the source, as an instance of the kind's model. Calls share it."""
-    idempotency_key: str = ""
-    """A UUID, the same for all attempts of a step."""
+    step_key: str = ""
+    """Identifies the step among those of all gateways; empty if there is none."""
     attempt: int = 1
     """The number of the attempt, from 1."""
     seconds: float = 10.0
     """After so many seconds the engine cancels the attempt."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """A UUID, the same for all attempts of a step; empty if there is no step."""
+        return str(uuid.uuid5(_KEYS, self.step_key)) if self.step_key else ""
 
 
 class Repeat(Enum):
@@ -138,10 +147,11 @@ class SourceKind(ABC):
         """Close what the kind keeps open. Called when the gateway stops."""
 
 
-def secret_names(settings: type[BaseModel]) -> set[str]:
+@cache
+def secret_names(settings: type[BaseModel]) -> frozenset[str]:
     """Return the names of the secret settings, which no API may return."""
-    return {
+    return frozenset(
         name
         for name, info in settings.model_fields.items()
         if info.annotation in (SecretStr, SecretStr | None)
-    }
+    )

@@ -51,7 +51,7 @@ async def try_source(
         return Trial(0, error=str(error))
     call = Call(action, arguments, checked, seconds=seconds)
     begin = time.monotonic()
-    outcome = await Attempt(lambda: perform(kind, call)).outcome(seconds)
+    outcome = await Attempt(perform(kind, call)).outcome(seconds)
     milliseconds = round((time.monotonic() - begin) * 1000)
     if outcome.result is None:
         return Trial(milliseconds, error=outcome.error, in_doubt=outcome.in_doubt)

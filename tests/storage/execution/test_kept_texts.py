@@ -8,17 +8,16 @@ from collections.abc import Sequence
 import pytest
 
 from storage.execution import journal
-from storage.execution.journal import (
+from storage.execution.journal import Fence, transition
+from storage.execution.writes import (
     Ending,
     EndNested,
     EndStep,
     FailedAttempt,
-    Fence,
     Flip,
     RepeatStep,
     StartStep,
     Write,
-    transition,
 )
 
 _FENCE = Fence(7, 3, uuid.uuid4())

@@ -48,7 +48,7 @@ def act(device: Device, kind: HttpKind) -> Act:
             action,
             list((arguments or {}).items()),
             checked,
-            idempotency_key="a-key",
+            step_key="a-key",
             seconds=seconds,
         )
         return await kind.act(call)
