@@ -89,14 +89,14 @@ def build_request(
     path, _, query = operation.path.partition("?")
     address = _base_url(settings) + _fill_path(path, texts)
     pairs = [_fill(pair, texts, _escape) for pair in query.split("&") if pair]
-    others = filled.others(operation.placeholders())
     body: Any = LEFT_OUT
     if operation.method in ("GET", "HEAD", "DELETE"):
+        others = filled.others(operation.placeholders())
         pairs += [f"{_escape(name)}={_escape(texts[name])}" for name in others]
     elif operation.body is not None:
         body = filled.fill_json(operation.body)
-    elif others:
-        body = others
+    else:
+        body = filled.others(operation.placeholders()) or LEFT_OUT
     query = "&".join(pair for pair in pairs if pair is not None)
     headers = CIMultiDict({"Accept": "application/json, text/*;q=0.9, */*;q=0.1"})
     headers.update(_source_headers(settings))
@@ -145,6 +145,9 @@ def _fill_path(path: str, texts: Mapping[str, str]) -> str:
     """Fill in a path. Each segment with a placeholder stays one segment, and is not empty."""
     segments = []
     for segment in path.split("/"):
+        if "{" not in segment:
+            segments.append(segment)
+            continue
         references = PLACEHOLDER.findall(segment)
         for reference in references:
             if CONTROL.search(texts[reference]):
@@ -165,6 +168,8 @@ def _fill_path(path: str, texts: Mapping[str, str]) -> str:
 
 def _fill(template: str, texts: Mapping[str, str], encode: Any) -> str | None:
     """Return a text with its placeholders filled in, or None if one of them was not given."""
+    if "{" not in template:
+        return template
     if not all(reference in texts for reference in PLACEHOLDER.findall(template)):
         return None
     return PLACEHOLDER.sub(lambda match: encode(texts[match[1]]), template)

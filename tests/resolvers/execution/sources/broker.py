@@ -48,10 +48,11 @@ class Broker:
                 await asyncio.sleep(0.02)
 
     async def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
-        if self.process is not None:
-            self.process.send_signal(how)
-            await self.process.wait()
-            self.process = None
+        # A test may start it again before this has returned.
+        process, self.process = self.process, None
+        if process is not None:
+            process.send_signal(how)
+            await process.wait()
 
     @property
     def url(self) -> str:
