@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
-from prometheus_client import generate_latest
 from pydantic import BaseModel, SecretStr
 
+from gateway.execution_display import as_json, tree_of
+from gateway.http.live.registry import Registry
 from gateway.settings.model import SettingsError
+from gateway.telemetry.metrics import Metrics
 from resolvers.execution.secrets import (
     MASK,
     SecretBox,
@@ -22,6 +24,7 @@ from resolvers.execution.secrets import (
 )
 from resolvers.execution.sources.protocol import ActionFailedError, Call, Repeat, SourceKind
 from resolvers.execution.stored_sources import encrypt_anew, prepare_sources
+from storage.execution.trace import read_trace
 from tests.conftest import SECRET_KEY
 from tests.resolvers.execution.executions import HomeWith
 from tests.resolvers.execution.sources.device import (
@@ -286,7 +289,14 @@ async def test_a_secret_is_found_nowhere(home: Home, caplog: pytest.LogCaptureFi
         "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
         " WHERE schemaname = 'public'"
     )
-    places = [results, caplog.text, generate_latest().decode()]
+    services = home.graph.services
+    metrics = Metrics(services, Registry(services.directory, 1)).text().decode()
+    assert "gateway_executions" in metrics
+    places = [results, caplog.text, metrics]
+    for row in await home.graph.run("SELECT id FROM execution"):
+        traced = await read_trace(home.graph.database, row["id"])
+        assert traced is not None
+        places += ["\n".join(tree_of(traced)), as_json(traced).decode()]
     for table in tables:
         rows = await home.graph.run(f"SELECT t::text AS row FROM {table['name']} AS t")
         places.extend(row["row"] for row in rows)
