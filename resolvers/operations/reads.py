@@ -28,6 +28,9 @@ from storage.reads.statement import Statement
 
 logger = logging.getLogger(__name__)
 
+_CHANGES = 3
+"""Changes in a row after which an answer is read without the question whether it has changed. With
+100 changes of a table in a second, nearly every page of it has."""
 _RELEASE = version_of_package("process-gateway").encode()
 """Part of every tag: another release may write other bytes around the same answer."""
 
@@ -149,7 +152,9 @@ class Reads:
             StorageError: The database failed.
         """
         kept = asked.kept
-        if kept is not None and await self._holds(asked, kept):
+        changes = kept is not None and kept.changes >= _CHANGES and asked.version is None
+        if kept is not None and not changes and await self._holds(asked, kept):
+            kept.changes = 0
             if not asked.audited and not self._audit_is_due():
                 self.hits += 1
                 return _answer_of(kept)
@@ -239,7 +244,13 @@ class Reads:
     def _keep(self, asked: Asked, answer: ReadAnswer) -> Kept:
         parts = cast("tuple[bytes, ...] | None", answer.parts)
         size = size_of(parts, asked.key)
-        kept = Kept(asked.key, parts, answer.version, answer.tag, asked.server_changes, size)
+        before = asked.kept
+        changes = 0
+        if before is not None and before.version != answer.version:
+            changes = before.changes + 1
+        kept = Kept(
+            asked.key, parts, answer.version, answer.tag, asked.server_changes, size, changes
+        )
         self.kept.add(kept)
         return kept
 
