@@ -152,8 +152,7 @@ class Reads:
             StorageError: The database failed.
         """
         kept = asked.kept
-        changes = kept is not None and kept.changes >= _CHANGES and asked.version is None
-        if kept is not None and not changes and await self._holds(asked, kept):
+        if kept is not None and not _always_changes(asked, kept) and await self._holds(asked, kept):
             kept.changes = 0
             if not asked.audited and not self._audit_is_due():
                 self.hits += 1
@@ -283,6 +282,11 @@ class Reads:
             await self.database.change_all_versions()
         except StorageError as error:  # a standby, for example; the primary will be audited as well
             logger.warning("the versions cannot be changed: %s", error)
+
+
+def _always_changes(asked: Asked, kept: Kept) -> bool:
+    """Whether to read an answer without the question whether it has changed."""
+    return kept.changes >= _CHANGES and asked.version is None
 
 
 def _answer_of(kept: Kept) -> ReadAnswer:
