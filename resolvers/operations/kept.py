@@ -37,8 +37,6 @@ class Kept:
     """``Database.server_changes`` when it was read."""
     size: int
     """Bytes of memory, as estimated."""
-    changes: int = 0
-    """How often in a row it had changed when it was asked for."""
     forms: dict[Hashable, bytes] = field(default_factory=dict)
     """Other forms of the body that it was sent in, such as compressed ones. ``KeptAnswers`` counts
     their bytes."""

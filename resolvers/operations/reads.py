@@ -28,9 +28,6 @@ from storage.reads.statement import Statement
 
 logger = logging.getLogger(__name__)
 
-_CHANGES = 3
-"""Changes in a row after which an answer is read without the question whether it has changed. With
-100 changes of a table in a second, nearly every page of it has."""
 _RELEASE = version_of_package("process-gateway").encode()
 """Part of every tag: another release may write other bytes around the same answer."""
 
@@ -152,8 +149,7 @@ class Reads:
             StorageError: The database failed.
         """
         kept = asked.kept
-        if kept is not None and not _always_changes(asked, kept) and await self._holds(asked, kept):
-            kept.changes = 0
+        if kept is not None and await self._holds(asked, kept):
             if not asked.audited and not self._audit_is_due():
                 self.hits += 1
                 return _answer_of(kept)
@@ -243,13 +239,7 @@ class Reads:
     def _keep(self, asked: Asked, answer: ReadAnswer) -> Kept:
         parts = cast("tuple[bytes, ...] | None", answer.parts)
         size = size_of(parts, asked.key)
-        before = asked.kept
-        changes = 0
-        if before is not None and before.version != answer.version:
-            changes = before.changes + 1
-        kept = Kept(
-            asked.key, parts, answer.version, answer.tag, asked.server_changes, size, changes
-        )
+        kept = Kept(asked.key, parts, answer.version, answer.tag, asked.server_changes, size)
         self.kept.add(kept)
         return kept
 
@@ -282,11 +272,6 @@ class Reads:
             await self.database.change_all_versions()
         except StorageError as error:  # a standby, for example; the primary will be audited as well
             logger.warning("the versions cannot be changed: %s", error)
-
-
-def _always_changes(asked: Asked, kept: Kept) -> bool:
-    """Whether to read an answer without the question whether it has changed."""
-    return kept.changes >= _CHANGES and asked.version is None
 
 
 def _answer_of(kept: Kept) -> ReadAnswer:

@@ -108,31 +108,6 @@ async def test_a_hit_is_one_small_statement(gateway: Gateway) -> None:
     assert gateway.database.statements == before + 1
 
 
-async def test_an_answer_that_always_changes_is_read_without_being_validated(
-    gateway: Gateway,
-) -> None:
-    await keep(gateway)
-    viewer = await gateway.viewer("admin")
-
-    counts = Counts(gateway)
-    seen = []
-    for number in range(6):
-        await gateway.run("UPDATE process SET name = $1 WHERE id = 1", f"The {number}")
-        before = gateway.database.statements
-        assert f"The {number}" in await ask(gateway, viewer)
-        seen.append(gateway.database.statements - before)
-    assert seen == [2, 2, 2, 1, 1, 1]
-    assert counts.since() == (0, 6)
-    # It is read once more, and found to be the same.
-    for expected in ((0, 1), (1, 0), (1, 0)):
-        await ask(gateway, viewer)
-        assert counts.since() == expected
-    await gateway.run("UPDATE process SET name = 'last' WHERE id = 1")
-    before = gateway.database.statements
-    assert "last" in await ask(gateway, viewer)
-    assert gateway.database.statements - before == 2
-
-
 WRITES = {
     "a source": ("UPDATE source SET name = 'bulb' WHERE id = 10", "bulb"),
     "an espace": ("UPDATE espace SET name = 'Foyer'", "Foyer"),
