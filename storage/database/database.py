@@ -278,6 +278,7 @@ class Database:
 
     async def write_rows(self, sql: str, *args: object) -> Sequence[Row]:
         """Run one statement in a transaction of its own, and return its rows. Raises as above."""
+        self.statements += 1
         session = await self._pool.take()
         try:
             rows = await session.fetch(sql, args)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from resolvers.execution.templates import fill_in
+from tests.resolvers.execution.engine import Bench, act
 from tests.resolvers.execution.executions import (
     execute,
     fails,
@@ -43,6 +44,17 @@ async def test_actions_run_in_order_and_are_recorded(home: Home) -> None:
         "SELECT bool_and(finished_at >= started_at) AS fine FROM execution_step"
     )
     assert times == [{"fine": True}]
+
+
+async def test_a_step_takes_one_statement(bench: Bench) -> None:
+    """Its end and the start of the next one share it, and nothing is read in between."""
+    counts = []
+    for name, steps in (("short", 3), ("long", 13)):
+        await bench.process(name, *[act("on")] * steps)
+        before = bench.home.graph.database.statements
+        assert (await bench.execute(name)).status == "succeeded"
+        counts.append(bench.home.graph.database.statements - before)
+    assert counts[1] - counts[0] == 10
 
 
 async def test_a_process_without_actions_can_be_executed(home: Home) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from resolvers.errors.catalogue import ErrorKind
+from resolvers.execution.admission import ExecuteRequest
 from tests.resolvers.execution.engine import Bench, act
 from tests.resolvers.execution.scripted import Latch, called
 from tests.resolvers.home import calls, until
@@ -79,6 +82,25 @@ async def test_a_restarted_process_starts_when_the_one_before_has_ended(bench: B
     assert latch.most == 1
     assert called() == ["wait", "wait", "then"]
     assert (await bench.row(first))["finished_at"] <= (await bench.row(third))["started_at"]
+
+
+async def test_two_gateways_run_a_switch_one_after_the_other(bench: Bench) -> None:
+    await bench.process(
+        "light",
+        act("on", runsWhen="DISABLED"),
+        act("off", runsWhen="ENABLED"),
+        mode="SWITCH",
+        concurrency="queued",
+    )
+    request = ExecuteRequest(bench.ids["light"])
+    async with bench.another_engine() as other:
+        engines = [bench.engine, other] * 3
+        executions = await asyncio.gather(*(each.admit(request, bench.viewer) for each in engines))
+        for each in executions:
+            assert (await bench.ended(each)).status == "succeeded"
+    assert called() == ["on", "off"] * 3
+    rows = await bench.home.graph.run("SELECT enabled FROM execution ORDER BY finished_at")
+    assert [row["enabled"] for row in rows] == [True, False] * 3
 
 
 # Nested executions -------------------------------------------------------------------------------

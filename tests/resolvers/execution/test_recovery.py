@@ -151,6 +151,28 @@ async def test_a_doubt_is_settled_by_a_success(bench: Bench, quick: None) -> Non
     assert not any(step["in_doubt"] for step in await bench.steps(ended.id))
 
 
+async def test_a_statement_that_is_canceled_at_the_end_of_a_step_is_repeated(
+    bench: Bench,
+) -> None:
+    """As by ``statement_timeout``. Nothing stays running in a gateway that lives."""
+    latch = Latch("once")
+    await bench.process("hall", act("once"), act("last"))
+    execution = await bench.admit("hall")
+    await until(bench.home.steps)
+    cancel = (
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database() AND query LIKE '%execution_step%'"
+    )
+    async with bench.home.graph.database.transaction() as transaction:
+        await transaction.fetch("SELECT FROM execution_step FOR UPDATE")
+        latch.open.set()
+        for _ in range(3):
+            await until(lambda: bench.home.graph.run(cancel))
+    assert (await bench.ended(execution)).status == "succeeded"
+    assert await bench.statuses(execution) == ["succeeded", "succeeded"]
+    assert called() == ["once", "last"]
+
+
 # Workers -----------------------------------------------------------------------------------------
 
 
