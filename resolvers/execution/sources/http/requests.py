@@ -145,9 +145,6 @@ def _fill_path(path: str, texts: Mapping[str, str]) -> str:
     """Fill in a path. Each segment with a placeholder stays one segment, and is not empty."""
     segments = []
     for segment in path.split("/"):
-        if "{" not in segment:
-            segments.append(segment)
-            continue
         references = PLACEHOLDER.findall(segment)
         for reference in references:
             if CONTROL.search(texts[reference]):
