@@ -15,7 +15,7 @@ from typing import cast
 
 from aiohttp import WSMsgType, hdrs, web
 
-from gateway.http.connections import Connection
+from gateway.http.connection import Connection
 from gateway.http.live.protocol import SUBPROTOCOL, CloseCode, SocketClosed
 from gateway.http.live.registry import Finish
 from resolvers.errors.catalogue import bad_value
