@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from graphql import (
 
 from tests.conftest import Gateway, Reply
 from tests.gateway.http.live.sockets import SocketClient, connected
+from tests.gateway.http.live.streams import Stream, streaming
 from tests.kept.readers import Moment, Query
 from tests.resolvers.operations.operations import Operation
 from tests.resolvers.operations.shrinking import tidied
@@ -41,6 +42,8 @@ class Subscriber:
     gateway: Gateway
     query: Query
     """The query with the same selection."""
+    by_events: bool
+    """Whether it is a stream of events, or else one of those on a WebSocket."""
     arrived: list[Reply] = field(default_factory=list)
 
     @property
@@ -57,7 +60,7 @@ class Subscriber:
 
 @dataclass(eq=False)
 class Subscribers:
-    """Subscriptions on WebSockets, one for each gateway and profile."""
+    """Subscriptions: streams of events, and WebSockets, one for each gateway and profile."""
 
     all: Sequence[Subscriber]
     _change: asyncio.Event = field(default_factory=asyncio.Event)
@@ -95,19 +98,27 @@ class Subscribers:
             raise AssertionError(f"{_named(subscriber)}\n{difference}") from None
 
     async def start(self, stack: contextlib.AsyncExitStack, tokens: Mapping[str, str]) -> None:
-        """Open the sockets and subscribe."""
+        """Subscribe."""
         sockets: dict[tuple[str, str], SocketClient] = {}
         for number, each in enumerate(self.all):
+            token, variables = tokens[each.query.profile], each.query.operation.variables
+            if each.by_events:
+                stream = await stack.enter_async_context(
+                    streaming(each.gateway, each.text, token=token, variables=variables)
+                )
+                self._receiving(self._receive_events(each, stream))
+                continue
             key = each.gateway.url, each.query.profile
             if key not in sockets:
                 client = sockets[key] = await stack.enter_async_context(connected(each.gateway))
-                await client.init(tokens[each.query.profile])
-                task = asyncio.create_task(self._receive(client))
-                task.add_done_callback(lambda _: self._change.set())
-                self._tasks.append(task)
-            await sockets[key].subscribe(
-                each.text, str(number), variables=each.query.operation.variables
-            )
+                await client.init(token)
+                self._receiving(self._receive(client))
+            await sockets[key].subscribe(each.text, str(number), variables=variables)
+
+    def _receiving(self, receive: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(receive)
+        task.add_done_callback(lambda _: self._change.set())
+        self._tasks.append(task)
 
     async def stop(self) -> None:
         """Receive nothing any more."""
@@ -122,9 +133,17 @@ class Subscribers:
             except TimeoutError:  # nothing has changed for a while
                 continue
             assert message["type"] == "next", message
-            reply = Reply(200, {}, json.dumps(message["payload"]).encode())
-            self.all[int(message["id"])].arrived.append(reply)
-            self._change.set()
+            self._arrived(self.all[int(message["id"])], message["payload"])
+
+    async def _receive_events(self, subscriber: Subscriber, stream: Stream) -> None:
+        while True:
+            kind, answer = await stream.event()
+            assert kind == "next", answer
+            self._arrived(subscriber, answer)
+
+    def _arrived(self, subscriber: Subscriber, answer: object) -> None:
+        subscriber.arrived.append(Reply(200, {}, json.dumps(answer).encode()))
+        self._change.set()
 
 
 @contextlib.asynccontextmanager
@@ -137,7 +156,9 @@ async def subscribed(
 ) -> AsyncIterator[Subscribers]:
     """Subscribe to one root field of each of these queries, where they have one that can be."""
     single = [one for query in queries if (one := _single(query, moment, chance)) is not None]
-    subscribers = Subscribers([Subscriber(chance.choice(gateways), query) for query in single])
+    subscribers = Subscribers(
+        [Subscriber(chance.choice(gateways), query, chance.random() < 0.5) for query in single]
+    )
     async with contextlib.AsyncExitStack() as stack:
         try:
             await subscribers.start(stack, tokens)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Gateway, running_gateway
 from tests.gateway.http.live.sockets import COUNT, SECONDS, metrics, talking
-from tests.gateway.http.live.test_event_audits import EVENTS, Stream, streaming
+from tests.gateway.http.live.streams import EVENTS, Stream, streaming
 from tests.resolvers.home import Home, until
 from tests.storage.database.conftest import connected as opened
 from tests.storage.database.proxy import Proxy, proxied, swallow

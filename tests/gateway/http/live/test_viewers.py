@@ -13,7 +13,7 @@ import pytest
 from storage.writes.access import revoke_token
 from tests.conftest import Gateway, running_gateway
 from tests.gateway.http.live.sockets import COUNT, NAMES, SocketClient, connected, talking
-from tests.gateway.http.live.test_event_audits import streaming
+from tests.gateway.http.live.streams import streaming
 from tests.resolvers.home import Home
 
 HALL = 'subscription { process(reference: "hall") { name actions { action } } }'
