@@ -48,6 +48,7 @@ from rest_compat.handler import CompiledDialect
 from rest_compat.http import IDEMPOTENCY_KEY, Request, Response
 from rest_compat.openapi.document import openapi_document
 from storage.database.errors import StorageError
+from storage.database.fairness import borrower
 
 _SERVER = "process-gateway"
 _JSON = "application/json; charset=utf-8"
@@ -106,6 +107,7 @@ class _Endpoint:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Apply the rate limit, dispatch, and render errors in the format of the called API."""
+        borrower.set("")  # the requests of a connection share a context
         path = request.rel_url.raw_path
         dialect, below = (None, path) if path in _GRAPHQL else self._dialect(path)
         is_api = dialect is not None or path in _GRAPHQL or path.startswith(_OPENAPI)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage.database.database import Database
+from storage.database.fairness import borrower
 from storage.demo.load import generate
 from tests.conftest import Gateway, database_copy, running_gateway
 from tests.gateway.http.wire import COUNT, body_of_response, head, raw
@@ -38,6 +39,23 @@ async def test_requests_on_one_connection_are_answered_in_order(gateway: Gateway
     assert bodies[0] == b'{"processes":[]}'
     assert b"not_found" in bodies[1]
     assert bodies[5] == b""
+
+
+async def test_a_request_does_not_wait_in_the_name_of_the_caller_before_it(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers: list[str] = []
+    ping = gateway.services.database.ping
+
+    async def noting_the_caller() -> None:
+        callers.append(borrower.get())
+        await ping()
+
+    monkeypatch.setattr(gateway.services.database, "ping", noting_the_caller)
+    sent = await head(gateway, "GET", "/processes")
+    sent += await head(gateway, "GET", "/health/ready", "Connection: close")
+    assert (await raw(gateway, sent)).count(b"HTTP/1.1 200") == 2
+    assert callers == [""]
 
 
 @pytest.fixture(scope="module")
