@@ -17,8 +17,8 @@ import orjson
 
 from connections import Connection, connected
 from resolvers.execution.definition import Definition, read_definition
-from storage.database.database import Transaction
 from storage.database.rows import Row
+from storage.database.transaction import Transaction
 from storage.execution.admission import NewExecution, record_execution
 from storage.execution.definitions import read_definition as read_definition_json
 from storage.execution.gates import Gate, lock_gate

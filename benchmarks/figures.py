@@ -22,7 +22,7 @@ from load import LoadTool, Target
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.parameters import RunValues
 from servers import Server, ServerError
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 from storage.writes import processes as stored
 from work import ADMIN, FRAGMENT, compiled, reference
 

@@ -27,9 +27,10 @@ from resolvers.execution.leases import Lease
 from resolvers.execution.plan import Execution
 from resolvers.execution.recorded import Tree, tree_key
 from resolvers.execution.templates import ArgumentTooLongError, check_lengths
-from storage.database.database import Database, Transaction
+from storage.database.database import Database
 from storage.database.errors import StillInUseError
 from storage.database.rows import Row
+from storage.database.transaction import Transaction
 from storage.execution import admission as records
 from storage.execution.definitions import read_definition as read_definition_json
 from storage.execution.gates import MAX_QUEUED, Gate, is_busy, lock_gate

@@ -13,9 +13,10 @@ from functools import partial
 
 from resolvers.execution.leases import Lease
 from resolvers.execution.patience import FIRST_PAUSE, LONGEST_PAUSE, until_read
-from storage.database.database import Database, Transaction
+from storage.database.database import Database
 from storage.database.errors import StorageError
 from storage.database.rows import Row
+from storage.database.transaction import Transaction
 from storage.execution.gates import lock_gate
 from storage.execution.journal import Fence, transition
 from storage.execution.records import read_fence

@@ -11,7 +11,7 @@ from resolvers.execution import plan
 from resolvers.execution.inputs import SuppliedValue, check_inputs
 from resolvers.execution.journal import Journal
 from resolvers.execution.templates import ArgumentTooLongError, check_lengths
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 from storage.execution.admission import supersede
 from storage.execution.gates import Gate, next_in_line, read_end
 from storage.execution.writes import BeginNested, StartNested, Write

@@ -36,8 +36,9 @@ from resolvers.operations.parameters import RunValues
 from resolvers.operations.plan import ROW_ID
 from resolvers.operations.selection import sub_selections
 from resolvers.values.enums import Permission
-from storage.database.database import Database, Transaction
+from storage.database.database import Database
 from storage.database.errors import StorageError
+from storage.database.transaction import Transaction
 from storage.reads.plan import Scope, ValueFormat
 
 

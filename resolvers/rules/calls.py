@@ -9,7 +9,7 @@ from resolvers.access.viewer import Viewer
 from resolvers.errors.catalogue import FieldProblem, bad_input, bad_value
 from resolvers.execution.sources.protocol import PROCESS_KIND
 from resolvers.rules.keys import Path
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 from storage.writes.calls import (
     CalledProcess,
     SourceRow,

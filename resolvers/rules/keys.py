@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resolvers.errors.catalogue import bad_value
 from resolvers.rules.models import EspaceKey, ProfileKey
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 from storage.writes.rows import find_ids
 
 Path = tuple[str | int, ...]

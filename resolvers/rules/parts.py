@@ -22,7 +22,7 @@ from resolvers.rules.models import (
 )
 from resolvers.rules.settings import RULED, require_sound, rule_of_row
 from resolvers.rules.versions import require_version
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 from storage.writes.parts import (
     NewAction,
     NewInput,

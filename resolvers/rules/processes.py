@@ -29,7 +29,7 @@ from resolvers.rules.models import (
 from resolvers.rules.parts import add_actions, add_inputs
 from resolvers.rules.settings import require_concurrency
 from resolvers.rules.versions import changed_items, require_version
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 from storage.writes.calls import callers
 from storage.writes.parts import copy_settings
 from storage.writes.processes import ProcessRow, authorize, existing_ids, lock_process, update_texts

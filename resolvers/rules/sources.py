@@ -17,8 +17,8 @@ from resolvers.execution.sources.registry import known_kinds
 from resolvers.rules.keys import Path
 from resolvers.values.strict_json import find_nul
 from resolvers.values.validation import problems
-from storage.database.database import Transaction
 from storage.database.rows import Row
+from storage.database.transaction import Transaction
 from storage.writes.rows import find_row
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from resolvers.errors.catalogue import ErrorKind, FieldProblem, GatewayError, conflict
 from resolvers.rules.items import ValidItems
 from resolvers.rules.keys import Path
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 from storage.writes.processes import lock_processes, read_versions
 
 VERSION_ARGUMENT: Path = ("ifVersion",)

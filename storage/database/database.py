@@ -1,6 +1,7 @@
 """Run statements against PostgreSQL on pooled connections, alone or in transactions.
 
-No other module runs a statement. Failures are raised as ``storage.database.errors`` defines them.
+Every statement runs here, or in a transaction that begins here. Failures are raised as
+``storage.database.errors`` defines them.
 
 A read outside a transaction whose connection is lost before its answer is run again, on a new
 connection. Nothing in a transaction is, and nothing after a timeout or a cancellation.
@@ -10,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -31,6 +31,7 @@ from storage.database.pool import ConnectionPool
 from storage.database.rows import Row
 from storage.database.session import Session, SessionOptions
 from storage.database.stream import LONG_LIST, JsonStream
+from storage.database.transaction import Transaction
 
 _Value = TypeVar("_Value")
 
@@ -45,57 +46,6 @@ the new one is sometimes cut as well."""
 
 _BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '6s'"
 """A process that is stopped or cut off in a transaction holds its locks no longer than a lease."""
-
-_READ = re.compile(r"\s*SELECT\b")
-"""The beginning of a statement that writes nothing. One with WITH may write."""
-
-
-class Transaction:
-    """A connection inside one transaction. An exception that leaves the block rolls it back."""
-
-    def __init__(self, database: Database, failures: FailureLog, session: Session) -> None:
-        self._database = database
-        self._failures = failures
-        self._session = session
-        self.wrote = False
-        """Whether a statement was run that may have written something."""
-
-    async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
-        """Return all rows of the result."""
-        with self._statement(sql):
-            # asyncpg's Record has all methods of a Mapping but does not declare it.
-            return cast("Sequence[Row]", await self._session.fetch(sql, args))
-
-    async def fetch_row(self, sql: str, *args: object) -> Row | None:
-        """Return the first row of the result, or None."""
-        rows = await self.fetch(sql, *args)
-        return rows[0] if rows else None
-
-    async def fetch_value(self, sql: str, *args: object) -> object:
-        """Return the first value of the first row, or None."""
-        row = await self.fetch_row(sql, *args)
-        return next(iter(row.values())) if row is not None else None
-
-    async def fetch_json(self, sql: str, args: Sequence[object]) -> bytes | None:
-        """Return the single JSON value that a statement returns, as PostgreSQL wrote it."""
-        with self._statement(sql):
-            return cast("bytes | None", await self._session.fetch_value(sql, args))
-
-    async def script(self, sql: str) -> None:
-        """Run one or more statements that take no parameters. Discard their results."""
-        with self._statement(sql):
-            await self._session.execute(sql)
-
-    @contextlib.contextmanager
-    def _statement(self, sql: str) -> Iterator[None]:
-        """Count a statement, and translate its failure."""
-        self._database.statements += 1
-        self.wrote = self.wrote or _READ.match(sql) is None
-        try:
-            yield
-        except Exception as failure:
-            lost = self._session.lost(failure)
-            raise self._failures.translated(failure, lost=lost) from failure
 
 
 class Database:

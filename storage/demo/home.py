@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from storage.database.database import Database, Transaction
+from storage.database.database import Database
+from storage.database.transaction import Transaction
 from storage.demo.ids import PROCESS_SOURCE, process_source_id
 from storage.writes.arguments import arguments_json
 from storage.writes.parts import NewAction, NewInput, insert_actions, insert_inputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 
 PROCESS_SOURCE = "process"
 """The name of the built-in source that runs other processes."""

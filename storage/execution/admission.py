@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from storage.database.database import Transaction
 from storage.database.rows import Reader
+from storage.database.transaction import Transaction
 from storage.execution.gates import Gate, at_gate
 from storage.writes.arguments import arguments_json
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 
 MAX_PARALLEL = 10
 """Executions of a process that run at the same time."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from importlib import resources
 
-from storage.database.database import Database, Transaction
+from storage.database.database import Database
 from storage.database.errors import StorageError
+from storage.database.transaction import Transaction
 
 _LOCK = 0x70726F63
 """The key of the advisory lock that is held while migrations are applied."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.database.database import Transaction
 from storage.database.rows import Reader
+from storage.database.transaction import Transaction
 
 ACCESS_CHANNEL = "gateway_access"
 """The channel on which triggers report every change of these rows."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 from storage.writes.processes import VISIBLE
 
 _CALLS_LOCK = 0x63616C6C

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from storage.database.database import Transaction
+from storage.database.transaction import Transaction
 from storage.writes.processes import VISIBLE
 from storage.writes.rows import TOUCHED
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from storage.database.database import Transaction
 from storage.database.rows import Row
+from storage.database.transaction import Transaction
 
 # The writable columns. No other name is put into the SQL below.
 _COLUMNS: Mapping[str, frozenset[str]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from storage.database.database import Transaction
 from storage.database.rows import Reader
+from storage.database.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

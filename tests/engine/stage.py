@@ -21,9 +21,10 @@ from resolvers.execution.recorded import read_recorded
 from resolvers.execution.run import Run, Tools
 from resolvers.execution.secrets import SecretBox
 from resolvers.execution.sources.protocol import ActionFailedError, Call, Repeat, SourceKind
-from storage.database.database import Database, Transaction
+from storage.database.database import Database
 from storage.database.errors import DatabaseUnavailableError, OutcomeUnknownError
 from storage.database.rows import Row
+from storage.database.transaction import Transaction
 
 
 class Write(Enum):
