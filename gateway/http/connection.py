@@ -140,7 +140,9 @@ class Connection(RequestHandler):
         creating a task, and changing to it and back, takes a tenth of the time of a small read.
         """
         while not self._force_close:
-            if not self._messages:
+            if self._messages:
+                await asyncio.sleep(0)  # others come before the next request of the same client
+            else:
                 self._waiter = self._loop.create_future()
                 try:
                     await self._waiter

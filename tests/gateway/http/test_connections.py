@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.http.connection import Connection
 from storage.database.database import Database
 from storage.database.fairness import borrower
 from storage.demo.load import generate
@@ -39,6 +40,33 @@ async def test_requests_on_one_connection_are_answered_in_order(gateway: Gateway
     assert bodies[0] == b'{"processes":[]}'
     assert b"not_found" in bodies[1]
     assert bodies[5] == b""
+
+
+async def test_others_are_served_between_the_requests_of_a_client_that_sends_many_at_once(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = 0
+    served: list[int] = []
+    serve_next = Connection._serve_next
+
+    async def noting_the_turn(connection: Connection) -> bool:
+        served.append(turn)
+        return await serve_next(connection)
+
+    async def take_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Connection, "_serve_next", noting_the_turn)
+    sent = await head(gateway, "GET", "/health") * 50
+    sent += await head(gateway, "GET", "/health", "Connection: close")
+    other = asyncio.create_task(take_turns())
+    answer = await raw(gateway, sent)
+    other.cancel()
+    assert answer.count(b"HTTP/1.1 200") == 51
+    assert len(set(served)) == 51
 
 
 async def test_a_request_does_not_wait_in_the_name_of_the_caller_before_it(
