@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
@@ -29,6 +29,7 @@ from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 from multidict import CIMultiDict
 
 from gateway.http.malformed import MAX_HEAD, MAX_LINE, path_in, problem_of
+from gateway.http.response_body import Parts
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Connection(RequestHandler):
         """Answer the requests of the connection, one after the other, until it ends.
 
         aiohttp runs each request in a task of its own. Here the task of the connection runs them:
-        creating a task, and changing to it and back, takes a tenth of the time of a small read.
+        creating a task, and changing to it and back, takes 8 % of the time of a small read.
         """
         while not self._force_close:
             if self._messages:
@@ -203,9 +204,9 @@ class Connection(RequestHandler):
         """
         if self.closing:
             response.force_close()
+        parts = _parts(response) if type(response) is web.Response else None
         if (
-            type(response) is web.Response
-            and type(response.body) is bytes
+            parts is not None
             and response.status == 200
             and request.version is HttpVersion11
             and request.method in _WITH_BODY
@@ -213,23 +214,27 @@ class Connection(RequestHandler):
             and not self._upgraded
         ):
             self._keepalive = response.keep_alive is None and request.keep_alive
-            return await self._send_whole(response.headers, response.body)
+            return await self._send_whole(response.headers, parts)
         sent, incomplete = await self.finish_response(request, response, None)
         self._keepalive = bool(sent.keep_alive)
         if not request.content.is_eof():
             await self._linger(request.content)
         return not incomplete
 
-    async def _send_whole(self, headers: CIMultiDict[str], body: bytes) -> bool:
+    async def _send_whole(self, headers: CIMultiDict[str], parts: Sequence[bytes]) -> bool:
         """Send a response whose body is known, with the headers that aiohttp would add."""
-        headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        headers[hdrs.CONTENT_LENGTH] = str(sum(map(len, parts)))
         headers[hdrs.DATE] = rfc822_formatted_time()
         if not self._keepalive:
             headers[hdrs.CONNECTION] = "close"
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
-        transport.write(_serialize_headers("HTTP/1.1 200 OK", headers) + body)
+        head = _serialize_headers("HTTP/1.1 200 OK", headers)
+        if len(parts) == 1:
+            transport.write(head + parts[0])
+        else:
+            transport.writelines((head, *parts))
         if self._paused:
             await self._drain_helper()
         return True
@@ -345,6 +350,14 @@ class Connection(RequestHandler):
         if self._task_handler is not None:
             self._task_handler.cancel()
         transport.abort()
+
+
+def _parts(response: web.Response) -> Sequence[bytes] | None:
+    """Return the parts of a body that is known; None if there is no such body."""
+    body = response.body
+    if type(body) is bytes:
+        return (body,)
+    return body.whole if isinstance(body, Parts) else None
 
 
 def _ends_with(data: bytes, message: RawRequestMessage) -> bool:

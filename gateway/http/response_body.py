@@ -11,8 +11,8 @@ from aiohttp.payload import Payload
 from storage.database.errors import StorageError
 from storage.database.stream import JsonStream
 
-_LARGE = 128 * 1024
-"""Size in bytes from which joining the parts costs more than writing each of them."""
+_LARGE = 16 * 1024
+"""Size in bytes from which joining the parts costs more than passing each of them on."""
 
 
 class Encoder(Protocol):
@@ -81,6 +81,11 @@ class Parts(Payload):
         """Write the body through an encoder."""
         self._encoder = encoder
         self._size = None
+
+    @property
+    def whole(self) -> Sequence[bytes] | None:
+        """The parts, if they are all there, and sent as they are."""
+        return None if self._size is None else self._value
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write all parts. If the client leaves meanwhile, the statements of the rest are ended."""
