@@ -8,7 +8,7 @@ This module and ``gateway.http.connections`` are the only ones that use the part
 server that are not documented. The limits take two comparisons for each request; everything else is
 done once a second for all connections.
 
-The usual response, whose body is known, is written here in one piece. That takes less time than
+The usual response, whose body is known, is written here at once. That takes less time than
 aiohttp's way, which is made for all kinds of responses.
 """
 
@@ -29,7 +29,7 @@ from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 from multidict import CIMultiDict
 
 from gateway.http.malformed import MAX_HEAD, MAX_LINE, path_in, problem_of
-from gateway.http.response_body import Parts
+from gateway.http.response_body import LARGE, Parts
 from resolvers.errors.catalogue import ErrorKind, GatewayError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _WITH_BODY = (hdrs.METH_GET, hdrs.METH_POST)
-"""Methods whose responses are sent in one piece, if their bodies are known."""
+"""Methods whose responses are sent at once, if their bodies are known."""
 _NOT_HTTP = (_ErrInfo(status=400, exc=BadHttpMessage(""), message=""), EMPTY_PAYLOAD)
 _UNREAD_PROGRESS = 16 * 1024
 """Bytes that count as progress of a client that reads an answer. A client that reads a byte now and
@@ -185,11 +185,12 @@ class Connection(RequestHandler):
                 return False
         except ConnectionError:  # the client has left
             return False
-        except BaseException as error:
-            self.force_close()
-            if not isinstance(error, Exception):
-                raise
+        except Exception as error:
             self.log_exception("a response could not be sent", exc_info=error)
+            self.force_close()
+        except BaseException:
+            self.force_close()
+            raise
         finally:
             request._task = None  # type: ignore[assignment]  # or the traceback keeps the task
         if not body.is_eof() and not self._force_close:
@@ -204,7 +205,7 @@ class Connection(RequestHandler):
         """
         if self.closing:
             response.force_close()
-        parts = _parts(response) if type(response) is web.Response else None
+        parts = _parts(response)
         if (
             parts is not None
             and response.status == 200
@@ -223,7 +224,8 @@ class Connection(RequestHandler):
 
     async def _send_whole(self, headers: CIMultiDict[str], parts: Sequence[bytes]) -> bool:
         """Send a response whose body is known, with the headers that aiohttp would add."""
-        headers[hdrs.CONTENT_LENGTH] = str(sum(map(len, parts)))
+        size = sum(map(len, parts))
+        headers[hdrs.CONTENT_LENGTH] = str(size)
         headers[hdrs.DATE] = rfc822_formatted_time()
         if not self._keepalive:
             headers[hdrs.CONNECTION] = "close"
@@ -231,8 +233,8 @@ class Connection(RequestHandler):
         if transport is None or transport.is_closing():
             return False
         head = _serialize_headers("HTTP/1.1 200 OK", headers)
-        if len(parts) == 1:
-            transport.write(head + parts[0])
+        if size < LARGE:
+            transport.write(b"".join((head, *parts)))
         else:
             transport.writelines((head, *parts))
         if self._paused:
@@ -242,7 +244,8 @@ class Connection(RequestHandler):
     async def _linger(self, body: StreamReader) -> None:
         """Read the rest of a body for some time after its request was answered.
 
-        If the connection were closed at once, the client might not see the response.
+        If the connection were closed at once, the client might not see the response. It is read at
+        the pace of all large bodies; aiohttp would read as fast as a client can send.
         """
         if not self._force_close:
             with contextlib.suppress(TimeoutError, web.RequestPayloadError, ConnectionError):
@@ -352,8 +355,10 @@ class Connection(RequestHandler):
         transport.abort()
 
 
-def _parts(response: web.Response) -> Sequence[bytes] | None:
+def _parts(response: web.StreamResponse) -> Sequence[bytes] | None:
     """Return the parts of a body that is known; None if there is no such body."""
+    if type(response) is not web.Response:
+        return None
     body = response.body
     if type(body) is bytes:
         return (body,)

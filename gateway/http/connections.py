@@ -107,7 +107,6 @@ class Connections(web.Server):
             # body in zstd can ask for 128 MB of memory, which it takes from any client.
             auto_decompress=False,
             keepalive_timeout=self.limits.keepalive_timeout,
-            lingering_time=0,  # see ``_linger``: aiohttp would read as fast as a client can send
             max_line_size=MAX_LINE,
             max_field_size=MAX_FIELD,
             max_headers=MAX_FIELDS,

@@ -11,7 +11,7 @@ from aiohttp.payload import Payload
 from storage.database.errors import StorageError
 from storage.database.stream import JsonStream
 
-_LARGE = 16 * 1024
+LARGE = 16 * 1024
 """Size in bytes from which joining the parts costs more than passing each of them on."""
 
 
@@ -38,7 +38,7 @@ def body_of(parts: Sequence[bytes | JsonStream]) -> bytes | Parts | None:
             return Parts(parts, None)
         whole.append(part)
         size += len(part)
-    return b"".join(whole) if size < _LARGE else Parts(parts, size)
+    return b"".join(whole) if size < LARGE else Parts(parts, size)
 
 
 async def collected(parts: Sequence[bytes | JsonStream]) -> tuple[bytes, ...]:

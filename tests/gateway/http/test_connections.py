@@ -63,8 +63,10 @@ async def test_others_are_served_between_the_requests_of_a_client_that_sends_man
     sent = await head(gateway, "GET", "/health") * 50
     sent += await head(gateway, "GET", "/health", "Connection: close")
     other = asyncio.create_task(take_turns())
-    answer = await raw(gateway, sent)
-    other.cancel()
+    try:
+        answer = await raw(gateway, sent)
+    finally:
+        other.cancel()
     assert answer.count(b"HTTP/1.1 200") == 51
     assert len(set(served)) == 51
 

@@ -64,8 +64,10 @@ async def streaming(
         token: Instead of a new one of the profile.
     """
     headers = {"Accept": accept}
-    if token is not None or profile is not None:
-        headers["Authorization"] = token or await gateway.token(profile or "")
+    if token is None and profile is not None:
+        token = await gateway.token(profile)
+    if token is not None:
+        headers["Authorization"] = token
     url, body = f"{gateway.url}/graphql", {"query": query, **members}
     async with aiohttp.ClientSession() as session:
         if method == "GET":
