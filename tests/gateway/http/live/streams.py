@@ -16,6 +16,8 @@ from tests.conftest import Gateway
 from tests.gateway.http.live.sockets import SECONDS
 
 EVENTS = "text/event-stream"
+_EVENT_BYTES = 2**24
+"""Up to how many bytes an event may have."""
 
 
 @dataclass
@@ -29,7 +31,8 @@ class Stream:
         while True:
             async with asyncio.timeout(SECONDS):
                 text = (await self.response.content.readuntil(b"\n\n")).decode()
-            lines = [line.split(":", 1) for line in text.splitlines() if line]
+            # Not `splitlines`, which also ends a line at characters that JSON leaves as they are.
+            lines = [line.split(":", 1) for line in text.split("\n") if line]
             fields = {name: value.removeprefix(" ") for name, value in lines}
             if fields.keys() != {""}:  # a comment
                 return fields["event"], json.loads(fields["data"]) if fields["data"] else None
@@ -69,7 +72,7 @@ async def streaming(
     if token is not None:
         headers["Authorization"] = token
     url, body = f"{gateway.url}/graphql", {"query": query, **members}
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(read_bufsize=_EVENT_BYTES) as session:
         if method == "GET":
             request = session.get(f"{url}?{urlencode(body)}", headers=headers)
         else:

@@ -154,3 +154,17 @@ async def test_live_113_streams_count_as_sockets_of_their_token(
                 assert two.status == 429
                 assert (await two.json())["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
             one.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\n\n", "\r", "\r\n", "\v\f", "\x1c\x1d\x1e", "\x85", "\u2028", "\u2029"],
+    ids=["lf", "cr", "crlf", "vt-ff", "separators", "nel", "line", "paragraph"],
+)
+async def test_live_114_an_answer_is_one_event_whatever_its_texts_contain(
+    gateway: Gateway, text: str
+) -> None:
+    await Home(gateway).process("hall", description=f"a{text}data: b")
+    async with streaming(gateway, "subscription { processes { nodes { description } } }") as stream:
+        nodes = [{"description": f"a{text}data: b"}]
+        assert await stream.data() == {"processes": {"nodes": nodes}}
