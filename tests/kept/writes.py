@@ -79,13 +79,15 @@ SQL: Mapping[tuple[str, str], Sequence[str]] = {
     # The names and permissions of viewers stay: the gateways learn of them a little later.
     ("profile", "update"): ["UPDATE profile SET name = '{new}' WHERE id = {profile} AND id > 8"],
     ("profile", "delete"): ["DELETE FROM profile WHERE id = {profile} AND id > 8"],
+    # The gateways leave those of other engines as they are.
     ("execution", "insert"): [
-        "INSERT INTO execution (id, process_id, process_reference, process_name, enabled,"
-        " profile_id, profile_name) VALUES ({new}, {process}, 'r', {text}, true, {profile}, 'p')",
+        "INSERT INTO execution (id, engine, process_id, process_reference, process_name, enabled,"
+        " profile_id, profile_name)"
+        " VALUES ({new}, 'none', {process}, 'r', {text}, true, {profile}, 'p')",
         # One that is nested in another one.
-        "INSERT INTO execution (id, process_id, process_reference, process_name, enabled,"
-        " profile_name, parent_step_id, root_id) SELECT {new}, {process}, 'r', {text}, true, 'p',"
-        " step.id, coalesce(root_id, execution.id) FROM execution_step AS step"
+        "INSERT INTO execution (id, engine, process_id, process_reference, process_name, enabled,"
+        " profile_name, parent_step_id, root_id) SELECT {new}, 'none', {process}, 'r', {text},"
+        " true, 'p', step.id, coalesce(root_id, execution.id) FROM execution_step AS step"
         " JOIN execution ON execution.id = execution_id WHERE step.id = {execution_step}",
     ],
     ("execution", "update"): [
