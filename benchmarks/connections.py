@@ -40,7 +40,7 @@ async def open_pool(url: str) -> asyncpg.Pool[asyncpg.Record]:
         url,
         min_size=1,
         max_size=16,
-        command_timeout=31,  # as the gateway's, which is its statement timeout and a second
+        command_timeout=31,  # the driver's way to the limit that the gateway has as well
         statement_cache_size=1000,
         max_cached_statement_lifetime=0,
         max_cacheable_statement_size=0,

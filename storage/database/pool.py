@@ -20,6 +20,9 @@ from storage.database.session import Session, SessionOptions, open_session
 _IDLE_SECONDS = 300.0
 """Seconds after which unused connections are closed."""
 
+_OVERDUE_INTERVAL = 1.0
+"""Seconds between two searches for statements that take too long."""
+
 _CLOSE_SECONDS = 5.0
 """Seconds to wait for borrowers when the pool is closed."""
 
@@ -62,7 +65,10 @@ class ConnectionPool:
         self._handed_over = 0  # to borrowers that waited
         self._closing = False
         self._returned = asyncio.Event()
-        self._idle_check = asyncio.create_task(self._close_unused())
+        self._checks = [
+            asyncio.create_task(self._close_unused()),
+            asyncio.create_task(self._end_overdue()),
+        ]
         self._server: Identity | None = None  # of the connection that was opened last
         self.server_changes = 0
         """The number of connections that were opened to another server than the one before, or to
@@ -136,8 +142,7 @@ class ConnectionPool:
     async def close(self) -> None:
         """Wait up to 5 s until all connections are returned, then close them."""
         self._closing = True
-        self._idle_check.cancel()
-        for task in self._opening:
+        for task in (*self._checks, *self._opening):
             task.cancel()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -249,6 +254,14 @@ class ConnectionPool:
         if self._closing:
             self._returned.set()
         self._open_more()
+
+    async def _end_overdue(self) -> None:
+        """End statements that take too long, all by one timer."""
+        now = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(_OVERDUE_INTERVAL)
+            for session in self._open:
+                session.end_overdue(now())
 
     async def _close_unused(self) -> None:
         while True:

@@ -74,7 +74,16 @@ class Session:
     Its methods raise whatever the driver raises.
     """
 
-    __slots__ = ("_connection", "_statements", "_timeout", "is_closed", "server")
+    __slots__ = (
+        "_connection",
+        "_now",
+        "_since",
+        "_statements",
+        "_timed_out",
+        "_timeout",
+        "is_closed",
+        "server",
+    )
 
     def __init__(
         self,
@@ -87,32 +96,51 @@ class Session:
         self._connection = connection
         self._timeout = timeout
         self._statements = Statements(connection, cache_bytes)
+        self._now = asyncio.get_running_loop().time
+        self._since = 0.0  # when the statement began that is running; 0 if none is
+        self._timed_out = False
         self.is_closed: Callable[[], bool] = connection.is_closed
         """Whether the connection is closed, as far as this side can tell."""
 
     async def fetch_value(self, sql: str, args: Sequence[object]) -> object:
         """Return the first value of the first row, or None."""
-        statement = self._statements.get(sql) or await self._statements.prepare(sql)
-        value: object = await statement.fetchval(*args)
-        if self._statements.unkept:
-            await self._statements.forget_unkept()
-        return value
+        rows = await self.fetch(sql, args, 1)
+        return rows[0][0] if rows else None
 
     async def fetch_row(self, sql: str, args: Sequence[object]) -> asyncpg.Record | None:
         """Return the first row, or None."""
-        statement = self._statements.get(sql) or await self._statements.prepare(sql)
-        row = await statement.fetchrow(*args)
-        if self._statements.unkept:
-            await self._statements.forget_unkept()
-        return row
+        rows = await self.fetch(sql, args, 1)
+        return rows[0] if rows else None
 
-    async def fetch(self, sql: str, args: Sequence[object]) -> list[asyncpg.Record]:
-        """Return all rows."""
+    async def fetch(self, sql: str, args: Sequence[object], limit: int = 0) -> list[asyncpg.Record]:
+        """Return the rows.
+
+        Args:
+            limit: The most rows; 0 for all.
+        """
         statement = self._statements.get(sql) or await self._statements.prepare(sql)
-        rows = await statement.fetch(*args)
+        self._since = self._now()
+        try:
+            rows = await statement.run(args, limit)
+        except Exception as failure:
+            if self._timed_out:
+                raise TimeoutError("the statement took too long") from failure
+            raise
+        finally:
+            self._since = 0.0
         if self._statements.unkept:
             await self._statements.forget_unkept()
         return rows
+
+    def end_overdue(self, now: float) -> None:
+        """Close the connection if its statement has taken too long. The statement fails.
+
+        Args:
+            now: The time of the event loop.
+        """
+        if self._timeout is not None and self._since and now - self._since > self._timeout:
+            self._timed_out = True
+            self.terminate()
 
     async def execute(self, sql: str) -> str:
         """Run one or more statements without parameters, and return the tag of the last one."""
@@ -216,7 +244,7 @@ def _was_lost(failure: Exception) -> bool:
 
 async def _open(options: SessionOptions) -> Session:
     # Ends statements that PostgreSQL cannot cancel because a proxy is dead. The kernel notices a
-    # dead network earlier.
+    # dead network earlier. For prepared statements the pool does the same as ``command_timeout``.
     timeout = options.statement_timeout + 1 if options.statement_timeout else None
     connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
         options.url,

@@ -139,6 +139,33 @@ async def test_a_read_is_repeated_only_after_a_lost_connection(database_url: str
         assert await other.run("SELECT nextval('runs')") == 4
 
 
+@pytest.mark.parametrize(
+    ("run", "failure"),
+    [
+        (read, DatabaseUnavailableError),
+        (read_list, DatabaseUnavailableError),
+        (lambda database: database.write(_INSERT, f"e{random.random()}"), OutcomeUnknownError),
+        (write, DatabaseUnavailableError),
+    ],
+)
+async def test_a_statement_ends_where_the_network_dies_without_a_sign(
+    database_url: str,
+    run: Callable[[Database], Awaitable[object]],
+    failure: type[StorageError],
+) -> None:
+    async with (
+        proxied(database_url) as (proxy, url),
+        connected(url, pool_max=1, statement_timeout=0.5) as database,
+    ):
+        await run(database)  # the statement is prepared
+        proxy.answers = swallow
+        async with asyncio.timeout(5):
+            with pytest.raises(failure):
+                await run(database)
+        proxy.answers = pass_on
+        await read(database)
+
+
 async def test_a_read_that_is_ended_because_of_a_deadlock_is_repeated(database_url: str) -> None:
     both = (
         "SELECT convert_to((count(*) + (SELECT count(*) FROM process))::text, 'UTF8') FROM espace"
