@@ -36,12 +36,10 @@ class _DatabaseIdSchema:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         floats = core_schema.float_schema(strict=True, gt=0, le=MAX_DATABASE_ID)
-        return core_schema.custom_error_schema(
-            core_schema.union_schema(
-                [_IDS, core_schema.no_info_after_validator_function(_whole, floats)],
-                mode="left_to_right",
-            ),
-            "database_id",
+        return core_schema.union_schema(
+            [_IDS, core_schema.no_info_after_validator_function(_whole, floats)],
+            mode="left_to_right",
+            custom_error_type="database_id",
             custom_error_message="Input should be a database ID",
         )
 

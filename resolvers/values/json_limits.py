@@ -128,6 +128,11 @@ class Size:
             values += [inner for items in lists for inner in items if type(inner) in _CONTAINERS]
         return self.members - before
 
+    def add_flat(self, objects: int, members: int) -> None:
+        """Count objects that have no objects or lists in them."""
+        self.containers += objects
+        self.members += members
+
 
 def check_items(value: object, max_items: int, before: int = 0) -> None:
     """Check the number of items of all lists together.
