@@ -67,12 +67,14 @@ class Services:
             GatewayError: ``UNAUTHENTICATED``, ``TOKEN_EXPIRED``, ``RATE_LIMITED`` or
                 ``DATABASE_UNAVAILABLE``.
         """
-        claims = await self._identify(token)
+        claims = self._verify(token)
+        await self._spend(claims)
         return await self.directory.viewer(claims.profile_id, claims.token_id)
 
     async def caller(self, token: str | None) -> Caller:
         """Return the holder of a token. Raises like ``authenticate``."""
-        claims = await self._identify(token)
+        claims = self._verify(token)
+        await self._spend(claims)
         await self.directory.viewer(claims.profile_id, claims.token_id)
         return Caller(claims, self.directory)
 
@@ -86,12 +88,10 @@ class Services:
         await self._spend(caller.claims)
         return await self.directory.viewer(caller.claims.profile_id, caller.claims.token_id)
 
-    async def _identify(self, token: str | None) -> Claims:
+    def _verify(self, token: str | None) -> Claims:
         if not token:
             raise missing_token()
-        claims = self.keys.verify(token)
-        await self._spend(claims)
-        return claims
+        return self.keys.verify(token)
 
     async def _spend(self, claims: Claims) -> None:
         if self.rates.limits_tokens:

@@ -137,26 +137,24 @@ class Queries:
 
     async def _read(self, results: Sequence[bytes | Asked | GatewayError]) -> list[Result]:
         """Read what has to be read, a few root fields at a time."""
-        answers: list[Any] = list(results)
-        pending = [
-            (index, result) for index, result in enumerate(results) if isinstance(result, Asked)
-        ]
+        pending = [result for result in results if isinstance(result, Asked)]
         if len(pending) == 1:
-            ((index, asked),) = pending
-            answers[index] = await self._answer(asked)
-            return answers
-        kept = [asked for _, asked in pending if asked.kept is not None and asked.version is None]
+            answer = await self._answer(pending[0])
+            return [answer if isinstance(result, Asked) else result for result in results]
+        kept = [asked for asked in pending if asked.kept is not None and asked.version is None]
         if kept:
             try:
                 await self._reads.validate(kept)
             except Exception as error:
                 failed = as_gateway_error(error)
                 return [failed if isinstance(each, Asked) else each for each in results]
-        rest = iter(pending)
+        answers: list[Any] = list(results)
+        rest = iter(enumerate(results))
 
         async def read() -> None:
-            for index, asked in rest:
-                answers[index] = await self._answer(asked)
+            for index, result in rest:
+                if isinstance(result, Asked):
+                    answers[index] = await self._answer(result)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(len(pending), _MAX_CONNECTIONS)):

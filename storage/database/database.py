@@ -157,12 +157,12 @@ class Database:
         self.statements += 1
         session = await self._pool.take()  # without a context manager, as above
         try:
-            row: Any = await session.fetch_row(sql, args)
+            rows: Any = await session.fetch(sql, args, 1)
         except BaseException as failure:
-            run = partial(Session.fetch_row, sql=sql, args=args)
-            session, row = await self._again(session, failure, run)
+            run = partial(Session.fetch, sql=sql, args=args, limit=1)
+            session, rows = await self._again(session, failure, run)
         self._pool.give_back(session)
-        versioned: tuple[bytes | None, int] = row
+        versioned: tuple[bytes | None, int] = rows[0]
         return versioned
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:

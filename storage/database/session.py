@@ -107,11 +107,6 @@ class Session:
         rows = await self.fetch(sql, args, 1)
         return rows[0][0] if rows else None
 
-    async def fetch_row(self, sql: str, args: Sequence[object]) -> asyncpg.Record | None:
-        """Return the first row, or None."""
-        rows = await self.fetch(sql, args, 1)
-        return rows[0] if rows else None
-
     async def fetch(self, sql: str, args: Sequence[object], limit: int = 0) -> list[asyncpg.Record]:
         """Return the rows.
 
