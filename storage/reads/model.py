@@ -259,6 +259,11 @@ SOURCE = Table(
             "process",
             "{t}.id IN (SELECT process_id FROM action WHERE source_id = {s}.id)",
             typical_rows=4000,
+            tested=Relation(
+                "process",
+                "{link}.source_id = {s}.id",
+                link="action AS {link} ON {link}.process_id = {t}.id",
+            ),
         )
     },
     admin_only=True,

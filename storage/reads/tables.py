@@ -142,6 +142,9 @@ class Column:
                 return (Sql(f"to_json({value})"),)
 
 
+_IS_SOURCE = " = {s}.id"
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A relation from one row to one or more others."""
@@ -165,6 +168,12 @@ class Relation:
     tested: Relation | None = None
     """The relation that filters use, if selecting the rows needs a more complex one. It is a plain
     join, which PostgreSQL can start from either table."""
+
+    @property
+    def key(self) -> str:
+        """The column that refers to ``{s}``, of a relation that filters test."""
+        assert self.joins.endswith(_IS_SOURCE), f"{self.joins} does not compare a column"
+        return self.joins.removesuffix(_IS_SOURCE)
 
     @property
     def is_linked(self) -> bool:

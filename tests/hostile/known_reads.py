@@ -50,5 +50,7 @@ KNOWN = (
     % _times(20, '{profiles: {processes: {name: {contains: "#"}}}}'),
     "processes(where: {not: {or: [%s]}}) { nodes { id } }"
     % _times(20, '{espace: {processes: {name: {contains: "#"}}}}'),
+    'processes(first: 25, where: {profiles: {processes: {name: {contains: "zzz"}}}})'
+    " { nodes { id profiles { processes(last: 5) { totalCount } } } }",
 )
 """Queries that took much before their costs were limited; PAGE is as large as they may be."""
