@@ -37,7 +37,14 @@ MAX_REFERENCE = 255
 
 
 class _Storable:
-    """Metadata of a text type: check like ``storable``, without a Python call for each text."""
+    """Metadata of a text type: check like ``storable``, without a Python call for each text.
+
+    Args:
+        pattern: What the JSON schema of the type says of the text.
+    """
+
+    def __init__(self, pattern: str | None = None) -> None:
+        self._pattern = pattern
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -52,7 +59,7 @@ class _Storable:
     ) -> dict[str, Any]:
         described = handler(schema)
         del described["pattern"]
-        return described
+        return described if self._pattern is None else described | {"pattern": self._pattern}
 
 
 def without_pattern(schema: CoreSchema) -> CoreSchema:
@@ -72,7 +79,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=255), _Storable
 Reference = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_REFERENCE, strip_whitespace=True),
-    _Storable(),
+    _Storable(pattern=r"\S"),
 ]
 """1 to 255 characters. Leading and trailing whitespace is removed."""
 Description = Annotated[str, StringConstraints(max_length=4000), _Storable()]

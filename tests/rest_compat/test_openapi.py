@@ -12,11 +12,13 @@ import openapi_spec_validator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from resolvers.errors.catalogue import ErrorKind
 from resolvers.operations.compile import OperationCompiler
 from resolvers.operations.limits import Limits
 from resolvers.schema.build import build_schema
+from resolvers.values.text import Reference
 from rest_compat.body_model import ID_OR_KEY_SCHEMA, KeyForms
 from rest_compat.dialects import build_dialects
 from rest_compat.errors import ERROR_CODES
@@ -283,6 +285,18 @@ def test_each_key_that_is_described_has_a_form_that_is_accepted(text: str) -> No
     else:
         # Long ids and leading zeros are accepted, too.
         assert described or (text.isdecimal() and key == {"databaseId": int(text)})
+
+
+REFERENCES: TypeAdapter[str] = TypeAdapter(Reference)
+
+
+@given(st.text(st.sampled_from("\t\n \x1c\x85\xa0\u2028\u3000\ufeffa"), max_size=3))
+def test_each_reference_that_is_described_is_accepted(text: str) -> None:
+    try:
+        jsonschema.validate(text, REFERENCES.json_schema())
+    except jsonschema.ValidationError:
+        return
+    assert REFERENCES.validate_python(text) == text.strip("\t\n \x85\xa0\u2028\u3000")
 
 
 @pytest.mark.parametrize(
