@@ -104,14 +104,27 @@ async def read_versions(transaction: Transaction, process_ids: Sequence[int]) ->
     return {row["id"]: row["version"] for row in rows}
 
 
-async def existing_ids(
-    transaction: Transaction, ids: Sequence[int], only_profile: int | None
-) -> set[int]:
-    """Return the IDs that belong to processes that exist and are visible."""
+async def missing_items(
+    transaction: Transaction, ids: Sequence[int], only_profile: int | None, most: int
+) -> tuple[Sequence[int], int]:
+    """Look for IDs that belong to no process, or to one that is not visible.
+
+    Args:
+        most: The most indices to return.
+
+    Returns:
+        The indices of the first ones in the list, and the number of all.
+    """
     rows = await transaction.fetch(
-        f"SELECT id FROM process WHERE id = ANY ($1::integer[]) AND {VISIBLE}", ids, only_profile
+        f"""SELECT number - 1 AS index, count(*) OVER () AS count
+        FROM unnest($1::integer[]) WITH ORDINALITY AS asked (id, number)
+        WHERE NOT EXISTS (SELECT FROM process WHERE process.id = asked.id AND {VISIBLE})
+        ORDER BY number LIMIT $3""",
+        ids,
+        only_profile,
+        most,
     )
-    return {row["id"] for row in rows}
+    return [row["index"] for row in rows], rows[0]["count"] if rows else 0
 
 
 # Authorizations --------------------------------------------------------------------------------
