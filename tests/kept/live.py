@@ -137,7 +137,7 @@ class Subscribers:
 
     async def _receive_events(self, subscriber: Subscriber, stream: Stream) -> None:
         while True:
-            kind, answer = await stream.event()
+            kind, answer = await stream.event(None)  # nothing may change for a while
             assert kind == "next", answer
             self._arrived(subscriber, answer)
 

@@ -26,10 +26,14 @@ class Stream:
 
     response: aiohttp.ClientResponse
 
-    async def event(self) -> tuple[str, Any]:
-        """Return the type and the data of the next event."""
+    async def event(self, seconds: float | None = SECONDS) -> tuple[str, Any]:
+        """Return the type and the data of the next event.
+
+        Args:
+            seconds: How long nothing may arrive, not even a comment; None for any time.
+        """
         while True:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(seconds):
                 text = (await self.response.content.readuntil(b"\n\n")).decode()
             # Not `splitlines`, which also ends a line at characters that JSON leaves as they are.
             lines = [line.split(":", 1) for line in text.split("\n") if line]
