@@ -29,14 +29,15 @@ SELECT watched.id, (
     SELECT bit_xor(hashint8extended(xmin::text::bigint, execution.id)) FROM execution
     WHERE execution.id = root OR root_id = root
 ) # coalesce((
-    SELECT bit_xor(hashint8extended(step.xmin::text::bigint, step.id)) FROM execution
+    SELECT bit_xor(hashint8extended(step.xmin::text::bigint, -step.id)) FROM execution
     JOIN execution_step AS step ON execution_id = execution.id
     WHERE execution.id = root OR root_id = root
 ), 0) AS version
 FROM (
     SELECT id, coalesce(root_id, id) AS root FROM execution WHERE id = ANY ($1)
 ) AS watched"""
-"""Every write gives a row another ``xmin``, whoever wrote it."""
+"""Every write gives a row another ``xmin``, whoever wrote it. An execution and a step that have the
+same ID and were written together would cancel each other out, but for the sign."""
 
 
 async def read_versions(
