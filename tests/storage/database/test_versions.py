@@ -383,3 +383,19 @@ async def test_updates_of_the_state_stay_hot(
     )
     assert row is not None
     assert row["n_tup_hot_upd"] == row["n_tup_upd"] >= 20
+
+
+async def test_an_execution_and_a_step_with_the_same_id_do_not_cancel_each_other_out(
+    writer: asyncpg.Connection[asyncpg.Record], database: Database
+) -> None:
+    await writer.execute(
+        """BEGIN;
+        INSERT INTO execution (id, process_reference, process_name, enabled, profile_name)
+            VALUES (7, 'one', 'One', true, 'keeper');
+        INSERT INTO execution_step (id, execution_id, position, source_name, action)
+            VALUES (7, 7, 1, 'echo', 'say');
+        COMMIT"""
+    )
+    tree, none = (Dependency(Domain.EXECUTION, in_tree=id_) for id_ in (7, 8))
+    versions = await read_tree_versions(database, [tree, none])
+    assert versions[tree] != versions[none] == 0
