@@ -123,7 +123,7 @@ async def whole_tables(
             assert b",".join(rows) in response, f"GET {path} differs from the result of its SQL"
             pairs = [
                 (
-                    await timed(asyncio.to_thread, server.request, "GET", path),
+                    await timed(asyncio.to_thread, server.drain, path),
                     await timed(connection.fetch, sql, *parameters),
                 )
                 for _ in range(rounds)
