@@ -23,6 +23,7 @@ from resolvers.errors.catalogue import (
 from resolvers.errors.translate import as_gateway_error
 from resolvers.operations.run import Operations
 from resolvers.rules.versions import VERSION_ARGUMENT
+from resolvers.values.json_limits import RawJson
 from resolvers.values.json_pieces import loads_list
 from resolvers.values.strict_json import loads
 from resolvers.values.text import shorten
@@ -124,7 +125,7 @@ async def _read_body(
     return await operations.worker.run(len(text), validated)
 
 
-def _validated(text: bytes, rule: BodyRule, request: Request, max_items: int) -> _RequestBody:
+def _validated(text: RawJson, rule: BodyRule, request: Request, max_items: int) -> _RequestBody:
     """Parse and validate the body of a request."""
     if text and not text.isspace():
         if rule.bulk:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from resolvers.access.viewer import Viewer
 from resolvers.operations.kept import Kept
+from resolvers.values.json_limits import RawJson
 from storage.database.stream import Parts
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -20,7 +21,7 @@ Authenticate = Callable[[], Awaitable[Viewer]]
 class ReadBody(Protocol):
     """Reads the body of a request, once it is needed."""
 
-    def __call__(self, *, bulk: bool) -> Awaitable[bytes]:
+    def __call__(self, *, bulk: bool) -> Awaitable[RawJson]:
         """Return the body.
 
         Args:

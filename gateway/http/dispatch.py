@@ -44,6 +44,7 @@ from resolvers.operations.kept import Kept
 from resolvers.operations.public import MAX_PUBLIC_BODY
 from resolvers.operations.run import Prepared
 from resolvers.values.enums import Permission
+from resolvers.values.json_limits import RawJson
 from rest_compat.handler import CompiledDialect
 from rest_compat.http import IDEMPOTENCY_KEY, Request, Response
 from rest_compat.openapi.document import openapi_document
@@ -258,7 +259,7 @@ class _Endpoint:
     ) -> web.Response:
         """Answer a request to a dialect, at the root or below the base path."""
 
-        def read(*, bulk: bool) -> Awaitable[bytes]:
+        def read(*, bulk: bool) -> Awaitable[RawJson]:
             settings = self._settings
             largest = settings.max_bulk_body_bytes if bulk else settings.max_body_bytes
             return read_body(request, largest, self._intake)

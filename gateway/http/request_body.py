@@ -16,6 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.http.body_intake import LARGE, BodyIntake
 from resolvers.errors.catalogue import GatewayError, bad_value
+from resolvers.values.json_limits import RawJson
 from resolvers.values.text import shorten
 
 _BODY_TIMEOUT = 10.0
@@ -29,8 +30,10 @@ _FORMATS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (zlib.MAX_WBITS, _R
 that it should have (RFC 9110 §8.4.1.2)."""
 
 
-async def read_body(request: web.BaseRequest, max_bytes: int, intake: BodyIntake) -> bytes:
+async def read_body(request: web.BaseRequest, max_bytes: int, intake: BodyIntake) -> RawJson:
     """Return the body of a request.
+
+    To copy 16 MiB to ``bytes`` would hold the event loop for 4 to 13 ms.
 
     Args:
         request: The request.
@@ -54,7 +57,7 @@ async def read_body(request: web.BaseRequest, max_bytes: int, intake: BodyIntake
     return decoded
 
 
-def _decoded(body: bytes, formats: Sequence[int], max_bytes: int) -> bytes:
+def _decoded(body: RawJson, formats: Sequence[int], max_bytes: int) -> bytes:
     """Return a decompressed body. It is not decompressed further than its maximum size."""
     for window in formats:
         decoder = zlib.decompressobj(window)
@@ -68,7 +71,7 @@ def _decoded(body: bytes, formats: Sequence[int], max_bytes: int) -> bytes:
     raise bad_value((), "the body is not encoded as its headers say")
 
 
-async def _received(request: web.BaseRequest, max_bytes: int, intake: BodyIntake) -> bytes:
+async def _received(request: web.BaseRequest, max_bytes: int, intake: BodyIntake) -> RawJson:
     """Return a body as it was sent."""
     try:
         if request.content.is_eof():
@@ -103,7 +106,7 @@ async def _received(request: web.BaseRequest, max_bytes: int, intake: BodyIntake
         raise bad_value(
             (), "the body ended early"
         ) from error  # the client is gone and gets no response
-    return bytes(body)
+    return body
 
 
 async def _send_continue(request: web.BaseRequest) -> None:

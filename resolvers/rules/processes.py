@@ -6,7 +6,7 @@ Every function runs inside the caller's transaction; a ``GatewayError`` rolls al
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import orjson
 
@@ -44,8 +44,9 @@ from storage.writes.rows import delete_row, insert_row, update_row
 _PART = 1000
 """Items that are written as JSON in one step."""
 _LONG = 4 * 1024 * 1024
-"""Bytes of changes that are not sent to PostgreSQL before it is known that the processes exist. It
-takes 10 ms to read each MiB, and to join and send 15 MiB holds the event loop for 20 ms."""
+"""Bytes of changes from which on nothing is done before it is known that the processes exist.
+PostgreSQL takes 10 ms to read each MiB, and to join and send 15 MiB holds the event loop for 20 ms.
+"""
 
 
 async def require_process(
@@ -141,9 +142,15 @@ async def change_texts(
         raise _bad_items(
             path, repeated, len(repeated), lambda index: f"the id {ids[index]} is given twice"
         )
-    parts = await _json_parts(changes)
-    if sum(map(len, parts)) > _LONG:
-        await _require_existing(transaction, ids, viewer, path)
+    parts: list[bytes] = []
+    size = 0
+    exist = False
+    async for part in _json_parts(changes):
+        parts.append(part)
+        size += len(part)
+        if size > _LONG and not exist:
+            await _require_existing(transaction, ids, viewer, path)
+            exist = True
     changed = await changed_items(transaction, changes, path)
     document = b"[%b]" % b",".join(parts)
     if await update_texts(transaction, document, viewer.only_profile) < len(ids):
@@ -181,14 +188,12 @@ def _bad_items(
     return bad_input(*described, more=count - len(described))
 
 
-async def _json_parts(changes: ValidItems) -> Sequence[bytes]:
-    """Return changes as JSON, in parts. Other requests run between them: 16 MiB take 0.1 s."""
-    parts = []
+async def _json_parts(changes: ValidItems) -> AsyncIterator[bytes]:
+    """Yield changes as JSON, in parts. Other requests run between them: 16 MiB take 0.1 s."""
     for start in range(0, len(changes), _PART):
-        parts.append(orjson.dumps(changes[start : start + _PART])[1:-1])
         if start:
             await asyncio.sleep(0)
-    return parts
+        yield orjson.dumps(changes[start : start + _PART])[1:-1]
 
 
 async def remove_process(

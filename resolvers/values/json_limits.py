@@ -22,6 +22,9 @@ _MANY_OPENINGS = re.compile(rb'(?:[^"{\[]*+(?:%b[^"{\[]*+)*+[{\[]){%d}+' % (STRI
 _DEEP = re.compile(rb'(?:[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{\[]){1025}+' % STRING)
 """Matches the opening brackets of too many levels at the start of a body."""
 
+RawJson = bytes | bytearray
+"""A JSON text in UTF-8. A large body is a ``bytearray``, since it would take long to copy it."""
+
 Path = tuple[str | int, ...]
 """The keys and indices that lead to a value."""
 PathLink = tuple["PathLink | None", str | int]
@@ -44,7 +47,7 @@ MEMBERS_PER_ITEM = 20
 that a client can read have 13."""
 
 
-def check_containers(body: bytes, max_items: int, before: int = 0) -> None:
+def check_containers(body: RawJson, max_items: int, before: int = 0) -> None:
     """Check the number of objects and lists in a body before it is parsed.
 
     They take most of the time of parsing: half a microsecond each, in which nothing else runs.
@@ -62,7 +65,7 @@ def check_containers(body: bytes, max_items: int, before: int = 0) -> None:
         raise too_many_containers(most)
 
 
-def has_more_containers(body: bytes, most: int, start: int, end: int) -> bool:
+def has_more_containers(body: RawJson, most: int, start: int, end: int) -> bool:
     """Return whether a part of a body has more than ``most`` objects and lists.
 
     They are counted by the thousand.

@@ -24,6 +24,7 @@ from resolvers.values.json_limits import (
     MEMBERS_PER_ITEM,
     STRING,
     Path,
+    RawJson,
     Size,
     check_containers,
     check_items,
@@ -92,7 +93,7 @@ _PIECE_START, _PIECE_END = b"[[0,", b"]]"
 
 
 def loads_list(
-    body: bytes,
+    body: RawJson,
     content_type: str,
     max_items: int,
     check: ItemsCheck | None = None,
@@ -139,7 +140,7 @@ def _not_a_list(length: int, long: int) -> GatewayError:
 class _LongList:
     """A body that is an object with a long list."""
 
-    body: bytes
+    body: RawJson
     opening: re.Match[bytes]
     """The body up to and including the bracket that opens the list."""
     max_items: int

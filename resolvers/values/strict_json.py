@@ -20,6 +20,7 @@ from resolvers.values.json_limits import (
     STRING,
     Path,
     PathLink,
+    RawJson,
     Size,
     check_containers,
     check_items,
@@ -62,7 +63,7 @@ _PARSE_ERRORS: dict[str, str] = {
 }
 
 
-def loads(body: bytes, content_type: str = "", max_items: int | None = None) -> object:
+def loads(body: RawJson, content_type: str = "", max_items: int | None = None) -> object:
     """Parse the JSON value in ``body``, independent of its ``Content-Type``.
 
     Objects become dict, arrays become list, strings become str, and numbers become int. A number
@@ -104,7 +105,7 @@ class NotJsonError(Exception):
 
 
 def parse(
-    text: bytes,
+    text: RawJson,
     position: Callable[[int], str],
     located: Callable[[Path], Path] = lambda path: path,
 ) -> object:
@@ -128,7 +129,7 @@ def parse(
 
 def check_strictly(
     value: object,
-    text: bytes,
+    text: RawJson,
     position: Callable[[int], str],
     located: Callable[[Path], Path],
 ) -> None:
@@ -175,7 +176,7 @@ def find_nul(value: object) -> Path | None:
     return None
 
 
-def _has_only_keys_of(value: object, body: bytes) -> bool:
+def _has_only_keys_of(value: object, body: RawJson) -> bool:
     """Return whether ``body``, the JSON text of ``value``, has only the keys of ``value``."""
     try:
         written = orjson.dumps(value)
@@ -191,7 +192,7 @@ def _has_only_keys_of(value: object, body: bytes) -> bool:
     return _STRINGS.sub(b"", body).count(b":") == Size().add([value])
 
 
-def _first_duplicate(body: bytes) -> tuple[str, int]:
+def _first_duplicate(body: RawJson) -> tuple[str, int]:
     """Return the first duplicate key in ``body``, and its offset in bytes."""
     outer: list[set[bytes]] = []
     keys: set[bytes] = set()  # of the innermost open bracket
@@ -215,7 +216,7 @@ def _first_duplicate(body: bytes) -> tuple[str, int]:
     raise AssertionError("the key count is wrong: there is no duplicate key")
 
 
-def _body_error(body: bytes, content_type: str) -> GatewayError | None:
+def _body_error(body: RawJson, content_type: str) -> GatewayError | None:
     """Return what is wrong with a whole body that is not JSON; None if only its JSON is."""
     if not body.strip():
         return bad_value((), "the body is empty; expected a JSON value")
@@ -228,7 +229,7 @@ def _body_error(body: bytes, content_type: str) -> GatewayError | None:
 
 
 def _parse_error(
-    text: bytes, error: orjson.JSONDecodeError, position: Callable[[int], str]
+    text: RawJson, error: orjson.JSONDecodeError, position: Callable[[int], str]
 ) -> GatewayError:
     try:
         decoded = text.decode()
@@ -245,7 +246,7 @@ def _parse_error(
     return bad_value((), f"the body is not valid JSON at {place}: {message}")
 
 
-def position_in(body: bytes, offset: int) -> str:
+def position_in(body: RawJson, offset: int) -> str:
     """Return the position of a byte as editors count it: lines and characters start at 1."""
     line_start = body.rfind(b"\n", 0, offset) + 1
     line = body.count(b"\n", 0, offset) + 1
