@@ -19,8 +19,9 @@ from resolvers.graphql_adapter import (
 )
 from resolvers.operations.context import MutationContext, RequestContext, run_mutation
 from resolvers.schema.mutations.root import Mutation
+from resolvers.schema.parts import BigInt
 from resolvers.schema.queries import Query, Subscription
-from resolvers.schema.types import NODE_TYPES, BigInt
+from resolvers.schema.types import NODE_TYPES
 from resolvers.values.times import read_time
 
 

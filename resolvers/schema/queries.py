@@ -9,17 +9,15 @@ import strawberry
 from strawberry import UNSET
 
 from resolvers.operations.context import Info
+from resolvers.schema.pages import Connection, Node, answered_by_sql
 from resolvers.schema.sources import AvailableSource, SourceKind
 from resolvers.schema.types import (
-    Connection,
     Espace,
     Execution,
-    Node,
     Process,
     Profile,
     Source,
     Viewer,
-    answered_by_sql,
     read_espaces,
     read_executions,
     read_processes,

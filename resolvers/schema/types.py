@@ -1,4 +1,4 @@
-"""Define the object types of the GraphQL schema.
+"""Define the types of the GraphQL schema that have relations: each refers to the others.
 
 Each field of an object has the name of a column or a relation in ``storage.reads.model``. The SQL
 statement of the root field returns the values of all fields below it; no field is resolved in
@@ -9,7 +9,7 @@ fields alike.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, NewType, TypeVar
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET
@@ -32,6 +32,8 @@ from resolvers.schema.filters import (
     SourceOrder,
     SourceWhere,
 )
+from resolvers.schema.pages import Connection, Node, answered_by_sql
+from resolvers.schema.parts import Argument, BigInt, ProcessProblem, StepAttempt
 from resolvers.values.enums import (
     ExecutionErrorCode,
     ExecutionStatus,
@@ -41,29 +43,13 @@ from resolvers.values.enums import (
     Permission,
     ProcessConcurrency,
     ProcessMode,
-    ProcessProblemCode,
     ProcessState,
 )
 
-_ID = "Opaque ID, unique across all types."
 _DATABASE_ID = "Numeric ID in the legacy dialects, unique within this type."
 _WHERE = "Conditions that items must match. Omit it to return all items."
 _ORDER_BY = "Sort order. Defaults to ascending ID. Ties are broken by ID."
 _LATEST_FIRST = "Sort order. Defaults to newest first. Ties are broken by ID."
-
-
-BigInt = NewType("BigInt", int)
-"""The type of 64-bit IDs (``resolvers.schema.build``)."""
-
-
-@strawberry.interface(description="An object that can be looked up by its opaque ID.")
-class Node:
-    id: strawberry.ID = strawberry.field(description=_ID)
-
-
-def answered_by_sql() -> Any:
-    """Stand in for a resolver: the statement of the root field answers the field."""
-    raise AssertionError("no field of a query is resolved")
 
 
 # Connections -----------------------------------------------------------------------------------
@@ -137,39 +123,6 @@ async def read_executions(
     before: Before = UNSET,
 ) -> Connection[Execution]:
     return answered_by_sql()
-
-
-@strawberry.type(description="Pagination details of a page.")
-class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether more items follow this page.")
-    has_previous_page: bool = strawberry.field(description="Whether items precede this page.")
-    start_cursor: str | None = strawberry.field(
-        description="Cursor of the first item. Null if the page is empty."
-    )
-    end_cursor: str | None = strawberry.field(
-        description="Cursor of the last item. Null if the page is empty."
-    )
-
-
-NodeType = TypeVar("NodeType", bound=Node)
-
-
-@strawberry.type(description="An item of a page, with its cursor.")
-class Edge(Generic[NodeType]):
-    cursor: str = strawberry.field(description="Cursor of the item, for `after` and `before`.")
-    node: NodeType = strawberry.field(description="The item.")
-
-
-@strawberry.type(description="A page of results.")
-class Connection(Generic[NodeType]):
-    edges: list[Edge[NodeType]] = strawberry.field(
-        description="Items on this page, each with its cursor."
-    )
-    nodes: list[NodeType] = strawberry.field(description="Items on this page.")
-    page_info: PageInfo = strawberry.field(description="Pagination details of this page.")
-    total_count: int = strawberry.field(
-        description="Number of items on all pages. Counted only if this field is selected."
-    )
 
 
 # Objects ---------------------------------------------------------------------------------------
@@ -255,20 +208,6 @@ class Process(Node):
     )
 
 
-@strawberry.type(description="Something that cannot work as it is written.")
-class ProcessProblem:
-    code: ProcessProblemCode = strawberry.field(description="What it is.")
-    message: str = strawberry.field(description="What it is, in words.")
-    position: int | None = strawberry.field(description="Position of the action, if it is one.")
-    argument: str | None = strawberry.field(
-        description="Reference of the argument that it is about: one of the action, or one that the"
-        " action lacks."
-    )
-    input: str | None = strawberry.field(
-        description="Input that the placeholder names, if it is about one."
-    )
-
-
 @strawberry.type(description="A step of a process: an operation on a source.")
 class Action(Node):
     database_id: int = strawberry.field(description=_DATABASE_ID)
@@ -306,14 +245,6 @@ class Action(Node):
     subprocess: Process | None = strawberry.field(
         description="Process that the action runs. Null if it runs none or if the viewer cannot"
         " see it."
-    )
-
-
-@strawberry.type(description="A named value passed to an action, an execution, or a step.")
-class Argument:
-    reference: str = strawberry.field(description="Name of the value.")
-    value: str = strawberry.field(
-        description="The value. In an action, `{input}` is replaced by the value of that input."
     )
 
 
@@ -463,21 +394,6 @@ class Execution(Node):
     )
     finished_at: datetime | None = strawberry.field(
         description="End time. Null while it is queued or running."
-    )
-
-
-@strawberry.type(description="One attempt to perform an action.")
-class StepAttempt:
-    started_at: datetime = strawberry.field(description="Start time.")
-    finished_at: datetime | None = strawberry.field(
-        description="End time. Null while it is running."
-    )
-    error: str | None = strawberry.field(description="Error message. Null if it did not fail.")
-    error_code: ExecutionErrorCode | None = strawberry.field(
-        description="Why it did not succeed. Null if it succeeded or has not ended."
-    )
-    in_doubt: bool = strawberry.field(
-        description="Whether its effect may or may not have happened."
     )
 
 
