@@ -1,6 +1,7 @@
 """Read the versions of what answers depend on from the log of changes.
 
-``storage/migrations/0003_changes.sql`` defines the log, and what a version is worth.
+``storage/migrations/0003_changes.sql`` defines the log, and what a version is worth;
+``0007_compacted_changes.sql`` what stays of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ _OF_DOMAINS = "SELECT domain, 0 AS shard, bit_xor(token) AS version FROM change 
 
 _OF_SHARDS = """
 SELECT domain, shard, bit_xor(token) AS version, NULL AS reference, NULL::integer AS execution
-FROM change GROUP BY domain, shard
+FROM (
+    SELECT domain, shard, token FROM change WHERE shard >= 0
+    UNION ALL
+    SELECT domain, shard, token FROM compacted_change
+) AS logged GROUP BY domain, shard
 UNION ALL
 SELECT NULL, id & 63, NULL, reference, NULL FROM process WHERE reference = ANY ($1)
 UNION ALL

@@ -168,13 +168,19 @@ def _version_of_rows(depends: OfRows, compilation: Compilation, item: str = "") 
     Args:
         item: The subscript of the value that identifies a row; empty if the value is no list.
     """
-    shards = [_one_of(depends.domains)] if depends.domains else []
-    if depends.row is not None:
-        domain, column, slot = depends.row
-        key = f"({compilation.parameter_of(slot)}){item}"
-        if column == "reference":
-            key = f"(SELECT id FROM process WHERE reference = {key})"
-        elif domain is Domain.EXECUTION:
-            key = f"(SELECT coalesce(root_id, id) FROM execution WHERE id = {key})"
-        shards.append(f"domain = {domain:d} AND shard = {key} & {SHARDS - 1}")
-    return f"(SELECT coalesce(bit_xor(token), 0) FROM change WHERE {' OR '.join(shards)})"
+    whole = _one_of(depends.domains) if depends.domains else "false"
+    if depends.row is None:
+        return f"(SELECT coalesce(bit_xor(token), 0) FROM change WHERE {whole})"
+    domain, column, slot = depends.row
+    key = f"({compilation.parameter_of(slot)}){item}"
+    if column == "reference":
+        key = f"(SELECT id FROM process WHERE reference = {key})"
+    elif domain is Domain.EXECUTION:
+        key = f"(SELECT coalesce(root_id, id) FROM execution WHERE id = {key})"
+    of_shard = f"domain = {domain:d} AND shard = looked_up.number"
+    return (
+        "(SELECT coalesce(bit_xor(token), 0)"
+        f" FROM (SELECT {key} & {SHARDS - 1} AS number) AS looked_up, LATERAL ("
+        f"SELECT token FROM change WHERE {whole} OR {of_shard}"
+        f" UNION ALL SELECT token FROM compacted_change WHERE {of_shard}) AS log)"
+    )

@@ -87,7 +87,7 @@ class Home:
         """Return every row of every table, but for those that change by themselves."""
         tables = await self.graph.run(
             "SELECT relname AS name FROM pg_stat_user_tables"
-            " WHERE relname NOT IN ('change', 'worker') ORDER BY relname"
+            " WHERE relname NOT IN ('change', 'compacted_change', 'worker') ORDER BY relname"
         )
         return {
             table["name"]: [
