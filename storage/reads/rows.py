@@ -98,8 +98,10 @@ class Rows:
 
     table: Table
     relation: Relation | None = None
-    source: str = ""
-    """The alias of the row that the relation starts from; empty for those of all rows."""
+    source: str | None = None
+    """The alias of the row that the relation starts from; None for those of all rows."""
+    in_filter: bool = False
+    """Whether other rows are filtered by them."""
 
 
 def from_where(
@@ -109,7 +111,6 @@ def from_where(
     link: str = "",
     condition: Condition | None = None,
     keysets: Sequence[str] = (),
-    depth: int = 0,
 ) -> str:
     """Compile FROM and WHERE of a sub-select.
 
@@ -117,7 +118,6 @@ def from_where(
         alias: The alias to give the rows.
         link: The alias to give the table between the two ends of the relation.
         keysets: Further predicates, of the page's position.
-        depth: As of ``compile_condition``.
     """
     relation = rows.relation
     tables = f" FROM {rows.table.name} AS {alias}"
@@ -125,7 +125,7 @@ def from_where(
         link = link or compilation.alias()
         tables += f" JOIN {relation.link.format(t=alias, s=rows.source, link=link)}"
     predicates: list[str] = []
-    if relation is not None and rows.source:
+    if relation is not None and rows.source is not None:
         predicates.append(relation.joins.format(t=alias, s=rows.source, link=link))
     if relation is None or not relation.owned:
         visible = compilation.visibility(rows.table.visible, alias)
@@ -134,57 +134,63 @@ def from_where(
     if compilation.hides(rows.table):
         predicates.append("false")
     if condition is not None:
-        predicates.append(compile_condition(compilation, condition, rows.table, alias, depth))
+        predicates.append(compile_condition(compilation, condition, rows, alias))
     predicates += keysets
     predicates = [predicate for predicate in predicates if predicate != "true"]
     return tables + (f" WHERE {' AND '.join(predicates)}" if predicates else "")
 
 
 def compile_condition(
-    compilation: Compilation, condition: Condition, table: Table, alias: str, depth: int = 0
+    compilation: Compilation, condition: Condition, rows: Rows, alias: str
 ) -> str:
-    """Compile a condition on the row ``alias`` to an SQL predicate, which is never null.
+    """Compile a condition on a row to an SQL predicate, which is never null.
 
     Args:
-        depth: The number of relations between the row and the one that is filtered.
+        rows: The rows that the condition is tested on.
+        alias: The alias of such a row.
     """
     match condition:
         case AllOf(conditions):
-            parts = [
-                compile_condition(compilation, part, table, alias, depth) for part in conditions
-            ]
+            parts = [compile_condition(compilation, part, rows, alias) for part in conditions]
             return f"({' AND '.join(parts)})" if parts else "true"
         case AnyOf(conditions):
-            parts = [
-                compile_condition(compilation, part, table, alias, depth) for part in conditions
-            ]
+            parts = [compile_condition(compilation, part, rows, alias) for part in conditions]
             return f"({' OR '.join(parts)})" if parts else "false"
         case Not(part):
-            return f"NOT {compile_condition(compilation, part, table, alias, depth)}"
+            return f"NOT {compile_condition(compilation, part, rows, alias)}"
         case Related(name, part):
-            relation = table.relations[name]
-            return _related(compilation, relation.tested or relation, part, alias, depth)
+            relation = rows.table.relations[name]
+            tested = relation.tested or relation
+            test = _is_among if tested.many and rows.in_filter else _has_related
+            return test(compilation, tested, part, alias)
         case Compare(name, comparison, slot):
-            return _compare(table.columns[name], alias, comparison, compilation.parameter(slot))
+            column = rows.table.columns[name]
+            return _compare(column, alias, comparison, compilation.parameter(slot))
 
 
-def _related(
-    compilation: Compilation, relation: Relation, condition: Condition, source: str, depth: int
+def _has_related(
+    compilation: Compilation, relation: Relation, condition: Condition, source: str
 ) -> str:
     """Compile a test for rows that match a condition and are related to the row ``source``."""
-    table, alias, link = TABLES[relation.target], compilation.alias(), compilation.alias()
-    depth += 1
-    if depth == 1 or not relation.many:
-        rows = Rows(table, relation, source)
-        tail = from_where(compilation, rows, alias, link, condition, depth=depth)
-        return f"EXISTS (SELECT{tail})"
-    # All rows that match are found once: the subquery does not refer to the source, and OFFSET
-    # keeps PostgreSQL from changing that. It expects a third of all rows to match, and would look
-    # for one again and again. A filter by the processes of profiles that matched none took 33 s.
-    tail = from_where(compilation, Rows(table, relation), alias, link, condition, depth=depth)
-    key, found = relation.key.format(t=alias, link=link), compilation.alias()
-    matching = f"(SELECT {key} AS key{tail} OFFSET 0) AS {found}"
-    return f"EXISTS (SELECT FROM {matching} WHERE {found}.key = {source}.id)"
+    rows = Rows(TABLES[relation.target], relation, source, in_filter=True)
+    tail = from_where(compilation, rows, compilation.alias(), condition=condition)
+    return f"EXISTS (SELECT{tail})"
+
+
+def _is_among(
+    compilation: Compilation, relation: Relation, condition: Condition, source: str
+) -> str:
+    """Compile the same test for a filter inside another: all rows that match are found once.
+
+    The subquery does not refer to the source, and OFFSET keeps PostgreSQL from changing that. It
+    expects a third of all rows to match, and would look for one again and again. A filter by the
+    processes of profiles that matched none took 33 s.
+    """
+    rows = Rows(TABLES[relation.target], relation, in_filter=True)
+    alias, link, found = (compilation.alias() for _ in range(3))
+    tail = from_where(compilation, rows, alias, link, condition)
+    matching = f"(SELECT {relation.key.format(t=alias, link=link)} AS key{tail} OFFSET 0)"
+    return f"EXISTS (SELECT FROM {matching} AS {found} WHERE {found}.key = {source}.id)"
 
 
 def _compare(column: Column, alias: str, comparison: Comparison, parameter: str) -> str:
