@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.errors.catalogue import GatewayError
+from resolvers.values.json_limits import RawJson
 from resolvers.values.json_pieces import loads_list
 from resolvers.values.strict_json import loads
 from tests.resolvers.values.test_strict_json import LAYOUTS, SCALARS, TRICKY
@@ -27,6 +28,12 @@ BODIES = st.tuples(
 
 def result(body: bytes, *, pieces: bool, most: int = 1000) -> object:
     """Return the value of a body, or the message of the error. The body is long in any case."""
+    found = _result(body, pieces=pieces, most=most)
+    assert _result(bytearray(body), pieces=pieces, most=most) == found
+    return found
+
+
+def _result(body: RawJson, *, pieces: bool, most: int) -> object:
     try:
         if not pieces:
             return loads(body, max_items=most)
