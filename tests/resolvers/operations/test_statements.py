@@ -40,13 +40,23 @@ TREE = """id databaseId reference name displayName mode state espace { id name }
 
 
 class Counted:
-    """Counts the statements of an operation, without those of authentication."""
+    """Counts the statements of an operation, without those of authentication.
+
+    Args:
+        graph: A pipeline that keeps no answers.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
     async def of(self, query: str, viewer: Viewer, **variables: Any) -> int:
-        """Run an operation, and return the number of its statements."""
+        """Run an operation three times, and return the least number of statements.
+
+        The access directory reloads in the background, and its statements are counted as well.
+        """
+        return min([await self._once(query, viewer, variables) for _ in range(3)])
+
+    async def _once(self, query: str, viewer: Viewer, variables: dict[str, Any]) -> int:
         before = self.graph.database.statements
         answer = await self.graph.services.operations.answer(
             GraphQLRequest(query, variables=variables), viewer
@@ -92,12 +102,13 @@ async def test_one_statement_for_each_root_field(
     assert await Counted(forgetful).of(query, viewer) == expected
 
 
-async def test_depth_needs_no_more_statements(home: Graph) -> None:
-    viewer = await home.viewer("admin")
+async def test_depth_needs_no_more_statements(forgetful: Graph) -> None:
+    viewer = await forgetful.viewer("admin")
     query = "id"
     for _ in range(12):
         query = "id subprocesses { %s } usedBy { id } actions { source { name } }" % query
-    assert await Counted(home).of("{ processes(first: 2) { nodes { %s } } }" % query, viewer) == 1
+    query = "{ processes(first: 2) { nodes { %s } } }" % query
+    assert await Counted(forgetful).of(query, viewer) == 1
 
 
 async def test_an_operation_uses_four_connections_at_a_time(graph: Graph) -> None:
