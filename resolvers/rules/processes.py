@@ -144,13 +144,11 @@ async def change_texts(
         )
     parts: list[bytes] = []
     size = 0
-    exist = False
     async for part in _json_parts(changes):
+        if size <= _LONG < size + len(part):
+            await _require_existing(transaction, ids, viewer, path)
         parts.append(part)
         size += len(part)
-        if size > _LONG and not exist:
-            await _require_existing(transaction, ids, viewer, path)
-            exist = True
     changed = await changed_items(transaction, changes, path)
     document = b"[%b]" % b",".join(parts)
     if await update_texts(transaction, document, viewer.only_profile) < len(ids):
