@@ -28,10 +28,13 @@ from resolvers.values.json_limits import (
 )
 
 _STRINGS = re.compile(STRING)
-_TOKENS = re.compile(rb"(%b)(?:\s*+(:))?|([{\[])|[}\]]" % STRING)
-"""Matches a string, with the colon of a key, or a bracket, which is in a group if it opens."""
-_BLOCK = re.compile(rb'(?:[^"]*+%b){1,500}+[^"]*+' % STRING)
-"""Matches up to 500 strings, and what follows them up to the next one."""
+_TOKENS = re.compile(rb'[^"{}\[\]]*+(?:(%b)(?:\s*+(:))?|([{\[])|[}\]])' % STRING)
+"""Matches what is before a string or a bracket, and this: a string is in the first group, the colon
+of a key in the second, and a bracket that opens in the third."""
+_BLOCK = re.compile(rb'(?:[^"{}\[\]]*+(?:%b\s*+:?|[{}\[\]])){1,1000}+' % STRING)
+"""Matches up to 1,000 strings and brackets, and what is before each."""
+_MOST_BLOCKS = 25
+"""Maximum number of blocks that are searched for a duplicate key, which takes about 25 ms."""
 BRACKET = re.compile(rb'[^"{}\[\]]*+(?:%b[^"{}\[\]]*+)*+[{}\[\]]' % STRING)
 """Matches everything up to the next bracket that is not part of a string."""
 
@@ -140,7 +143,8 @@ def check_strictly(
     """
     if not _has_only_keys_of(value, text):
         key, offset = _first_duplicate(text)
-        raise bad_value((), f"the body has the duplicate key {_quoted(key)} at {position(offset)}")
+        found = "a duplicate key after" if key is None else f"the duplicate key {_quoted(key)} at"
+        raise bad_value((), f"the body has {found} {position(offset)}")
     if b"\\u0000" in text and (path := find_nul(value)) is not None:
         raise bad_value(located(path), "holds a NUL character (\\u0000)")
 
@@ -192,20 +196,28 @@ def _has_only_keys_of(value: object, body: RawJson) -> bool:
     return _STRINGS.sub(b"", body).count(b":") == Size().add([value])
 
 
-def _first_duplicate(body: RawJson) -> tuple[str, int]:
-    """Return the first duplicate key in ``body``, and its offset in bytes."""
-    outer: list[set[bytes]] = []
-    keys: set[bytes] = set()  # of the innermost open bracket
+def _first_duplicate(body: RawJson) -> tuple[str | None, int]:
+    """Return the first duplicate key in ``body``, and its offset in bytes.
+
+    If it is not among the first ``_MOST_BLOCKS`` blocks, return None and where they end.
+    """
+    outer: list[set[str]] = []
+    keys: set[str] = set()  # of the innermost open bracket
     start = 0
-    # Tuples of the tokens take less time than a match object for each of them.
-    while block := _BLOCK.match(body, start):
-        for index, (string, colon, opens) in enumerate(_TOKENS.findall(body, start, block.end())):
+    for _ in range(_MOST_BLOCKS):
+        block = _BLOCK.match(body, start)
+        assert block is not None, "the key count is wrong: there is no duplicate key"
+        # Tuples of the tokens take less time than a match object for each of them, and to parse the
+        # keys at once less than one by one.
+        tokens = _TOKENS.findall(body, start, block.end())
+        names = orjson.loads(b"[%b]" % b",".join([text for text, colon, _ in tokens if colon]))
+        name = iter(names)
+        for index, (string, colon, opens) in enumerate(tokens):
             if colon:
-                key = orjson.dumps(orjson.loads(string)) if b"\\" in string else string
+                key = next(name)
                 if key in keys:
-                    text: str = orjson.loads(key)
-                    tokens = _TOKENS.finditer(body, start, block.end())
-                    return text, next(islice(tokens, index, None)).start()
+                    matches = _TOKENS.finditer(body, start, block.end())
+                    return key, next(islice(matches, index, None)).start(1)
                 keys.add(key)
             elif opens:
                 outer.append(keys)
@@ -213,7 +225,7 @@ def _first_duplicate(body: RawJson) -> tuple[str, int]:
             elif not string:
                 keys = outer.pop()
         start = block.end()
-    raise AssertionError("the key count is wrong: there is no duplicate key")
+    return None, start
 
 
 def _body_error(body: RawJson, content_type: str) -> GatewayError | None:

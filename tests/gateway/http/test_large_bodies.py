@@ -165,7 +165,7 @@ OTHERS: dict[str, tuple[str, str, Body, str]] = {
     "1 MB of keys": (
         *("POST", "/process"),
         lambda: b"{" + b",".join(b'"%d":1' % number for number in range(90_000)) + b',"7":1}',
-        "the duplicate key",
+        "a duplicate key after",
     ),
     "350,000 values of inputs": (
         *("POST", "/process/1/execute"),

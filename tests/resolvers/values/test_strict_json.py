@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -136,6 +137,26 @@ def test_accepts_1024_levels() -> None:
 def test_finds_a_duplicate_below_1000_levels() -> None:
     body = b'{"a":' * 1020 + b'{"b":1,"b":2}' + b"}" * 1020
     assert 'duplicate key "b"' in parse_error(body).message
+
+
+@pytest.mark.parametrize("strings", [*range(985, 1005), 20_000])
+def test_finds_a_duplicate_wherever_a_block_ends(strings: int) -> None:
+    before = b"[" + b'"",' * strings
+    body = before + b'{"a": 1, "b" : {}, "a" : 2}]'
+    column = len(before + b'{"a": 1, "b" : {}, ') + 1
+    assert f'duplicate key "a" at line 1, column {column}' in parse_error(body).message
+
+
+@pytest.mark.parametrize("item", [b'"",', b"[],", b"{},", b'{"a":1},', b'{"a":"b"},'])
+def test_does_not_search_all_of_a_body_for_a_duplicate(item: bytes) -> None:
+    tokens = len(re.findall(rb'"\w*"|[{}\[\]]', item))
+    before = b"[" + item * (25_000 // tokens)
+    body = before + item * 50_000 + b'{"a":1,"a":2}]'
+    match = re.fullmatch(
+        r"the body has a duplicate key after line 1, column (\d+)", parse_error(body).message
+    )
+    assert match is not None
+    assert abs(int(match[1]) - len(before)) <= len(item)
 
 
 def test_reports_the_path_of_nul() -> None:
