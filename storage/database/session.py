@@ -144,7 +144,7 @@ class Session:
     async def copy(
         self, sql: str, output: Receive, first_sql: str, first: Callable[[object], None]
     ) -> str:
-        """Copy the rows of a statement without parameters as text, and return the tag.
+        """Copy the rows of a statement without parameters in binary, and return the tag.
 
         Args:
             first_sql: Returns one value, of the same snapshot, before the rows.
@@ -161,7 +161,7 @@ class Session:
         await self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         first(await self.fetch_value(first_sql, []))
         tag = await self._connection.copy_from_query(
-            sql, output=output, timeout=cast("float", NO_TIMEOUT)
+            sql, output=output, format="binary", timeout=cast("float", NO_TIMEOUT)
         )
         await self.execute("COMMIT")
         return tag

@@ -1,12 +1,15 @@
 """Stream long lists: JSON values are passed on while PostgreSQL still computes the next ones.
 
-COPY sends rows without a message for the driver to decode each of them. The values are queued as
-they arrive and not when they are taken, so a slow client never keeps a connection of the pool.
+COPY sends rows without a message for the driver to decode each of them. Its binary format sends a
+text as it is; to escape it takes PostgreSQL a fifth of the time of GET /processes. The values are
+queued as they arrive and not when they are taken, so a slow client never keeps a connection of the
+pool.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias, cast
 
@@ -19,16 +22,23 @@ would take 1.6 ms instead of 0.9."""
 _CHUNK = 128 * 1024
 """Bytes of a chunk at the least. PostgreSQL sends a few kilobytes at a time."""
 
+_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+"""What the binary format of COPY begins with."""
+_BEFORE_VALUE = re.compile(rb"\x00\x01.{4}", re.DOTALL)
+"""Matches the number of columns of a row and the length of the only one. JSON has no NUL."""
+_END = b"\xff\xff"
+"""What follows the last row."""
+
 Copy: TypeAlias = (
     "Callable[[Receive, Callable[[], bool], Callable[[object], None]], Awaitable[str]]"
 )
-"""Runs COPY, and returns its tag. Calls the first argument with the data as they arrive. Starts
-again after a lost connection only if the second argument returns True. Calls the third argument
-with the version of the data, before them. Raises ``StorageError``."""
+"""Runs COPY in its binary format, and returns its tag. Calls the first argument with whole rows as
+they arrive. Starts again after a lost connection only if the second argument returns True. Calls
+the third argument with the version of the data, before them. Raises ``StorageError``."""
 
 
 class JsonStream:
-    """The values of a list, separated by commas, in chunks of several values.
+    """The values of a list, separated by commas, in chunks of several values and their commas.
 
     Iterate over it once. It raises ``StorageError`` if the statement fails.
 
@@ -60,17 +70,10 @@ class JsonStream:
         chunk = self._first
         taken: list[bytes] = []
         while chunk is not None:
-            following = await self._next()
-            if following is None:
-                chunk = chunk[:-1]
-            # COPY writes a newline after each row, and doubles backslashes. JSON has no newlines.
-            text = chunk.replace(b"\n", b",")
-            if b"\\" in text:
-                text = text.replace(b"\\\\", b"\\")
             if self.keep is not None:
-                taken.append(text)
-            yield text
-            chunk = following
+                taken.append(chunk)
+            yield chunk
+            chunk = await self._next()
         if self.keep is not None:
             self.keep(tuple(taken))
 
@@ -89,15 +92,23 @@ class JsonStream:
         size = 0
         passed_on = False
 
-        async def receive(chunk: bytes) -> None:
-            nonlocal size, passed_on
-            received.append(chunk)
-            size += len(chunk)
+        async def receive(rows: bytes) -> None:
+            nonlocal size
+            received.append(rows)
+            size += len(rows)
             if size >= _CHUNK:
-                self._chunks.put_nowait(b"".join(received))
+                pass_on()
+
+        def pass_on() -> None:
+            nonlocal passed_on, size
+            rows = b"".join(received).removesuffix(_END)
+            # Nothing is before the first match, and so the values begin with a comma.
+            values = b",".join(_BEFORE_VALUE.split(rows.removeprefix(_START)))
+            if values:
+                self._chunks.put_nowait(values if passed_on else values[1:])
                 passed_on = True
-                received.clear()
-                size = 0
+            received.clear()
+            size = 0
 
         def receive_version(version: object) -> None:
             self.version = cast("int", version)
@@ -111,8 +122,7 @@ class JsonStream:
         try:
             status = await copy(receive, may_start_again, receive_version)
             self._finished(int(status.removeprefix("COPY ")))
-            if received:
-                self._chunks.put_nowait(b"".join(received))
+            pass_on()
         except Exception as failure:  # the reader waits for the end, whatever the failure is
             self._chunks.put_nowait(failure)
         else:

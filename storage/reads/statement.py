@@ -54,7 +54,7 @@ class Statement:
     fingerprint: bytes
     """Identifies the SQL."""
     copy_sql: str = ""
-    """The rows of a list as texts instead of bytes, which COPY sends as they are."""
+    """The rows of a list as texts, which COPY sends as they are, and so need no conversion."""
     version_sql: str = ""
     """The version that belongs to ``copy_sql``."""
 

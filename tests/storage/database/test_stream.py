@@ -42,6 +42,13 @@ async def test_a_streamed_list_has_every_value_in_order(database: Database) -> N
     assert values == [f"{n}{chr(92) * (n % 7)}\n" for n in range(1, 100_001)]
 
 
+@pytest.mark.parametrize("length", [1, 0x2C, 0xFF, 0x100, 0x101, 0x10000, 0x10001, 0x1000100])
+async def test_a_streamed_value_can_have_any_length(database: Database, length: int) -> None:
+    sql = f"SELECT repeat('1', {length} - n) FROM unnest(ARRAY[0, {length} - 1, 0]) AS n"
+    chunks = [chunk async for chunk in await stream_of(database, sql)]
+    assert b"".join(chunks) == b",".join([b"1" * length, b"1", b"1" * length])
+
+
 async def test_a_list_that_became_short_is_not_streamed_again(database: Database) -> None:
     sql, copied = (
         f"SELECT {value} FROM generate_series(1, {rows}) AS n"
