@@ -67,12 +67,15 @@ async def flood(
     answers: list[Any] = []
 
     async def client(session: aiohttp.ClientSession, number: int) -> None:
+        # 0.25 s on average. With the same pause all would go on sending at the same moments, and
+        # 60 requests that arrive together take as long as 60 honest ones, whatever they are.
+        pause = 0.125 + 0.25 * number / clients
         while True:
             query = queries[number % len(queries)] + f" # {number}"
             number += clients
             async with session.post(f"{target.url}/graphql", json={"query": query}) as response:
                 answers.append((response.status, await response.json(content_type=None)))
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(pause)
 
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
