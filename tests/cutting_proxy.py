@@ -11,9 +11,9 @@ _WAITED_FOR = b"QS"
 """The types of messages after which a client waits for an answer: Query and Sync."""
 _PARTS = b"PBDEC"
 """The types of messages that precede a Sync: Parse, Bind, Describe, Execute and Close."""
-_REGULAR = (b"compact_changes", b"gateway_access")
+_REGULAR = (b"compact_changes", b"VACUUM", b"gateway_access")
 """Parts of statements that are sent every few seconds, whatever a test does: the log of changes is
-compacted, and a notification shows that the listening connection is alive."""
+compacted and cleared, and a notification shows that the listening connection is alive."""
 _READY = (b"Z\0\0\0\x05I", b"Z\0\0\0\x05T", b"Z\0\0\0\x05E")
 """The end of an answer."""
 

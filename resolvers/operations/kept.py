@@ -37,6 +37,8 @@ class Kept:
     """``Database.server_changes`` when it was read."""
     size: int
     """Bytes of memory, as estimated."""
+    changes: int = 0
+    """How many times in a row it has changed between two requests."""
     forms: dict[Hashable, bytes] = field(default_factory=dict)
     """Other forms of the body that it was sent in, such as compressed ones. ``KeptAnswers`` counts
     their bytes."""

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 _RELEASE = version_of_package("process-gateway").encode()
 """Part of every tag: another release may write other bytes around the same answer."""
+_OFTEN = 2
+"""Changes in a row after which an answer is asked for and validated by one statement."""
 
 
 class ReadAnswer(NamedTuple):
@@ -149,17 +151,28 @@ class Reads:
             StorageError: The database failed.
         """
         kept = asked.kept
-        if kept is not None and await self._holds(asked, kept):
-            if not asked.audited and not self._audit_is_due():
-                self.hits += 1
-                return _answer_of(kept)
-            answer = await self._read(asked)
-            self._audit(kept, answer)
+        if kept is None:
+            self.misses += 1
+            if not self.kept.asked_again(asked.key):
+                return await self._read(asked)
+            return await self._shared(asked)
+        if kept.changes >= _OFTEN and asked.version is None:
+            answer = await self._shared(asked)
+            holds = answer.kept is kept
+        else:
+            holds = await self._holds(asked, kept)
+            if not holds:
+                answer = await self._started(asked) or await self._shared(asked)
+        if not holds:
+            self.misses += 1
             return answer
-        self.misses += 1
-        if kept is None and not self.kept.asked_again(asked.key):
-            return await self._read(asked)
-        return await self._started(asked) or await self._shared(asked)
+        kept.changes = 0
+        if not asked.audited and not self._audit_is_due():
+            self.hits += 1
+            return _answer_of(kept)
+        answer = await self._read(asked)
+        self._audit(kept, answer)
+        return answer
 
     async def answer_list(self, asked: Asked) -> ReadAnswer:
         """Return the answer of a statement that returns a row for each element of a list.
@@ -204,6 +217,10 @@ class Reads:
         value, version = await self.database.fetch_versioned(
             asked.statement.versioned_sql, asked.arguments
         )
+        return self._answer(asked, value, version)
+
+    @staticmethod
+    def _answer(asked: Asked, value: bytes | None, version: int) -> ReadAnswer:
         return ReadAnswer(None if value is None else (value,), version, asked.tag(version))
 
     async def _started(self, asked: Asked) -> ReadAnswer | None:
@@ -226,8 +243,18 @@ class Reads:
         return await run.result()
 
     async def _read_and_keep(self, asked: Asked) -> ReadAnswer:
-        """Read an answer for all requests that have waited for it."""
+        """Read an answer for all requests that have waited for it, unless the kept one holds."""
         self._running[asked.key] = self._waiting.pop(asked.key)
+        kept = asked.kept
+        if kept is not None and asked.version is None:
+            value, version = await self.database.fetch_versioned(
+                asked.statement.changed_sql, [*asked.arguments, kept.version]
+            )
+            if version != kept.version:
+                answer = self._answer(asked, value, version)
+                return answer._replace(kept=self._keep(asked, answer))
+            if kept.server == self.database.server_changes:
+                return _answer_of(kept)
         answer = await self._read(asked)
         return answer._replace(kept=self._keep(asked, answer))
 
@@ -239,7 +266,10 @@ class Reads:
     def _keep(self, asked: Asked, answer: ReadAnswer) -> Kept:
         parts = cast("tuple[bytes, ...] | None", answer.parts)
         size = size_of(parts, asked.key)
-        kept = Kept(asked.key, parts, answer.version, answer.tag, asked.server_changes, size)
+        changes = 0 if asked.kept is None else asked.kept.changes + 1
+        kept = Kept(
+            asked.key, parts, answer.version, answer.tag, asked.server_changes, size, changes
+        )
         self.kept.add(kept)
         return kept
 

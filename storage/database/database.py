@@ -47,6 +47,14 @@ the new one is sometimes cut as well."""
 _BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '6s'"
 """A process that is stopped or cut off in a transaction holds its locks no longer than a lease."""
 
+_COMPACT = """
+SELECT compact_changes($1) AS removed, pg_relation_size(oid) AS bytes,
+    pg_has_role(relowner, 'USAGE') AS may_vacuum
+FROM pg_class WHERE oid = 'change'::regclass"""
+_LARGE_LOG = 256 * 1024
+"""Bytes of the log from which on VACUUM also shortens its file, for which it may wait for seconds
+until nobody reads the log."""
+
 
 class Database:
     """A pool of connections to one PostgreSQL database.
@@ -252,12 +260,16 @@ class Database:
     # The log of changes --------------------------------------------------------------------------
 
     async def compact_changes(self, minimum: int) -> None:
-        """Compact the log of changes if it has at least so many rows.
+        """Compact the log of changes if it has at least so many rows, and clear what they leave.
 
         Raises:
-            StorageError: It failed, and the log is as it was.
+            StorageError: It failed. No version has changed.
         """
-        await self._read(partial(Session.execute, sql=f"SELECT compact_changes({minimum:d})"))
+        rows = await self._read(partial(Session.fetch, sql=_COMPACT, args=[minimum]))
+        for row in rows:
+            if row["removed"] and row["may_vacuum"]:
+                sql = f"VACUUM (SKIP_LOCKED, TRUNCATE {row['bytes'] > _LARGE_LOG}) change"
+                await self._read(partial(Session.execute, sql=sql))
 
     async def change_all_versions(self) -> None:
         """Give everything that answers depend on another version.

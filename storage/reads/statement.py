@@ -53,6 +53,9 @@ class Statement:
     depends: Dependencies
     fingerprint: bytes
     """Identifies the SQL."""
+    changed_sql: str = ""
+    """Like ``versioned_sql`` with one more parameter: a version. The answer is NULL, and is not
+    computed, if it still has this version. Empty for lists."""
     copy_sql: str = ""
     """The rows of a list as texts, which COPY sends as they are, and so need no conversion."""
     version_sql: str = ""
@@ -109,6 +112,9 @@ def _statement(sql: str, compilation: Compilation, depends: Dependencies) -> Sta
         f"SELECT {answer}, {version}",
         depends,
         _fingerprint(sql),
+        # OFFSET keeps PostgreSQL from computing the version once for each place that names it.
+        f"SELECT CASE WHEN log.version <> ${len(compilation.slots) + 1}::bigint THEN {answer} END,"
+        f" log.version FROM (SELECT {version} AS version OFFSET 0) AS log",
     )
 
 

@@ -213,6 +213,60 @@ async def test_root_fields_are_validated_together(gateway: Gateway) -> None:
     assert data["a"]["nodes"] == [{"name": "Foyer"}]
 
 
+async def change(gateway: Gateway, times: int) -> str:
+    """Change what is shown, and read it, so many times. Return what is shown last."""
+    await keep(gateway)
+    for number in range(times):
+        await gateway.run(f"UPDATE espace SET name = 'Hall {number}'")
+        assert f"Hall {number}" in str(await gateway.data(TREE))
+    return f"Hall {times - 1}"
+
+
+@pytest.mark.parametrize("changes", [0, 1, 2, 3, 4])
+async def test_an_answer_that_often_changes_is_asked_for_and_validated_at_once(
+    gateway: Gateway, changes: int
+) -> None:
+    await change(gateway, changes)
+    viewer = await gateway.viewer("admin")
+    counts = Counts(gateway)
+    statements = []
+    for name in ("Foyer", "Foyer", "Foyer", "Lobby"):
+        await gateway.run(f"UPDATE espace SET name = '{name}' WHERE name <> '{name}'")
+        before = gateway.database.statements
+        assert name in await ask(gateway, viewer)
+        statements.append((gateway.database.statements - before, *counts.since()))
+    # Statements, hits and misses. It is found unchanged by one statement in either way.
+    first = 1 if changes >= 2 else 2
+    assert statements == [(first, 0, 1), (1, 1, 0), (1, 1, 0), (2, 0, 1)]
+
+
+async def test_an_answer_that_often_changes_is_shared(gateway: Gateway) -> None:
+    name = await change(gateway, 3)
+    viewer = await gateway.viewer("admin")
+    for written in (name, "Foyer"):
+        await gateway.run(f"UPDATE espace SET name = '{written}' WHERE name <> '{written}'")
+        before, counts = gateway.database.statements, Counts(gateway)
+        answers = await asyncio.gather(*(ask(gateway, viewer) for _ in range(50)))
+        assert all(written in answer for answer in answers)
+        assert gateway.database.statements - before < 4
+        assert counts.since() == ((50, 0) if written == name else (0, 50))
+
+
+async def test_an_answer_that_often_changes_can_become_null(gateway: Gateway) -> None:
+    query = '{ process(reference: "two") { name } }'
+    await keep(gateway, query)
+    for name in ("a", "b", "c"):
+        await gateway.run(f"UPDATE process SET name = '{name}' WHERE reference = 'two'")
+        assert await gateway.data(query) == {"process": {"name": name}}
+    await gateway.run("UPDATE process SET reference = 'gone' WHERE reference = 'two'")
+    counts = Counts(gateway)
+    for _ in range(3):
+        assert await gateway.data(query) == {"process": None}
+    assert counts.since() == (2, 1)
+    await gateway.run("UPDATE process SET reference = 'two' WHERE reference = 'gone'")
+    assert await gateway.data(query) == {"process": {"name": "c"}}
+
+
 # Sharing -----------------------------------------------------------------------------------------
 
 

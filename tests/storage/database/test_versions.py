@@ -300,6 +300,44 @@ async def test_compacting_leaves_a_row_for_each_domain(
         assert of_domains == {each: before[each] for each in _ALL}
 
 
+async def test_compacting_clears_the_log(
+    database: Database, writer: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """PostgreSQL reads all pages of the log for each version, whatever is left in them."""
+    pages = "SELECT pg_relation_size('change') / 8192"
+    log = "INSERT INTO change (domain, shard) SELECT 2, n & 63 FROM generate_series(1, $1) AS n"
+    for _ in range(10):
+        await writer.execute(log, 300)
+        await database.compact_changes(40)
+    assert await writer.fetchval(pages) <= 4
+    # A log that was large once becomes short again.
+    await writer.execute(log, 20_000)
+    assert await writer.fetchval(pages) > 32
+    for _ in range(10):  # the rows that stay can be on any page, and keep those before it
+        await writer.execute(log, 40)
+        await database.compact_changes(40)
+    assert await writer.fetchval(pages) <= 32
+
+
+async def test_who_does_not_own_the_log_compacts_without_clearing_it(
+    writer: asyncpg.Connection[asyncpg.Record], database_url: str
+) -> None:
+    await writer.execute(
+        "CREATE ROLE tenant LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE"
+        " ON change, compacted_change TO tenant;"
+        " GRANT SELECT ON process, execution TO tenant"
+    )
+    try:
+        url = database_url.replace("//postgres@", "//tenant@")
+        async with connected(url) as database:
+            before = await _all_versions(database)
+            await database.compact_changes(1)
+            assert await _all_versions(database) == before
+            assert await writer.fetchval("SELECT count(*) FROM change") == len(Domain)
+    finally:
+        await writer.execute("DROP OWNED BY tenant; DROP ROLE tenant")
+
+
 async def test_compacting_while_others_write_changes_no_version(database_url: str) -> None:
     """Each writer checks that the version which it left is there, whatever was compacted."""
     async with connected(database_url, pool_max=8) as database:
