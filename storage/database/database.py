@@ -48,12 +48,10 @@ _BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '6s'"
 """A process that is stopped or cut off in a transaction holds its locks no longer than a lease."""
 
 _COMPACT = """
-SELECT compact_changes($1) AS removed, pg_relation_size(oid) AS bytes,
+SELECT compact_changes($1) AS removed, pg_relation_size(oid) > 262144 AS is_large,
     pg_has_role(relowner, 'USAGE') AS may_vacuum
 FROM pg_class WHERE oid = 'change'::regclass"""
-_LARGE_LOG = 256 * 1024
-"""Bytes of the log from which on VACUUM also shortens its file, for which it may wait for seconds
-until nobody reads the log."""
+"""The log is large from 256 KiB on. The size is NULL if the table is dropped at this moment."""
 
 
 class Database:
@@ -268,7 +266,8 @@ class Database:
         rows = await self._read(partial(Session.fetch, sql=_COMPACT, args=[minimum]))
         for row in rows:
             if row["removed"] and row["may_vacuum"]:
-                sql = f"VACUUM (SKIP_LOCKED, TRUNCATE {row['bytes'] > _LARGE_LOG}) change"
+                # To shorten the file it may wait for seconds until nobody reads the log.
+                sql = f"VACUUM (SKIP_LOCKED, TRUNCATE {bool(row['is_large'])}) change"
                 await self._read(partial(Session.execute, sql=sql))
 
     async def change_all_versions(self) -> None:
