@@ -151,21 +151,15 @@ class Reads:
             StorageError: The database failed.
         """
         kept = asked.kept
-        if kept is None:
+        if kept is None and not self.kept.asked_again(asked.key):
             self.misses += 1
-            if not self.kept.asked_again(asked.key):
-                return await self._read(asked)
-            return await self._shared(asked)
-        if kept.changes >= _OFTEN and asked.version is None:
-            answer = await self._shared(asked)
-            holds = answer.kept is kept
-        else:
-            holds = await self._holds(asked, kept)
-            if not holds:
-                answer = await self._started(asked) or await self._shared(asked)
-        if not holds:
-            self.misses += 1
-            return answer
+            return await self._read(asked)
+        often = kept is not None and kept.changes >= _OFTEN and asked.version is None
+        if kept is None or often or not await self._holds(asked, kept):
+            answer = await self._started(asked) or await self._shared(asked)
+            if kept is None or answer.kept is not kept:
+                self.misses += 1
+                return answer
         kept.changes = 0
         if not asked.audited and not self._audit_is_due():
             self.hits += 1
