@@ -242,11 +242,25 @@ async def test_the_statement_and_the_small_one_read_the_same_version(
     await insert(database, ROWS)
     read = compiled(query, scope)
     arguments = read.arguments(RunValues({}, 1))
-    (row,) = await database.fetch(read.statement.versioned_sql, *arguments)
-    answer, version = row.values()
-    assert answer == await database.fetch_json(read.statement.sql, arguments)
     dependencies = read.statement.dependencies(arguments)
-    assert version == version_of(dependencies, await read_versions(database, dependencies))
+    versions = []
+    # The tokens of a shard are in the log, then in the table of compacted ones, then in both.
+    compact, change_all = "SELECT compact_changes(0)", "SELECT log_unknown_changes()"
+    for before in (change_all, compact, change_all, compact):
+        await database.fetch(before)
+        (row,) = await database.fetch(read.statement.versioned_sql, *arguments)
+        answer, version = row.values()
+        assert answer == await database.fetch_json(read.statement.sql, arguments)
+        assert version == version_of(dependencies, await read_versions(database, dependencies))
+        for known, expected in ((version, None), (version ^ 1, answer)):
+            (row,) = await database.fetch(read.statement.changed_sql, *arguments, known)
+            assert tuple(row.values()) == (expected, version)
+        versions.append(version)
+    changed, compacted, changed_again, compacted_again = versions
+    assert compacted == changed
+    assert compacted_again == changed_again
+    # The version of nothing is 0, as is that of a row that does not exist.
+    assert changed_again != changed or changed == 0
 
 
 def only(row: Row) -> object:
